@@ -1,0 +1,1 @@
+//! aa-policy

@@ -1,0 +1,1 @@
+//! virt-aa-probe
