@@ -1,1 +1,2 @@
-//! virt-aa-conform
+//! Conformance tests of libvirt's AppArmor profiles.
+pub mod case;

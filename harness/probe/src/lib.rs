@@ -1,1 +1,3 @@
 //! virt-aa-probe
+pub mod init;
+pub mod protocol;

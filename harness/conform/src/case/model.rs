@@ -1,0 +1,442 @@
+//! The format of a case: what a YAML document under `cases/` may say.
+//!
+//! Strings may hold templates: `{set.libexecdir}` from the profile set, `{FIXTURE.FACT}` from a fixture,
+//! `{KEY}` from `with`, `{SUBJECT.label}` of a subject. Braces that hold anything else (`/usr/{lib,lib64}/x`)
+//! stand for themselves.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One named operation, or a short sequence, and what must hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Case {
+    /// Unique over all files: lower-case words joined by `-`.
+    pub name: String,
+    /// One sentence: what is done, and why libvirt does it.
+    pub summary: String,
+    /// Where the demand comes from.
+    pub origin: Vec<Origin>,
+    /// Fixtures, by name; one that the machine cannot have makes a skip with its reason.
+    #[serde(default)]
+    pub needs: Vec<String>,
+    /// The confined processes, by name.
+    pub subjects: BTreeMap<String, Subject>,
+    /// One case for each entry, named `NAME:ID`; the other keys are templates' values.
+    #[serde(default)]
+    pub with: Vec<BTreeMap<String, Scalar>>,
+    /// Steps before the first; by the agent unless they say otherwise, judged like any other.
+    #[serde(default)]
+    pub setup: Vec<Step>,
+    /// What the case is about.
+    pub steps: Vec<Step>,
+    /// Always run; if one fails the verdict is `error` and the machine is thrown away.
+    #[serde(default)]
+    pub cleanup: Vec<Step>,
+    /// The accesses that the case protects; each, taken away, must turn it red.
+    pub guards: Vec<Guard>,
+    /// Classes of mediation without which a pass would say nothing, as in the kernel's features directory:
+    /// `caps`, `file`, `network`, `network_v8/af_inet`, `domain`, `rlimit`, `signal`…; any one of a step's list will do.
+    #[serde(default)]
+    pub mediates: Vec<String>,
+    /// How many times the steps load policy themselves (virt-aa-helper runs the parser).
+    #[serde(default)]
+    pub policy_loads: PolicyLoads,
+    /// Seconds for each step that names none; 10 where not given.
+    #[serde(default)]
+    pub timeout: Option<u64>,
+}
+
+/// Loads that a case declares: evidence of the policy allows for these and no others.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PolicyLoads {
+    /// How often the kernel's policy revision moves while the case runs.
+    #[serde(default)]
+    pub count: u64,
+    /// Profiles that may be loaded while the case runs, and must be gone when it ends.
+    #[serde(default)]
+    pub profiles: Vec<String>,
+}
+
+/// A text or a whole number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Scalar {
+    /// A number.
+    Int(i64),
+    /// A text.
+    Text(String),
+}
+
+/// Where a case comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Origin {
+    /// `commit`, `bug`, `code`, `audit`.
+    pub kind: OriginKind,
+    /// Repository or tracker.
+    #[serde(default)]
+    pub repo: Option<String>,
+    /// Commit, bug number, file and function, or the audit text itself.
+    pub id: String,
+}
+
+/// Kind of an origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OriginKind {
+    /// A commit.
+    Commit,
+    /// A bug report.
+    Bug,
+    /// A place in the source.
+    Code,
+    /// A denial, as the kernel wrote it.
+    Audit,
+}
+
+/// A confined process and how it gets its label.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Subject {
+    /// Role in the profile set; the case runs once for each profile that has it.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// Instead of a role: the label of a profile that an earlier step loads.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// Leave out these profiles of the role, with the reason: `{virtxend: "runs no helper"}`.
+    #[serde(default)]
+    pub except: BTreeMap<String, String>,
+    /// User; the role's own where not given, else root.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Limit of locked memory, bytes, soft and hard.
+    #[serde(default)]
+    pub memlock: Option<u64>,
+    /// A daemon that gets its label by attachment: program and arguments.
+    #[serde(default)]
+    pub daemon: Option<DaemonSpec>,
+}
+
+/// A daemon as subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DaemonSpec {
+    /// Program (absolute path) and arguments.
+    pub argv: Vec<String>,
+    /// A path that appears when the daemon is ready.
+    pub ready: String,
+    /// Seconds until then; 30 where not given.
+    #[serde(default)]
+    pub timeout: Option<u64>,
+}
+
+/// One act: exactly one of the action keys, and what must come of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Step {
+    /// The subject's name, or `agent` for an unconfined one.
+    #[serde(rename = "as")]
+    pub by: String,
+
+    /// Run a program: path and arguments.
+    #[serde(default)]
+    pub run: Option<Vec<String>>,
+    /// For `run`: the environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// For `run`: text for standard input.
+    #[serde(default)]
+    pub stdin: Option<String>,
+    /// For `run`: a file for standard input, opened by the subject.
+    #[serde(default)]
+    pub stdin_file: Option<String>,
+    /// For `run`: a file for standard output, created by the subject.
+    #[serde(default)]
+    pub stdout_file: Option<String>,
+
+    /// socket(2).
+    #[serde(default)]
+    pub socket: Option<Socket>,
+    /// A frame sent on one interface and received on another.
+    #[serde(default)]
+    pub packet_exchange: Option<PacketExchange>,
+    /// Open a file and use it.
+    #[serde(default)]
+    pub file: Option<File>,
+    /// Open a device and send it an ioctl.
+    #[serde(default)]
+    pub ioctl: Option<Ioctl>,
+    /// Lock memory.
+    #[serde(default)]
+    pub lock_memory: Option<LockMemory>,
+    /// Process accounting: a path, or `off`.
+    #[serde(default)]
+    pub acct: Option<String>,
+    /// Set a resource limit.
+    #[serde(default)]
+    pub set_limit: Option<SetLimit>,
+    /// Send a signal to another subject.
+    #[serde(default)]
+    pub signal: Option<Signal>,
+    /// Change the profile to this label.
+    #[serde(default)]
+    pub change_profile: Option<String>,
+    /// Reset a PCI function.
+    #[serde(default)]
+    pub pci_reset: Option<PciReset>,
+
+    /// The capability this step asks for; one for a step.
+    #[serde(default)]
+    pub capability: Option<String>,
+    /// What must come of it; success where nothing is said.
+    #[serde(default)]
+    pub expect: Option<Expect>,
+    /// The step must fail, by these denials and no others.
+    #[serde(default)]
+    pub denied: Option<Denied>,
+    /// Seconds.
+    #[serde(default)]
+    pub timeout: Option<u64>,
+}
+
+/// A socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Socket {
+    /// `inet`, `inet6`, `packet`, `netlink`, `unix`.
+    pub family: String,
+    /// `stream`, `dgram`, `raw`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// As given to socket(2) (768 is htons(ETH_P_ALL)); 0 where not given.
+    #[serde(default = "zero")]
+    pub protocol: Scalar,
+}
+
+fn zero() -> Scalar {
+    Scalar::Int(0)
+}
+
+/// A frame from one interface to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PacketExchange {
+    /// Interface that sends.
+    pub send: String,
+    /// Interface that receives.
+    pub receive: String,
+}
+
+/// A file to open, and what to do with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct File {
+    /// Absolute path.
+    pub path: String,
+    /// `r`, `w`, `rw`, `a`, or `list` for a directory.
+    pub open: String,
+    /// Create it if it is not there.
+    #[serde(default)]
+    pub create: bool,
+    /// Take an exclusive lock.
+    #[serde(default)]
+    pub lock: bool,
+    /// Offset.
+    #[serde(default)]
+    pub at: u64,
+    /// Text to write.
+    #[serde(default)]
+    pub write: Option<String>,
+    /// Bytes to read at most.
+    #[serde(default)]
+    pub read: Option<u64>,
+    /// Map it shared and touch it.
+    #[serde(default)]
+    pub map: bool,
+}
+
+/// An ioctl.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Ioctl {
+    /// Device.
+    pub path: String,
+    /// `r` or `rw`.
+    pub open: String,
+    /// The request's number, `0x…` or decimal.
+    pub request: Scalar,
+    /// The argument's bytes in hex; as many come back.
+    #[serde(default)]
+    pub argument: String,
+}
+
+/// Memory to lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LockMemory {
+    /// `mmap` (MAP_LOCKED) or `mlock`.
+    pub how: String,
+    /// Size.
+    pub bytes: u64,
+}
+
+/// A resource limit, soft and hard alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SetLimit {
+    /// `memlock`, `nofile`, `nproc`, `core`.
+    pub resource: String,
+    /// The new value.
+    pub to: u64,
+    /// Of another subject; its own where not given.
+    #[serde(default)]
+    pub of: Option<String>,
+}
+
+/// A signal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Signal {
+    /// The subject that gets it.
+    pub to: String,
+    /// `term`, `kill`, `exists` (signal 0).
+    pub signal: String,
+}
+
+/// A reset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PciReset {
+    /// The function's `config` file.
+    pub config: String,
+    /// `flr`, `power`, `bus`.
+    pub how: String,
+    /// The parent bridge's `config` file, for `bus`.
+    #[serde(default)]
+    pub bridge: Option<String>,
+}
+
+/// What must come of a step.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Expect {
+    /// Exit status of `run`; 0 where not given.
+    #[serde(default)]
+    pub exit: Option<i32>,
+    /// The step fails with this error, though nothing denies it: `ENOENT`…
+    #[serde(default)]
+    pub errno: Option<String>,
+    /// Standard output of `run`.
+    #[serde(default)]
+    pub stdout: Option<Text>,
+    /// Standard error of `run`.
+    #[serde(default)]
+    pub stderr: Option<Text>,
+    /// What `file` read, or the ioctl's argument as it came back (in hex).
+    #[serde(default)]
+    pub content: Option<Text>,
+    /// How many bytes `file` read.
+    #[serde(default)]
+    pub bytes: Option<u64>,
+    /// The label that the program of `run` got, any of: `inherit`, `unconfined`, a profile's name.
+    #[serde(default)]
+    pub label: Vec<String>,
+    /// For `run`: this step's effect is checked by the step that follows, which must be one by the agent.
+    #[serde(default)]
+    pub checked_by_next: bool,
+}
+
+/// What a text must be; every key given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Text {
+    /// Exactly this, but for white space at the end.
+    #[serde(default)]
+    pub equals: Option<String>,
+    /// Each of these stands in it.
+    #[serde(default)]
+    pub contains: Vec<String>,
+    /// None of these stands in it.
+    #[serde(default)]
+    pub lacks: Vec<String>,
+    /// Number of NUL-terminated fields.
+    #[serde(default)]
+    pub nul_fields: Option<usize>,
+    /// It is not empty.
+    #[serde(default)]
+    pub some: bool,
+}
+
+/// The denials by which a negative step must fail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Denied {
+    /// What the system call says: `EACCES` or `EPERM` where not given. For `run`: the program's own exit
+    /// status is not looked at unless `expect: {exit: …}` says one.
+    #[serde(default)]
+    pub errno: Option<String>,
+    /// At least one record matches, and each record matches one of these.
+    pub records: Vec<RecordMatch>,
+    /// How many records there are; any number from one where not given.
+    #[serde(default)]
+    pub count: Option<usize>,
+}
+
+/// Keys of a record, as the kernel names them, and the value each must have. A value that ends in `*` matches by prefix.
+pub type RecordMatch = BTreeMap<String, Scalar>;
+
+/// An access that the case protects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Guard {
+    /// The access to take away from the profile.
+    #[serde(default)]
+    pub without: Option<AccessSpec>,
+    /// For a negative case: the rule to add, by which the act succeeds.
+    #[serde(default)]
+    pub add: Option<String>,
+    /// The subject whose profile is changed; may be left out where there is one subject with a role.
+    #[serde(default)]
+    pub of: Option<String>,
+    /// For `without`: the denial that turns the case red, keys as the kernel names them.
+    #[serde(default)]
+    pub denial: Option<RecordMatch>,
+    /// Only for these profiles of the role; every one where not given.
+    #[serde(default)]
+    pub only: Vec<String>,
+}
+
+/// An access; exactly one key, or `file` with `mask`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AccessSpec {
+    /// Execution of this path.
+    #[serde(default)]
+    pub exec: Option<String>,
+    /// A capability, `ipc_lock`.
+    #[serde(default)]
+    pub capability: Option<String>,
+    /// A kind of socket as a rule says it, `packet raw`.
+    #[serde(default)]
+    pub network: Option<String>,
+    /// A path, with `mask`.
+    #[serde(default)]
+    pub file: Option<String>,
+    /// Letters of `file`'s access, `rw`.
+    #[serde(default)]
+    pub mask: Option<String>,
+    /// A label that change_profile may enter.
+    #[serde(default)]
+    pub change_profile: Option<String>,
+    /// A signal to a peer: `send term libvirt-…`.
+    #[serde(default)]
+    pub signal: Option<String>,
+    /// Rules by their exact text.
+    #[serde(default)]
+    pub rules: Vec<String>,
+}

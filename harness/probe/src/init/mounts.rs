@@ -1,0 +1,105 @@
+//! The mounts of the machine, before and after it changes to its root disk.
+
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use nix::mount::{MsFlags, mount};
+use nix::unistd::{chdir, chroot};
+
+use super::InitError;
+
+const NEW_ROOT: &str = "/newroot";
+
+struct Mount {
+    what: &'static str,
+    on: &'static str,
+    options: Option<&'static str>,
+    flags: MsFlags,
+}
+
+const PLAIN: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
+const SHARED_TMP: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
+
+const EARLY: &[Mount] = &[
+    Mount { what: "devtmpfs", on: "/dev", options: None, flags: MsFlags::MS_NOSUID },
+    Mount { what: "sysfs", on: "/sys", options: None, flags: PLAIN },
+];
+
+/// In order: a later one may lie on an earlier one.
+const LATE: &[Mount] = &[
+    Mount { what: "proc", on: "/proc", options: None, flags: PLAIN },
+    Mount { what: "sysfs", on: "/sys", options: None, flags: PLAIN },
+    Mount { what: "devtmpfs", on: "/dev", options: None, flags: MsFlags::MS_NOSUID },
+    Mount { what: "devpts", on: "/dev/pts", options: Some("gid=5,mode=620,ptmxmode=666"), flags: MsFlags::MS_NOSUID },
+    Mount { what: "tmpfs", on: "/dev/shm", options: Some("mode=1777"), flags: SHARED_TMP },
+    Mount { what: "securityfs", on: "/sys/kernel/security", options: None, flags: PLAIN },
+    Mount { what: "cgroup2", on: "/sys/fs/cgroup", options: None, flags: PLAIN },
+    Mount { what: "tmpfs", on: "/run", options: Some("mode=755"), flags: SHARED_TMP },
+    Mount { what: "tmpfs", on: "/tmp", options: Some("mode=1777"), flags: SHARED_TMP },
+];
+
+/// What udev makes elsewhere, and shells rely on.
+const DEV_LINKS: &[(&str, &str)] = &[
+    ("/proc/self/fd", "/dev/fd"),
+    ("/proc/self/fd/0", "/dev/stdin"),
+    ("/proc/self/fd/1", "/dev/stdout"),
+    ("/proc/self/fd/2", "/dev/stderr"),
+];
+
+/// What the search for the root disk needs.
+pub fn early() -> Result<(), InitError> {
+    EARLY.iter().try_for_each(mount_one)
+}
+
+/// Mounts the disk and makes it the root. The mount is moved onto `/` rather than only changed into, because
+/// AppArmor names files from the root of the mount tree: behind a bare chroot they would be `/newroot/…`.
+pub fn enter_root(disk: &Path) -> Result<(), InitError> {
+    create_dir(NEW_ROOT)?;
+    mount(Some(disk), NEW_ROOT, Some("ext4"), MsFlags::MS_NOATIME, None::<&str>)
+        .map_err(|e| InitError::io(format!("mount the root disk {}", disk.display()), e))?;
+    chdir(NEW_ROOT).map_err(|e| InitError::io("enter the root disk", e))?;
+    mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)
+        .map_err(|e| InitError::io("move the root disk to /", e))?;
+    chroot(".").map_err(|e| InitError::io("change root", e))?;
+    chdir("/").map_err(|e| InitError::io("enter /", e))
+}
+
+/// Everything that a running system has mounted, on the new root.
+pub fn late() -> Result<(), InitError> {
+    for entry in LATE {
+        create_dir(entry.on)?;
+        mount_one(entry)?;
+    }
+    for (target, link) in DEV_LINKS {
+        symlink(target, link).map_err(|e| InitError::io(format!("link {link}"), e))?;
+    }
+    reopen_console()
+}
+
+/// The standard streams that the kernel opened lie in the initramfs, which has no name in the new root: a
+/// confined child that inherits them would be denied a disconnected path.
+fn reopen_console() -> Result<(), InitError> {
+    let console = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/console")
+        .map_err(|e| InitError::io("open /dev/console", e))?;
+    for fd in 0..=2 {
+        // SAFETY: dup2 onto the standard descriptors, which no Rust value owns.
+        if unsafe { libc::dup2(console.as_raw_fd(), fd) } < 0 {
+            return Err(InitError::io("reopen the console", std::io::Error::last_os_error()));
+        }
+    }
+    Ok(())
+}
+
+fn create_dir(path: &str) -> Result<(), InitError> {
+    fs::create_dir_all(path).map_err(|e| InitError::io(format!("create {path}"), e))
+}
+
+fn mount_one(entry: &Mount) -> Result<(), InitError> {
+    mount(Some(entry.what), entry.on, Some(entry.what), entry.flags, entry.options)
+        .map_err(|e| InitError::io(format!("mount {} on {}", entry.what, entry.on), e))
+}

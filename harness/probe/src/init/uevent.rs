@@ -1,0 +1,71 @@
+//! Waits for devices by the kernel's own announcements.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
+};
+
+use super::InitError;
+
+/// The multicast group on which the kernel itself speaks (group 2 is udev's).
+const KERNEL_GROUP: u32 = 1;
+
+/// A subscription to the kernel's device announcements.
+pub struct Events {
+    socket: OwnedFd,
+}
+
+impl Events {
+    /// Subscribes. What is announced from here on is not missed.
+    pub fn subscribe() -> Result<Self, InitError> {
+        let failed = |e: Errno| InitError::io("subscribe to device events", e);
+        let socket = socket(
+            AddressFamily::Netlink,
+            SockType::Datagram,
+            SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+            SockProtocol::NetlinkKObjectUEvent,
+        )
+        .map_err(failed)?;
+        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, KERNEL_GROUP)).map_err(failed)?;
+        Ok(Self { socket })
+    }
+
+    /// Asks `find` now and after every announcement, until it answers or the deadline has passed (`None`).
+    pub fn wait_for<T>(
+        &mut self,
+        deadline: Instant,
+        mut find: impl FnMut() -> Option<T>,
+    ) -> Result<Option<T>, InitError> {
+        loop {
+            if let Some(found) = find() {
+                return Ok(Some(found));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            let mut wait = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut wait, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+                Ok(_) | Err(Errno::EINTR) => self.drain()?,
+                Err(errno) => return Err(InitError::io("wait for device events", errno)),
+            }
+        }
+    }
+
+    /// Takes what has been announced. Its text does not matter: `find` looks at the state itself, so even
+    /// announcements lost to a full buffer do no harm.
+    fn drain(&mut self) -> Result<(), InitError> {
+        let mut buffer = [0u8; 4096];
+        loop {
+            match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(_) | Err(Errno::ENOBUFS | Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return Ok(()),
+                Err(errno) => return Err(InitError::io("read device events", errno)),
+            }
+        }
+    }
+}
