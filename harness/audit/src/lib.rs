@@ -1,1 +1,51 @@
-//! aa-audit
+//! Kernel audit text to typed AppArmor records.
+//!
+//! AppArmor speaks through the kernel's audit system, in one line of `key=value` pairs for each event. This crate
+//! reads such a line in any of the forms in which it is met (the audit socket's payload, `/dev/kmsg`, `dmesg`, the
+//! journal, `audit.log`) and gives a [`Record`] with typed fields. A malformed record is an error value with its byte
+//! offset, never a panic; reading is linear in the input.
+//!
+//! ```
+//! use aa_audit::{Verdict, parse_record};
+//!
+//! let record = parse_record(
+//!     br#"audit(1700000000.123:45): apparmor="DENIED" operation="capable" class="cap" profile="libvirtd" pid=12 comm="libvirtd" capability=14  capname="ipc_lock""#,
+//! )?;
+//! assert_eq!(record.verdict, Verdict::Denied);
+//! assert_eq!(record.capability, Some(14));
+//! assert_eq!(
+//!     record.sentence(),
+//!     r#"libvirtd (pid 12, profile "libvirtd") was denied the capability ipc_lock"#,
+//! );
+//! # Ok::<(), aa_audit::ParseError>(())
+//! ```
+//!
+//! # Strings
+//! The kernel writes an untrusted string (a path, a process or profile name) in quotes where every byte is printable
+//! ASCII other than the quote, and as unquoted upper-case hexadecimal digits otherwise. Both are read back to the
+//! bytes meant. A value in quotes is never taken for hexadecimal, nor is a number.
+//!
+//! Paths are bytes and need not be UTF-8, and fields here are [`String`]s. A byte that is no part of valid UTF-8 is
+//! written `\xNN` with two upper-case digits, and the backslash of a text that has that look by itself is written
+//! `\x5C`; so nothing is lost, every ordinary text is itself, and [`to_bytes`] gives the bytes back.
+
+mod decode;
+mod error;
+mod frame;
+mod kind;
+mod label;
+mod record;
+mod scan;
+mod sentence;
+mod serialize;
+mod stream;
+mod verdict;
+
+pub use decode::to_bytes;
+pub use error::{ParseError, ParseErrorKind};
+pub use frame::Stamp;
+pub use kind::Kind;
+pub use label::{Component, components};
+pub use record::{Record, Value, parse_record};
+pub use stream::{Located, looks_like, records};
+pub use verdict::Verdict;

@@ -1,0 +1,178 @@
+//! Where a record stands in the text that carries it: the stamp before it, a user-space message around it.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use memchr::memmem::{self, Finder};
+use memchr::{memchr, memrchr};
+
+use crate::decode::decimal;
+use crate::error::{ParseError, ParseErrorKind};
+use crate::scan::is_separator;
+
+/// The `audit(SECONDS.MILLIS:SERIAL)` of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Stamp {
+    /// Seconds since the epoch.
+    pub seconds: u64,
+    /// Milliseconds of that second, below 1000.
+    pub millis: u16,
+    /// The event's serial number: rises by one for each event of this boot, and events share it with their own records.
+    pub serial: u64,
+}
+
+impl fmt::Display for Stamp {
+    /// `SECONDS.MILLIS:SERIAL`, as between the kernel's parentheses.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}:{}", self.seconds, self.millis, self.serial)
+    }
+}
+
+/// The parts of a record's text.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub stamp: Option<Stamp>,
+    /// The audit type, as written: `1400`, `AVC`, …
+    pub audit_type: Option<Range<usize>>,
+    /// Fields before the record proper: those that the kernel puts before a user-space message.
+    pub before: Range<usize>,
+    /// The record proper, from its `apparmor=` key on.
+    pub body: Range<usize>,
+    /// Fields after the record proper: what auditd adds after a user-space message.
+    pub after: Range<usize>,
+    /// Whether the record is the message of a user-space program.
+    pub message: bool,
+    /// Whether the text is a line of `/dev/kmsg`.
+    pub kmsg: bool,
+}
+
+const KEY: &[u8] = b"apparmor=";
+const STAMP: &[u8] = b"audit(";
+const MESSAGE: &[u8] = b"msg='";
+const GROUP_SEPARATOR: u8 = 0x1d;
+
+static KEY_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(KEY));
+
+/// The offset of the `apparmor=` key.
+///
+/// `apparmor=1` on a kernel command line is none, nor is the key's name within a longer word. With a stamp before it
+/// any value is taken for a record's, so that a damaged one is seen.
+pub(crate) fn find_key(text: &[u8]) -> Option<usize> {
+    let mut stamped = None;
+    KEY_FINDER.find_iter(text).find(|&at| {
+        let starts_word = at == 0 || is_separator(text[at - 1]) || text[at - 1] == b'\'';
+        starts_word
+            && (text.get(at + KEY.len()) == Some(&b'"')
+                || *stamped.get_or_insert_with(|| memmem::find(&text[..at], STAMP).is_some()))
+    })
+}
+
+/// Takes a text to its parts.
+pub(crate) fn frame(text: &[u8]) -> Result<Frame, ParseError> {
+    let key = find_key(text).ok_or(ParseError::new(0, ParseErrorKind::NotARecord))?;
+    let head = &text[..key];
+    let (before_stamp, stamp, mut start) = if head.starts_with(STAMP) {
+        // The audit socket's form, by far the most frequent.
+        let (stamp, end) = read_stamp(text, 0)?;
+        (0, Some(stamp), end)
+    } else if let Some(at) = memmem::rfind(head, STAMP) {
+        let (stamp, end) = read_stamp(text, at)?;
+        (at, Some(stamp), end)
+    } else {
+        (key, None, key)
+    };
+    let message = head.ends_with(MESSAGE);
+    let mut audit_type = typed_before(text, before_stamp);
+    if stamp.is_none() {
+        // journald writes `audit[PID]: AVC apparmor=…`, with the name alone and no stamp.
+        for name in [&b"USER_AVC"[..], b"AVC"] {
+            if let Some(at) = memmem::rfind(head, name)
+                && (at == 0 || is_separator(text[at - 1]))
+                && text.get(at + name.len()).is_some_and(|&byte| is_separator(byte))
+            {
+                audit_type = Some(at..at + name.len());
+                start = at + name.len();
+                break;
+            }
+        }
+    }
+    let (body_end, after) = if message {
+        // The message ends at the last apostrophe: its own texts may have some. What auditd adds comes later.
+        let added = memchr(GROUP_SEPARATOR, &text[key..]).map_or(text.len(), |length| key + length);
+        let Some(length) = memrchr(b'\'', &text[key..added]) else {
+            return Err(ParseError::new(key - 1, ParseErrorKind::UnclosedMessage));
+        };
+        (key + length, key + length + 1..text.len())
+    } else {
+        (text.len(), text.len()..text.len())
+    };
+    let before_end = if message { key - MESSAGE.len() } else { key };
+    Ok(Frame {
+        stamp,
+        audit_type,
+        before: start.min(before_end)..before_end,
+        body: key..body_end,
+        after,
+        message,
+        kmsg: is_kmsg(text),
+    })
+}
+
+/// The word after the last `type=` before `end`.
+fn typed_before(text: &[u8], end: usize) -> Option<Range<usize>> {
+    const TYPE: &[u8] = b"type=";
+    let at = memmem::rfind(&text[..end], TYPE)?;
+    if at > 0 && !is_separator(text[at - 1]) {
+        return None;
+    }
+    let start = at + TYPE.len();
+    let length = text[start..end].iter().position(|&byte| is_separator(byte))?;
+    (length > 0).then_some(start..start + length)
+}
+
+/// Whether a line is one of `/dev/kmsg`: `PRIORITY,SEQUENCE,MICROSECONDS,FLAGS;…`
+fn is_kmsg(text: &[u8]) -> bool {
+    let mut commas = 0;
+    for &byte in text {
+        match byte {
+            b';' => return commas >= 3,
+            b',' => commas += 1,
+            b'0'..=b'9' => {}
+            _ if commas < 3 || is_separator(byte) => return false,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// The stamp at `at`, and where it ends, its colon included.
+fn read_stamp(text: &[u8], at: usize) -> Result<(Stamp, usize), ParseError> {
+    let bad = |offset| ParseError::new(offset, ParseErrorKind::BadStamp);
+    let digits = |from: usize, most: usize, end: u8| {
+        let window = &text[from..text.len().min(from + most + 1)];
+        let length = memchr(end, window).ok_or(bad(from))?;
+        let value = decimal(&window[..length])
+            .and_then(|value| u64::try_from(value).ok())
+            .ok_or(bad(from))?;
+        Ok((value, from + length + 1))
+    };
+    let (seconds, millis_at) = digits(at + STAMP.len(), 20, b'.')?;
+    let (millis, serial_at) = digits(millis_at, 3, b':')?;
+    if serial_at - millis_at != 4 {
+        return Err(bad(millis_at));
+    }
+    let (serial, mut end) = digits(serial_at, 20, b')')?;
+    if text.get(end) == Some(&b':') {
+        end += 1;
+    }
+    let millis = u16::try_from(millis).map_err(|_| bad(millis_at))?;
+    Ok((
+        Stamp {
+            seconds,
+            millis,
+            serial,
+        },
+        end,
+    ))
+}

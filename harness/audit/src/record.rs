@@ -1,0 +1,323 @@
+//! One record: its typed fields, and how they are filled.
+
+use std::fmt;
+
+use crate::decode::{Carrier, decimal, number, to_text, user_id};
+use crate::error::{ParseError, ParseErrorKind};
+use crate::frame::{Frame, Stamp, frame};
+use crate::scan::{Field, Fields, Raw, is_separator};
+use crate::verdict::Verdict;
+
+/// The value of a key that has no field of its own in [`Record`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Value {
+    /// Whatever is not a [`Value::Number`].
+    Text(String),
+    /// A decimal number without quotes.
+    Number(i64),
+}
+
+impl Value {
+    fn unknown(raw: Raw<'_>, carrier: Carrier) -> Self {
+        if !raw.quoted
+            && let Some(value) = decimal(raw.bytes).and_then(|value| i64::try_from(value).ok())
+            // `007` is kept as it is written.
+            && value.to_string().as_bytes() == raw.bytes
+        {
+            return Self::Number(value);
+        }
+        Self::Text(carrier.trusted(raw))
+    }
+}
+
+impl fmt::Display for Value {
+    /// The text, or the number in decimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Number(number) => number.fmt(f),
+        }
+    }
+}
+
+/// How the value of a key is read.
+macro_rules! field_type {
+    (trusted) => {
+        String
+    };
+    (untrusted) => {
+        String
+    };
+    (uid) => {
+        u32
+    };
+    ($number:ident) => {
+        $number
+    };
+}
+macro_rules! read_field {
+    (trusted, $raw:expr, $carrier:expr) => {
+        $carrier.trusted($raw)
+    };
+    (untrusted, $raw:expr, $carrier:expr) => {
+        $carrier.untrusted($raw)?
+    };
+    (uid, $raw:expr, $carrier:expr) => {
+        user_id($raw)?
+    };
+    ($number:ident, $raw:expr, $carrier:expr) => {
+        number::<$number>($raw)?
+    };
+}
+macro_rules! spare_value {
+    (trusted, $value:expr) => {
+        Value::Text($value)
+    };
+    (untrusted, $value:expr) => {
+        Value::Text($value)
+    };
+    ($number:ident, $value:expr) => {
+        i64::try_from($value).map_or_else(|_| Value::Text($value.to_string()), Value::Number)
+    };
+}
+
+/// Declares the keys once: the struct, how each is filled, and the order in which they are told.
+/// `trusted` is text of the kernel's own, `untrusted` text that it may write in hexadecimal digits.
+macro_rules! keys {
+    ($($(#[$doc:meta])* $key:ident: $kind:ident,)*) => {
+        /// One AppArmor record, with the kernel's own names for its fields; a key that the record does not have is `None`.
+        ///
+        /// A key that comes twice, as in old kernels' records, has its first value here and the others in `extra`.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Record {
+            /// When, and the serial number; a record quoted without its head has none.
+            pub stamp: Option<Stamp>,
+            /// The audit type as written before the stamp: `1400`, `AVC`, `1107`, `USER_AVC`. The audit socket's
+            /// payload does not have it.
+            pub audit_type: Option<String>,
+            /// The word of the `apparmor=` key.
+            pub verdict: Verdict,
+            $($(#[$doc])* pub $key: Option<field_type!($kind)>,)*
+            /// Every other key and every repeat, in the order of the text; those around a user-space message come last.
+            pub extra: Vec<(String, Value)>,
+        }
+
+        impl Record {
+            /// A record of which only the verdict is known.
+            #[must_use]
+            pub const fn new(verdict: Verdict) -> Self {
+                Self { stamp: None, audit_type: None, verdict, $($key: None,)* extra: Vec::new() }
+            }
+
+            /// Takes one field in.
+            fn take(&mut self, field: Field<'_>, carrier: Carrier) -> Result<(), ParseError> {
+                let raw = field.value;
+                // `?` is user space's word for a value that it does not have.
+                if !(raw.bytes == b"?" && !raw.quoted) {
+                    $(if field.key == stringify!($key).as_bytes() {
+                        let value = read_field!($kind, raw, carrier);
+                        if self.$key.is_none() {
+                            self.$key = Some(value);
+                        } else {
+                            self.extra.push((stringify!($key).to_owned(), spare_value!($kind, value)));
+                        }
+                        return Ok(());
+                    })*
+                }
+                self.extra.push((to_text(field.key), Value::unknown(raw, carrier)));
+                Ok(())
+            }
+
+            /// Tells each field that is present, in order, by its key.
+            pub(crate) fn each_field<E>(&self, visit: &mut impl Visit<Error = E>) -> Result<(), E> {
+                $(if let Some(value) = &self.$key {
+                    visit.field(stringify!($key), value)?;
+                })*
+                Ok(())
+            }
+        }
+    };
+}
+
+/// Is told the fields of a record.
+pub(crate) trait Visit {
+    type Error;
+    fn field<V: serde::Serialize + ?Sized>(
+        &mut self,
+        key: &'static str,
+        value: &V,
+    ) -> Result<(), Self::Error>;
+}
+
+keys! {
+    /// What was done: `open`, `exec`, `capable`, `create`, `profile_load`, …
+    operation: trusted,
+    /// The mediation class (`file`, `cap`, `net`, …); kernels before 6.2 do not say.
+    class: trusted,
+    /// A remark, as `Failed name lookup - disconnected path`.
+    info: trusted,
+    /// A negative errno.
+    error: i32,
+    /// The policy namespace of the subject where it is not the root one: `root//NAME`.
+    namespace: untrusted,
+    /// The subject's profile.
+    profile: untrusted,
+    /// The object: most often a path.
+    name: untrusted,
+    /// The subject's process.
+    pid: u32,
+    /// The name of the subject's process, at most 15 bytes.
+    comm: untrusted,
+    /// What was asked for: `rw`, `send receive`, …
+    requested_mask: trusted,
+    /// What of it was refused.
+    denied_mask: trusted,
+    /// The subject's user id for files.
+    fsuid: uid,
+    /// The user id of the object's owner.
+    ouid: uid,
+    /// The capability's number.
+    capability: u32,
+    /// The capability's name, without `CAP_`: `ipc_lock`.
+    capname: trusted,
+    /// The address family: `packet`, `inet`, `unix`, …
+    family: trusted,
+    /// The socket's type: `raw`, `stream`, …
+    sock_type: trusted,
+    /// The socket's protocol as given to `socket(2)`, unchecked, so possibly negative; 768 is `htons(ETH_P_ALL)`.
+    protocol: i32,
+    /// The UNIX socket's own address: a path, `@NAME`, or `none`.
+    addr: untrusted,
+    /// The other UNIX socket's address.
+    peer_addr: untrusted,
+    /// Local address of an internet socket.
+    laddr: trusted,
+    /// Local port.
+    lport: u32,
+    /// Foreign address of an internet socket.
+    faddr: trusted,
+    /// Foreign port.
+    fport: u32,
+    /// The other side's label.
+    peer: untrusted,
+    /// The signal's name without `SIG`: `term`, `rtmin+3`; `exists` for signal 0.
+    signal: trusted,
+    /// The label to be entered.
+    target: untrusted,
+    /// The parent process; only old kernels say.
+    parent: u32,
+    /// The subject's label where it is not one profile.
+    label: untrusted,
+    /// The other process.
+    opid: u32,
+    /// The name of the other process.
+    ocomm: untrusted,
+    /// The resource limit's name: `memlock`.
+    rlimit: trusted,
+    /// The resource limit asked for.
+    value: u64,
+    /// The file system type of a mount.
+    fstype: untrusted,
+    /// The source of a mount, or the old root of a pivot.
+    srcname: untrusted,
+    /// The flags of a mount: `rw, nosuid`.
+    flags: trusted,
+    /// The options of a mount.
+    options: untrusted,
+    /// The bus of a D-Bus message: `system`, `session`.
+    bus: trusted,
+    /// The object path of a D-Bus message, or the path of a UNIX socket.
+    path: untrusted,
+    /// The interface of a D-Bus message.
+    interface: trusted,
+    /// The member of a D-Bus message.
+    member: trusted,
+    /// What was asked for of D-Bus: `send`, `receive`, `bind`.
+    mask: trusted,
+    /// The other process of a D-Bus message.
+    peer_pid: u32,
+    /// The label of the other process of a D-Bus message.
+    peer_label: untrusted,
+    /// The program that reports, in a user-space record.
+    exe: untrusted,
+}
+
+impl Record {
+    /// Whether a user-space program wrote the record and not the kernel, as the D-Bus daemon does.
+    #[must_use]
+    pub fn is_from_user_space(&self) -> bool {
+        matches!(self.audit_type.as_deref(), Some("USER_AVC" | "1107"))
+            || self
+                .operation
+                .as_deref()
+                .is_some_and(|operation| operation.starts_with("dbus_"))
+    }
+}
+
+/// Reads ONE record: the audit socket's payload (`audit(…): apparmor=…`) or a line in any of the forms in which it is
+/// logged. Fields may stand on lines of their own.
+///
+/// # Errors
+/// What is wrong and at which byte, where the text is not one whole record.
+pub fn parse_record(text: &[u8]) -> Result<Record, ParseError> {
+    let Frame {
+        stamp,
+        audit_type,
+        before,
+        body,
+        after,
+        message,
+        kmsg,
+    } = frame(text)?;
+    let carrier = Carrier { kmsg };
+    let mut fields = Fields::new(text, body.start, body.end);
+    let verdict = match fields.next()? {
+        Some(field) => Verdict::from_word(field.value.bytes)
+            .ok_or(ParseError::new(field.value.at, ParseErrorKind::UnknownVerdict))?,
+        None => return Err(ParseError::new(body.start, ParseErrorKind::NotARecord)),
+    };
+    let mut record = Record::new(verdict);
+    record.stamp = stamp;
+    record.audit_type = match audit_type {
+        Some(range) => Some(to_text(&text[range])),
+        None => message.then(|| "USER_AVC".to_owned()),
+    };
+    while let Some(field) = fields.next()? {
+        record.take(field, carrier)?;
+    }
+    surroundings(&mut record, &text[before], carrier);
+    let mut added = Fields::new(text, after.start, after.end);
+    while let Some(field) = added.next()? {
+        record
+            .extra
+            .push((to_text(field.key), Value::unknown(field.value, carrier)));
+    }
+    Ok(record)
+}
+
+/// Keeps what the kernel says of the process that sent a user-space message. A label with its mode has a space in it:
+/// `subj=dbus-daemon (enforce)`; what has no `=` belongs to the value before.
+fn surroundings(record: &mut Record, text: &[u8], carrier: Carrier) {
+    let first = record.extra.len();
+    for word in text
+        .split(|&byte| is_separator(byte))
+        .filter(|word| !word.is_empty())
+        .take(crate::scan::MAX_FIELDS)
+    {
+        if let Some(equals) = memchr::memchr(b'=', word)
+            && equals > 0
+        {
+            let raw = Raw {
+                bytes: &word[equals + 1..],
+                quoted: false,
+                at: 0,
+            };
+            record
+                .extra
+                .push((to_text(&word[..equals]), Value::unknown(raw, carrier)));
+        } else if let Some((_, value)) = record.extra[first..].last_mut() {
+            *value = Value::Text(format!("{value} {}", to_text(word)));
+        }
+    }
+}

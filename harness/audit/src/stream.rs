@@ -1,0 +1,91 @@
+//! Many lines, among them records.
+
+use std::fmt;
+
+use memchr::{memchr, memmem};
+
+use crate::error::ParseError;
+use crate::frame::find_key;
+use crate::record::{Record, parse_record};
+
+/// A value and the line that it was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located<T> {
+    /// The line's number, from 1.
+    pub line: usize,
+    /// Where the line starts, in bytes from the start of the input.
+    pub offset: usize,
+    /// What was read.
+    pub value: T,
+}
+
+impl fmt::Display for Located<ParseError> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.value)
+    }
+}
+
+impl std::error::Error for Located<ParseError> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.value.source()
+    }
+}
+
+/// Whether a line is meant as an AppArmor record, well-formed or not.
+///
+/// A line without the head of an audit record, as some program's log has it, must go on with `operation=`, as far as it
+/// goes: a shell command that searches a log for `apparmor="DENIED"` is none.
+#[must_use]
+pub fn looks_like(text: &[u8]) -> bool {
+    let Some(key) = find_key(text) else {
+        return false;
+    };
+    let head = &text[..key];
+    if memmem::find(head, b"audit(").is_some() || memmem::find(head, b"AVC ").is_some() {
+        return true;
+    }
+    let mut rest = text[key..].splitn(3, |&byte| byte == b'"').skip(2);
+    let Some(rest) = rest.next() else {
+        // The verdict itself is cut short.
+        return true;
+    };
+    let rest = rest.trim_ascii_start();
+    rest.starts_with(b"operation=") || b"operation=".starts_with(rest)
+}
+
+/// The records among the lines of `input`, in any of the forms in which they are logged; each with its line number and
+/// that line's offset. Lines that are not meant as AppArmor records are passed over, see [`looks_like`].
+pub fn records(input: &[u8]) -> impl Iterator<Item = Result<Located<Record>, Located<ParseError>>> {
+    lines(input).filter(|line| looks_like(line.value)).map(
+        |Located {
+             line,
+             offset,
+             value: text,
+         }| {
+            match parse_record(text) {
+                Ok(value) => Ok(Located { line, offset, value }),
+                Err(value) => Err(Located { line, offset, value }),
+            }
+        },
+    )
+}
+
+fn lines(input: &[u8]) -> impl Iterator<Item = Located<&[u8]>> {
+    let mut offset = 0;
+    let mut line = 0;
+    std::iter::from_fn(move || {
+        if offset >= input.len() {
+            return None;
+        }
+        let rest = &input[offset..];
+        let length = memchr(b'\n', rest).unwrap_or(rest.len());
+        line += 1;
+        let located = Located {
+            line,
+            offset,
+            value: &rest[..length],
+        };
+        offset += length + 1;
+        Some(located)
+    })
+}
