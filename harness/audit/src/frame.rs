@@ -61,7 +61,7 @@ static KEY_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(KEY)
 pub(crate) fn find_key(text: &[u8]) -> Option<usize> {
     let mut stamped = None;
     KEY_FINDER.find_iter(text).find(|&at| {
-        let starts_word = at == 0 || is_separator(text[at - 1]) || text[at - 1] == b'\'';
+        let starts_word = at == 0 || is_separator(text[at - 1]) || text[..at].ends_with(MESSAGE);
         starts_word
             && (text.get(at + KEY.len()) == Some(&b'"')
                 || *stamped.get_or_insert_with(|| memmem::find(&text[..at], STAMP).is_some()))
@@ -123,7 +123,8 @@ pub(crate) fn frame(text: &[u8]) -> Result<Frame, ParseError> {
 fn typed_before(text: &[u8], end: usize) -> Option<Range<usize>> {
     const TYPE: &[u8] = b"type=";
     let at = memmem::rfind(&text[..end], TYPE)?;
-    if at > 0 && !is_separator(text[at - 1]) {
+    // In `/dev/kmsg` the text begins right after a semicolon.
+    if at > 0 && !is_separator(text[at - 1]) && text[at - 1] != b';' {
         return None;
     }
     let start = at + TYPE.len();

@@ -173,6 +173,10 @@ keys! {
     requested_mask: trusted,
     /// What of it was refused.
     denied_mask: trusted,
+    /// The same as `requested_mask`, as io_uring, user namespaces and message queues spell it.
+    requested: trusted,
+    /// The same as `denied_mask`, as io_uring, user namespaces and message queues spell it.
+    denied: trusted,
     /// The subject's user id for files.
     fsuid: uid,
     /// The user id of the object's owner.
