@@ -54,7 +54,10 @@ pub enum InitError {
 
 impl InitError {
     fn io(action: impl Into<String>, source: impl Into<std::io::Error>) -> Self {
-        Self::Io { action: action.into(), source: source.into() }
+        Self::Io {
+            action: action.into(),
+            source: source.into(),
+        }
     }
 }
 
@@ -81,7 +84,9 @@ pub fn boot() -> Result<File, InitError> {
     net::loopback_up()?;
     nix::unistd::sethostname("virt-aa-conform").map_err(|e| InitError::io("set the host name", e))?;
     let port = events
-        .wait_for(deadline, || find_port(Path::new("/sys/class/virtio-ports"), AGENT_PORT))?
+        .wait_for(deadline, || {
+            find_port(Path::new("/sys/class/virtio-ports"), AGENT_PORT)
+        })?
         .ok_or_else(|| missing(format!("virtio-serial port {AGENT_PORT}")))?;
     open_port(&port)
 }
@@ -95,9 +100,8 @@ pub fn give_up(error: &InitError) -> ! {
 /// Powers the machine off without more ado.
 pub fn power_off() -> ! {
     // The disk is a throwaway, so nothing needs to be synced.
-    if let Err(error) = reboot(RebootMode::RB_POWER_OFF) {
-        console_line(&format!("power off: {error}"));
-    }
+    let Err(error) = reboot(RebootMode::RB_POWER_OFF);
+    console_line(&format!("power off: {error}"));
     // Where the machine cannot be powered off, the end of PID 1 is a kernel panic, which ends it too.
     std::process::exit(1)
 }
@@ -115,15 +119,20 @@ fn install_panic_hook() {
 fn console_line(text: &str) {
     let line = format!("{CONSOLE_PREFIX}{}\n", text.replace('\n', " "));
     // Standard error may not be there yet or may have been redirected, so the console itself comes first.
-    let written =
-        File::options().write(true).open("/dev/console").and_then(|mut f| f.write_all(line.as_bytes()));
+    let written = File::options()
+        .write(true)
+        .open("/dev/console")
+        .and_then(|mut f| f.write_all(line.as_bytes()));
     if written.is_err() {
         eprint!("{line}");
     }
 }
 
 fn missing(what: impl Into<String>) -> InitError {
-    InitError::DeviceMissing { what: what.into(), after: DEVICE_TIMEOUT }
+    InitError::DeviceMissing {
+        what: what.into(),
+        after: DEVICE_TIMEOUT,
+    }
 }
 
 /// The device node of the block device whose serial number is [`ROOT_DISK_SERIAL`].
@@ -154,9 +163,13 @@ fn entries(dir: &Path) -> impl Iterator<Item = String> + use<> {
 
 fn open_port(path: &Path) -> Result<File, InitError> {
     let action = || format!("open {}", path.display());
-    let mut port =
-        File::options().read(true).write(true).open(path).map_err(|e| InitError::io(action(), e))?;
-    port.write_all(READY_LINE.as_bytes()).map_err(|e| InitError::io("greet the host", e))?;
+    let mut port = File::options()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(|e| InitError::io(action(), e))?;
+    port.write_all(READY_LINE.as_bytes())
+        .map_err(|e| InitError::io("greet the host", e))?;
     Ok(port)
 }
 

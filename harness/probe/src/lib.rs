@@ -1,3 +1,22 @@
-//! virt-aa-probe
+//! The work inside the machine under test: the agent, its subjects, and the protocol that the harness talks to it.
+//!
+//! The harness's program is also the agent: see [`entry`].
+
+mod acts;
+mod agent;
+mod audit_socket;
+mod canary;
+mod case_run;
+mod cgroup;
+pub mod entry;
+mod fixture;
 pub mod init;
+mod pidfd;
+mod policy;
+mod process;
 pub mod protocol;
+mod ready;
+mod standin;
+mod subject;
+mod users;
+mod worker;

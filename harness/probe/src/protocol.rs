@@ -230,9 +230,6 @@ pub struct StepPlan {
     pub act: Act,
     /// Milliseconds.
     pub timeout_ms: Option<u64>,
-    /// A capability that the step asks for: the canary has it denied first, so that the kernel's cache of
-    /// denied capabilities cannot swallow the record.
-    pub capability: Option<u32>,
 }
 
 /// What a step does. Names of constants are those of the kernel's headers, in lower case, without prefix.
@@ -561,7 +558,10 @@ pub struct RawRecord {
 pub fn send<T: Serialize>(stream: &mut impl Write, message: &T) -> io::Result<()> {
     let body = serde_json::to_vec(message)?;
     if body.len() > MAX_FRAME {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("frame of {} bytes is over the limit", body.len())));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("frame of {} bytes is over the limit", body.len()),
+        ));
     }
     let length = u32::try_from(body.len()).map_err(io::Error::other)?;
     let mut frame = Vec::with_capacity(body.len() + 4);
@@ -577,7 +577,10 @@ pub fn receive<T: DeserializeOwned>(stream: &mut impl Read) -> io::Result<T> {
     stream.read_exact(&mut length)?;
     let length = u32::from_le_bytes(length) as usize;
     if length > MAX_FRAME {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes was announced")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("a frame of {length} bytes was announced"),
+        ));
     }
     // The announced length is not believed before the bytes are there.
     let mut body = Vec::new();
@@ -598,7 +601,9 @@ mod bytes {
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u8>, D::Error> {
-        STANDARD.decode(String::deserialize(input)?).map_err(D::Error::custom)
+        STANDARD
+            .decode(String::deserialize(input)?)
+            .map_err(D::Error::custom)
     }
 }
 
@@ -628,6 +633,9 @@ mod tests {
     fn nonsense_is_an_error_value() {
         let mut wire = 3u32.to_le_bytes().to_vec();
         wire.extend_from_slice(b"{x}");
-        assert_eq!(receive::<Request>(&mut wire.as_slice()).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            receive::<Request>(&mut wire.as_slice()).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
     }
 }

@@ -19,25 +19,82 @@ struct Mount {
     flags: MsFlags,
 }
 
-const PLAIN: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
+const PLAIN: MsFlags = MsFlags::MS_NOSUID
+    .union(MsFlags::MS_NODEV)
+    .union(MsFlags::MS_NOEXEC);
 const SHARED_TMP: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
 
 const EARLY: &[Mount] = &[
-    Mount { what: "devtmpfs", on: "/dev", options: None, flags: MsFlags::MS_NOSUID },
-    Mount { what: "sysfs", on: "/sys", options: None, flags: PLAIN },
+    Mount {
+        what: "devtmpfs",
+        on: "/dev",
+        options: None,
+        flags: MsFlags::MS_NOSUID,
+    },
+    Mount {
+        what: "sysfs",
+        on: "/sys",
+        options: None,
+        flags: PLAIN,
+    },
 ];
 
 /// In order: a later one may lie on an earlier one.
 const LATE: &[Mount] = &[
-    Mount { what: "proc", on: "/proc", options: None, flags: PLAIN },
-    Mount { what: "sysfs", on: "/sys", options: None, flags: PLAIN },
-    Mount { what: "devtmpfs", on: "/dev", options: None, flags: MsFlags::MS_NOSUID },
-    Mount { what: "devpts", on: "/dev/pts", options: Some("gid=5,mode=620,ptmxmode=666"), flags: MsFlags::MS_NOSUID },
-    Mount { what: "tmpfs", on: "/dev/shm", options: Some("mode=1777"), flags: SHARED_TMP },
-    Mount { what: "securityfs", on: "/sys/kernel/security", options: None, flags: PLAIN },
-    Mount { what: "cgroup2", on: "/sys/fs/cgroup", options: None, flags: PLAIN },
-    Mount { what: "tmpfs", on: "/run", options: Some("mode=755"), flags: SHARED_TMP },
-    Mount { what: "tmpfs", on: "/tmp", options: Some("mode=1777"), flags: SHARED_TMP },
+    Mount {
+        what: "proc",
+        on: "/proc",
+        options: None,
+        flags: PLAIN,
+    },
+    Mount {
+        what: "sysfs",
+        on: "/sys",
+        options: None,
+        flags: PLAIN,
+    },
+    Mount {
+        what: "devtmpfs",
+        on: "/dev",
+        options: None,
+        flags: MsFlags::MS_NOSUID,
+    },
+    Mount {
+        what: "devpts",
+        on: "/dev/pts",
+        options: Some("gid=5,mode=620,ptmxmode=666"),
+        flags: MsFlags::MS_NOSUID,
+    },
+    Mount {
+        what: "tmpfs",
+        on: "/dev/shm",
+        options: Some("mode=1777"),
+        flags: SHARED_TMP,
+    },
+    Mount {
+        what: "securityfs",
+        on: "/sys/kernel/security",
+        options: None,
+        flags: PLAIN,
+    },
+    Mount {
+        what: "cgroup2",
+        on: "/sys/fs/cgroup",
+        options: None,
+        flags: PLAIN,
+    },
+    Mount {
+        what: "tmpfs",
+        on: "/run",
+        options: Some("mode=755"),
+        flags: SHARED_TMP,
+    },
+    Mount {
+        what: "tmpfs",
+        on: "/tmp",
+        options: Some("mode=1777"),
+        flags: SHARED_TMP,
+    },
 ];
 
 /// What udev makes elsewhere, and shells rely on.
@@ -57,8 +114,14 @@ pub fn early() -> Result<(), InitError> {
 /// AppArmor names files from the root of the mount tree: behind a bare chroot they would be `/newroot/…`.
 pub fn enter_root(disk: &Path) -> Result<(), InitError> {
     create_dir(NEW_ROOT)?;
-    mount(Some(disk), NEW_ROOT, Some("ext4"), MsFlags::MS_NOATIME, None::<&str>)
-        .map_err(|e| InitError::io(format!("mount the root disk {}", disk.display()), e))?;
+    mount(
+        Some(disk),
+        NEW_ROOT,
+        Some("ext4"),
+        MsFlags::MS_NOATIME,
+        None::<&str>,
+    )
+    .map_err(|e| InitError::io(format!("mount the root disk {}", disk.display()), e))?;
     chdir(NEW_ROOT).map_err(|e| InitError::io("enter the root disk", e))?;
     mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)
         .map_err(|e| InitError::io("move the root disk to /", e))?;
@@ -89,7 +152,10 @@ fn reopen_console() -> Result<(), InitError> {
     for fd in 0..=2 {
         // SAFETY: dup2 onto the standard descriptors, which no Rust value owns.
         if unsafe { libc::dup2(console.as_raw_fd(), fd) } < 0 {
-            return Err(InitError::io("reopen the console", std::io::Error::last_os_error()));
+            return Err(InitError::io(
+                "reopen the console",
+                std::io::Error::last_os_error(),
+            ));
         }
     }
     Ok(())
@@ -100,6 +166,12 @@ fn create_dir(path: &str) -> Result<(), InitError> {
 }
 
 fn mount_one(entry: &Mount) -> Result<(), InitError> {
-    mount(Some(entry.what), entry.on, Some(entry.what), entry.flags, entry.options)
-        .map_err(|e| InitError::io(format!("mount {} on {}", entry.what, entry.on), e))
+    mount(
+        Some(entry.what),
+        entry.on,
+        Some(entry.what),
+        entry.flags,
+        entry.options,
+    )
+    .map_err(|e| InitError::io(format!("mount {} on {}", entry.what, entry.on), e))
 }

@@ -11,7 +11,13 @@ nix::ioctl_write_ptr_bad!(set_interface_flags, libc::SIOCSIFFLAGS, libc::ifreq);
 /// Sets `lo` up; the kernel gives it its addresses by itself.
 pub fn loopback_up() -> Result<(), InitError> {
     let failed = |e: nix::errno::Errno| InitError::io("set the loopback interface up", e);
-    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).map_err(failed)?;
+    let socket = socket(
+        AddressFamily::Inet,
+        SockType::Datagram,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+    .map_err(failed)?;
     // SAFETY: an all-zero ifreq is a valid value of the C structure.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (slot, byte) in request.ifr_name.iter_mut().zip(b"lo") {

@@ -1,0 +1,104 @@
+//! Sockets, and a frame over two packet sockets.
+
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::perform::{Called, Done, Failure, unknown};
+use crate::protocol::{Effect, PacketExchange, SocketSpec};
+
+/// htons(ETH_P_ALL).
+const ETH_P_ALL: u16 = 0x0003u16.to_be();
+/// An EtherType that is kept for experiments.
+const ETHERTYPE: [u8; 2] = [0x88, 0xb5];
+const PAYLOAD: &[u8] = b"virt-aa-conform: this frame went over a raw packet socket";
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// socket(2); the descriptor is closed at once.
+pub fn open_socket(spec: &SocketSpec) -> Done {
+    let family = match spec.family.as_str() {
+        "inet" => libc::AF_INET,
+        "inet6" => libc::AF_INET6,
+        "packet" => libc::AF_PACKET,
+        "netlink" => libc::AF_NETLINK,
+        "unix" => libc::AF_UNIX,
+        _ => return Err(unknown("socket")),
+    };
+    let kind = match spec.kind.as_str() {
+        "stream" => libc::SOCK_STREAM,
+        "dgram" => libc::SOCK_DGRAM,
+        "raw" => libc::SOCK_RAW,
+        _ => return Err(unknown("socket")),
+    };
+    let socket = socket(family, kind, spec.protocol)?;
+    Ok(Effect {
+        value: socket.as_raw_fd().into(),
+        ..Effect::default()
+    })
+}
+
+fn socket(family: i32, kind: i32, protocol: i32) -> Result<OwnedFd, Failure> {
+    // SAFETY: the result is checked before it is taken for a descriptor, and nobody else owns it.
+    unsafe {
+        let fd = Errno::result(libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol)).called("socket")?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+fn bound(interface: &str) -> Result<OwnedFd, Failure> {
+    let socket = socket(libc::AF_PACKET, libc::SOCK_RAW, ETH_P_ALL.into())?;
+    let index = nix::net::if_::if_nametoindex(interface).called("if_nametoindex")?;
+    // SAFETY: an all-zero sockaddr_ll is a valid value, and its length is given.
+    unsafe {
+        let mut address: libc::sockaddr_ll = std::mem::zeroed();
+        address.sll_family = libc::AF_PACKET as u16;
+        address.sll_protocol = ETH_P_ALL;
+        address.sll_ifindex = index.cast_signed();
+        let length = size_of_val(&address) as libc::socklen_t;
+        Errno::result(libc::bind(
+            socket.as_raw_fd(),
+            (&raw const address).cast(),
+            length,
+        ))
+        .called("bind")?;
+    }
+    Ok(socket)
+}
+
+/// Send a frame on one interface and wait for it on the other; the payload as received comes back.
+pub fn exchange(spec: &PacketExchange) -> Done {
+    let receiver = bound(&spec.receive)?;
+    let sender = bound(&spec.send)?;
+    let mut frame = vec![0xff; 6];
+    frame.extend_from_slice(&[2, 0, 0, 0, 0, 1]);
+    frame.extend_from_slice(&ETHERTYPE);
+    frame.extend_from_slice(PAYLOAD);
+    let written = nix::unistd::write(&sender, &frame).called("send")?;
+    let deadline = Instant::now() + EXCHANGE_TIMEOUT;
+    let mut buffer = [0; 2048];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut waiting = [PollFd::new(receiver.as_fd(), PollFlags::POLLIN)];
+        if poll(
+            &mut waiting,
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
+        )
+        .called("poll")?
+            == 0
+        {
+            return Err(Errno::ETIMEDOUT).called("recv");
+        }
+        let length = nix::unistd::read(&receiver, &mut buffer).called("recv")?;
+        // Other frames (router solicitations) are on the wire as well.
+        if length > 14 && buffer[12..14] == ETHERTYPE {
+            let data = buffer[14..length].to_vec();
+            return Ok(Effect {
+                data,
+                written: written as u64,
+                ..Effect::default()
+            });
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Running a program.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use super::perform::{Called, Failure, unknown};
+use crate::protocol::{Ran, RunSpec};
+
+/// PATH of a program that is given none.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Output beyond this is read and dropped.
+const KEPT: u64 = 1 << 20;
+
+/// fork, execve, wait. Files for its standard streams are opened here, by the process that has the label.
+pub fn run(spec: &RunSpec) -> Result<Ran, Failure> {
+    let (program, arguments) = spec.argv.split_first().ok_or_else(|| unknown("execve"))?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PATH", DEFAULT_PATH)
+        .envs(&spec.env)
+        .process_group(0);
+    command.stdin(match &spec.stdin_file {
+        Some(path) => Stdio::from(File::open(path).called("open")?),
+        None => Stdio::piped(),
+    });
+    command.stdout(match &spec.stdout_file {
+        Some(path) => Stdio::from(
+            OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(path)
+                .called("open")?,
+        ),
+        None => Stdio::piped(),
+    });
+    let mut child = command.stderr(Stdio::piped()).spawn().called("execve")?;
+    let pid = child.id().cast_signed();
+    let input = child.stdin.take().map(|mut pipe| {
+        let text = spec.stdin.clone().unwrap_or_default();
+        // A program that does not read its input is no error of ours.
+        thread::spawn(move || drop(pipe.write_all(text.as_bytes())))
+    });
+    let stdout = child.stdout.take().map(|pipe| thread::spawn(move || drain(pipe)));
+    let stderr = child.stderr.take().map(|pipe| thread::spawn(move || drain(pipe)));
+    let collect = |reader: Option<thread::JoinHandle<Vec<u8>>>| {
+        reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
+    };
+    let (stdout, stderr) = (collect(stdout), collect(stderr));
+    let status = child.wait().called("wait")?;
+    if let Some(input) = input {
+        let _ = input.join();
+    }
+    Ok(Ran {
+        pid,
+        exit: status.code(),
+        signal: status.signal(),
+        stdout,
+        stderr,
+    })
+}
+
+fn drain(mut pipe: impl Read) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let _ = (&mut pipe).take(KEPT).read_to_end(&mut kept);
+    let _ = std::io::copy(&mut pipe, &mut std::io::sink());
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn shell(script: &str) -> RunSpec {
+        RunSpec {
+            argv: vec!["/bin/sh".into(), "-c".into(), script.into()],
+            env: BTreeMap::from([("KEY".into(), "value".into())]),
+            stdin: Some("in".into()),
+            stdin_file: None,
+            stdout_file: None,
+        }
+    }
+
+    #[test]
+    fn a_programs_end_is_reported_whole() {
+        let ran = run(&shell("cat; echo $KEY; echo oops >&2; exit 3")).unwrap();
+        assert_eq!((ran.exit, ran.signal), (Some(3), None));
+        assert_eq!(
+            (ran.stdout.as_slice(), ran.stderr.as_slice()),
+            (&b"invalue\n"[..], &b"oops\n"[..])
+        );
+    }
+
+    #[test]
+    fn a_signal_is_no_exit_status() {
+        let ran = run(&shell("kill -9 $$")).unwrap();
+        assert_eq!((ran.exit, ran.signal), (None, Some(9)));
+    }
+
+    #[test]
+    fn output_beyond_the_limit_neither_blocks_nor_grows() {
+        let ran = run(&shell("head -c 3000000 /dev/zero")).unwrap();
+        assert_eq!((ran.exit, ran.stdout.len()), (Some(0), 1 << 20));
+    }
+}

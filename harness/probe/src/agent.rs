@@ -1,0 +1,171 @@
+//! The agent: serves the harness's requests over one stream.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::acts;
+use crate::audit_socket::{self, AuditSocket};
+use crate::canary::Canary;
+use crate::case_run;
+use crate::fixture;
+use crate::policy::{self, Overlay};
+use crate::protocol::{
+    Act, CaseEvidence, CasePlan, MachineFacts, Outcome, PROTOCOL_VERSION, Request, Response, Sabotage,
+    receive, send,
+};
+use crate::subject::{self, PROGRAM};
+
+/// A terminal for [`Request::Shell`].
+const CONSOLE: &str = "/dev/ttyS0";
+
+/// What the agent keeps between requests.
+struct Agent {
+    audit: AuditSocket,
+    canary: Option<Canary>,
+    overlay: Overlay,
+    sabotage: Sabotage,
+}
+
+/// Serve until the harness says `shutdown` or goes away.
+pub fn serve(stream: &mut (impl Read + Write)) -> io::Result<()> {
+    subject::install_program()?;
+    let mut agent = Agent {
+        audit: AuditSocket::open()?,
+        canary: None,
+        overlay: Overlay::default(),
+        sabotage: Sabotage::None,
+    };
+    send(
+        stream,
+        &Response::Hello {
+            protocol: PROTOCOL_VERSION,
+            uptime: uptime(),
+        },
+    )?;
+    loop {
+        let request = match receive::<Request>(stream) {
+            Ok(Request::Shutdown) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            other => other?,
+        };
+        let response = agent.answer(request).unwrap_or_else(|error| Response::Failed {
+            message: error.to_string(),
+        });
+        send(stream, &response)?;
+    }
+}
+
+impl Agent {
+    fn answer(&mut self, request: Request) -> io::Result<Response> {
+        Ok(match request {
+            Request::Facts => Response::Facts(facts()?),
+            Request::Features => Response::Features {
+                text: policy::features()?,
+            },
+            Request::LoadPolicy { files, policies } => {
+                // The canary's profile goes away too, and would leave its process unconfined.
+                self.canary = None;
+                self.overlay.apply(&files)?;
+                policy::load_only(&policies)?;
+                Response::Policy(policy::state()?)
+            }
+            Request::PolicyState => Response::Policy(policy::state()?),
+            Request::Fixture { script, timeout_ms } => {
+                Response::Fixture(fixture::bring_up(&script, Duration::from_millis(timeout_ms)))
+            }
+            Request::Case(plan) => Response::Case(Box::new(self.case(&plan)?)),
+            Request::Run { run, timeout_ms } => {
+                match case_run::by_agent(&Act::Run(run), Duration::from_millis(timeout_ms)) {
+                    Outcome::Ran(ran) => Response::Ran(ran),
+                    other => Response::Failed {
+                        message: format!("{other:?}"),
+                    },
+                }
+            }
+            Request::Shell => {
+                shell()?;
+                Response::Done
+            }
+            Request::Sabotage(kind) => {
+                self.sabotage = kind;
+                Response::Done
+            }
+            Request::Shutdown => Response::Done,
+        })
+    }
+
+    fn case(&mut self, plan: &CasePlan) -> io::Result<CaseEvidence> {
+        if !self.audit.reading() {
+            self.audit = AuditSocket::open()?;
+        }
+        let canary = match &mut self.canary {
+            Some(canary) => canary,
+            none => none.insert(Canary::start()?),
+        };
+        let sabotage = std::mem::replace(&mut self.sabotage, Sabotage::None);
+        let evidence = case_run::run(plan, &mut self.audit, canary, sabotage);
+        if sabotage == Sabotage::Burst {
+            audit_socket::set_backlog_limit(0)?;
+        }
+        evidence
+    }
+}
+
+fn facts() -> io::Result<MachineFacts> {
+    let read = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_string());
+    let uname = nix::sys::utsname::uname()?;
+    let meminfo = read("/proc/meminfo")?;
+    let memory = meminfo.lines().find_map(|line| {
+        line.strip_prefix("MemTotal:")?
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()
+    });
+    Ok(MachineFacts {
+        kernel: uname.release().to_string_lossy().into_owned(),
+        machine: uname.machine().to_string_lossy().into_owned(),
+        apparmor: read("/sys/module/apparmor/parameters/enabled").is_ok_and(|enabled| enabled == "Y"),
+        audit_mode: read("/sys/module/apparmor/parameters/audit").unwrap_or_default(),
+        cpus: std::thread::available_parallelism()?.get(),
+        memory: memory.unwrap_or(0u64) * 1024,
+        agent: PROGRAM.into(),
+    })
+}
+
+fn uptime() -> f64 {
+    let text = fs::read_to_string("/proc/uptime").unwrap_or_default();
+    text.split(' ')
+        .next()
+        .and_then(|seconds| seconds.parse().ok())
+        .unwrap_or_default()
+}
+
+/// A root shell on the console, until it ends.
+fn shell() -> io::Result<()> {
+    let console = fs::OpenOptions::new().read(true).write(true).open(CONSOLE)?;
+    let mut command = Command::new("/bin/bash");
+    command
+        .env_clear()
+        .env("PATH", acts::DEFAULT_PATH)
+        .env("HOME", "/root")
+        .env("TERM", "vt100")
+        .current_dir("/root");
+    command
+        .stdin(Stdio::from(console.try_clone()?))
+        .stdout(Stdio::from(console.try_clone()?))
+        .stderr(Stdio::from(console));
+    // SAFETY: plain system calls between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::setsid();
+            libc::ioctl(0, libc::TIOCSCTTY, 0);
+            Ok(())
+        });
+    }
+    command.status()?;
+    Ok(())
+}

@@ -1,0 +1,398 @@
+//! The kernel's audit socket, read as its daemon.
+//!
+//! One thread only reads, so that nothing is lost while somebody thinks; a second one looks up whose process each
+//! record speaks of, while that process may still be there. The print buffer is never read: it drops records.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, send, setsockopt,
+    socket, sockopt::RcvBufForce,
+};
+use nix::unistd::pipe2;
+
+use crate::cgroup;
+use crate::protocol::RawRecord;
+
+const AUDIT_GET: u16 = 1000;
+const AUDIT_SET: u16 = 1001;
+const AUDIT_LIST_RULES: u16 = 1013;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_ACK: u16 = 4;
+const HEADER: usize = 16;
+/// Bits of `struct audit_status.mask`.
+const STATUS_ENABLED: u32 = 1;
+const STATUS_PID: u32 = 4;
+const STATUS_RATE_LIMIT: u32 = 8;
+const STATUS_BACKLOG_LIMIT: u32 = 16;
+/// `struct audit_rule_data.flags` of the exclude list.
+const FILTER_EXCLUDE: u32 = 5;
+/// The largest message: `MAX_AUDIT_MESSAGE_LENGTH` and its header, with room to spare.
+const LARGEST: usize = 16 << 10;
+/// Of the socket's queue; a burst of a hundred thousand denials fits.
+const RECEIVE_BUFFER: usize = 128 << 20;
+const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The kernel's audit status, as far as verdicts need it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status {
+    /// Process id of the audit daemon.
+    pub pid: u32,
+    /// 0 is no limit.
+    pub rate_limit: u32,
+    /// 0 is no limit.
+    pub backlog_limit: u32,
+    /// Messages the kernel says it lost.
+    pub lost: u32,
+}
+
+#[derive(Default)]
+struct Seen {
+    records: Vec<RawRecord>,
+    reading: bool,
+}
+
+/// What the threads and their owner share.
+struct Shared {
+    seen: Mutex<Seen>,
+    news: Condvar,
+    overruns: AtomicU64,
+    paused: AtomicBool,
+}
+
+impl Shared {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The socket, its threads, and what they have read.
+pub struct AuditSocket {
+    shared: Arc<Shared>,
+    stop: Option<OwnedFd>,
+    reader: Option<thread::JoinHandle<()>>,
+}
+
+impl AuditSocket {
+    /// Become the kernel's audit daemon, without limits, and start to read.
+    pub fn open() -> io::Result<AuditSocket> {
+        let socket = netlink()?;
+        setsockopt(&socket, RcvBufForce, &RECEIVE_BUFFER)?;
+        let pid = std::process::id();
+        set_status(
+            &socket,
+            STATUS_PID | STATUS_ENABLED | STATUS_RATE_LIMIT | STATUS_BACKLOG_LIMIT,
+            pid,
+            0,
+        )?;
+        let (stopped, stop) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+        let shared = Arc::new(Shared {
+            seen: Mutex::new(Seen {
+                records: Vec::new(),
+                reading: true,
+            }),
+            news: Condvar::new(),
+            overruns: AtomicU64::new(0),
+            paused: AtomicBool::new(false),
+        });
+        let (raw, sorted) = mpsc::channel::<(u16, Vec<u8>)>();
+        let of_reader = Arc::clone(&shared);
+        let reader = thread::Builder::new()
+            .name("audit-reader".into())
+            .spawn(move || {
+                read_all(&socket, &stopped, &of_reader, &raw);
+                of_reader.seen().reading = false;
+            })?;
+        let of_sorter = Arc::clone(&shared);
+        thread::Builder::new()
+            .name("audit-sorter".into())
+            .spawn(move || sort_all(&sorted, &of_sorter))?;
+        Ok(AuditSocket {
+            shared,
+            stop: Some(stop),
+            reader: Some(reader),
+        })
+    }
+
+    /// Wait until a record that contains `token` is there; its serial, or `None` at the deadline.
+    pub fn wait_for(&self, token: &str, deadline: Instant) -> Option<u64> {
+        let mut seen = self.shared.seen();
+        let mut looked = 0;
+        loop {
+            // Only a denial counts: with all accesses audited the same path may be named otherwise.
+            let found = seen.records[looked..]
+                .iter()
+                .find(|record| record.text.contains(token) && record.text.contains("apparmor=\"DENIED\""));
+            if let Some(record) = found {
+                return Some(record.serial);
+            }
+            looked = seen.records.len();
+            let left = deadline.checked_duration_since(Instant::now())?;
+            (seen, _) = self
+                .shared
+                .news
+                .wait_timeout(seen, left)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Take what was read so far, in the order of the serials.
+    pub fn take(&self) -> Vec<RawRecord> {
+        let mut records = std::mem::take(&mut self.shared.seen().records);
+        records.sort_by_key(|record| record.serial);
+        records
+    }
+
+    /// How often the socket said that messages did not fit.
+    pub fn overruns(&self) -> u64 {
+        self.shared.overruns.load(Ordering::Relaxed)
+    }
+
+    /// Whether the reader is still at it.
+    pub fn reading(&self) -> bool {
+        self.shared.seen().reading
+    }
+
+    /// Stop reading for a while, so that a test can make messages get lost.
+    pub fn pause(&self, paused: bool) {
+        self.shared.paused.store(paused, Ordering::Relaxed);
+        if let Some(reader) = &self.reader {
+            reader.thread().unpark();
+        }
+    }
+
+    /// Close the socket before its time.
+    pub fn close(&mut self) {
+        self.stop = None;
+        if let Some(reader) = self.reader.take() {
+            // The reader sees the closed pipe at its next poll; a panic there has already shown itself.
+            let _ = reader.join();
+        }
+    }
+}
+
+impl Drop for AuditSocket {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn netlink() -> io::Result<OwnedFd> {
+    let socket = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkAudit,
+    )?;
+    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+    Ok(socket)
+}
+
+fn request(socket: &OwnedFd, kind: u16, body: &[u8]) -> io::Result<()> {
+    let mut message = Vec::with_capacity(HEADER + body.len());
+    let length = u32::try_from(HEADER + body.len()).map_err(io::Error::other)?;
+    message.extend_from_slice(&length.to_ne_bytes());
+    message.extend_from_slice(&kind.to_ne_bytes());
+    message.extend_from_slice(&(NLM_F_REQUEST | NLM_F_ACK).to_ne_bytes());
+    message.extend_from_slice(&1u32.to_ne_bytes());
+    message.extend_from_slice(&0u32.to_ne_bytes());
+    message.extend_from_slice(body);
+    send(socket.as_raw_fd(), &message, MsgFlags::empty())?;
+    Ok(())
+}
+
+/// The next message on `socket` from the kernel: its type and body.
+fn next(socket: &OwnedFd) -> io::Result<Option<(u16, Vec<u8>)>> {
+    let mut buffer = vec![0u8; LARGEST];
+    let (length, from) = recvfrom::<NetlinkAddr>(socket.as_raw_fd(), &mut buffer)?;
+    if length < HEADER || from.is_none_or(|from| from.pid() != 0) {
+        return Ok(None);
+    }
+    // The header's own length is not to be trusted: for some messages the kernel leaves out the header's size.
+    let kind = u16::from_ne_bytes([buffer[4], buffer[5]]);
+    let body = buffer[HEADER..length].to_vec();
+    Ok(Some((kind, body)))
+}
+
+fn word(body: &[u8], index: usize) -> u32 {
+    body.get(index * 4..index * 4 + 4)
+        .and_then(|word| word.try_into().ok())
+        .map_or(0, u32::from_ne_bytes)
+}
+
+/// Messages until the answer's end, with a deadline.
+fn answers(socket: &OwnedFd, until: impl Fn(u16) -> bool) -> io::Result<Vec<(u16, Vec<u8>)>> {
+    let deadline = Instant::now() + CONTROL_TIMEOUT;
+    let mut all = Vec::new();
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut waiting = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+        if poll(
+            &mut waiting,
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
+        )? == 0
+        {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the audit system did not answer",
+            ));
+        }
+        let Some((kind, body)) = next(socket)? else {
+            continue;
+        };
+        if kind == NLMSG_ERROR {
+            match word(&body, 0).cast_signed() {
+                0 => {}
+                error => return Err(io::Error::from_raw_os_error(-error)),
+            }
+        }
+        all.push((kind, body));
+        if until(kind) {
+            return Ok(all);
+        }
+    }
+}
+
+fn set_status(socket: &OwnedFd, mask: u32, pid: u32, backlog_limit: u32) -> io::Result<()> {
+    // struct audit_status: mask, enabled, failure, pid, rate_limit, backlog_limit, lost, backlog, …
+    let fields = [mask, 0, 0, pid, 0, backlog_limit, 0, 0, 0, 0];
+    let body: Vec<u8> = fields.iter().flat_map(|field| field.to_ne_bytes()).collect();
+    request(socket, AUDIT_SET, &body)?;
+    answers(socket, |kind| kind == NLMSG_ERROR)?;
+    Ok(())
+}
+
+/// Set the backlog limit, for a test that wants messages lost.
+pub fn set_backlog_limit(limit: u32) -> io::Result<()> {
+    set_status(&netlink()?, STATUS_BACKLOG_LIMIT, 0, limit)
+}
+
+/// Ask the kernel for its audit status.
+pub fn status() -> io::Result<Status> {
+    let socket = netlink()?;
+    request(&socket, AUDIT_GET, &[])?;
+    let answers = answers(&socket, |kind| kind == AUDIT_GET)?;
+    let body = answers
+        .into_iter()
+        .find(|(kind, _)| *kind == AUDIT_GET)
+        .map(|(_, body)| body)
+        .unwrap_or_default();
+    Ok(Status {
+        pid: word(&body, 3),
+        rate_limit: word(&body, 4),
+        backlog_limit: word(&body, 5),
+        lost: word(&body, 6),
+    })
+}
+
+/// How many rules of the exclude list are set: such a rule makes records vanish with no trace.
+pub fn exclude_rules() -> io::Result<u32> {
+    let socket = netlink()?;
+    request(&socket, AUDIT_LIST_RULES, &[])?;
+    let rules = answers(&socket, |kind| kind == NLMSG_DONE)?;
+    let excluding = rules
+        .iter()
+        .filter(|(kind, body)| *kind == AUDIT_LIST_RULES && word(body, 0) == FILTER_EXCLUDE);
+    u32::try_from(excluding.count()).map_err(io::Error::other)
+}
+
+fn read_all(socket: &OwnedFd, stopped: &OwnedFd, shared: &Shared, raw: &mpsc::Sender<(u16, Vec<u8>)>) {
+    loop {
+        let mut waiting = [
+            PollFd::new(socket.as_fd(), PollFlags::POLLIN),
+            PollFd::new(stopped.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut waiting, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return,
+        }
+        if waiting[1].any().unwrap_or(true) {
+            return;
+        }
+        while shared.paused.load(Ordering::Relaxed) {
+            thread::park();
+        }
+        match next(socket) {
+            Ok(Some(message)) => {
+                if raw.send(message).is_err() {
+                    return;
+                }
+            }
+            Ok(None) => {}
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                shared.overruns.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn sort_all(raw: &mpsc::Receiver<(u16, Vec<u8>)>, shared: &Shared) {
+    // A process keeps its cgroup for the length of a case, so a look-up is good for the record that follows at once.
+    let mut known: BTreeMap<i32, Option<String>> = BTreeMap::new();
+    while let Ok((kind, body)) = raw.recv() {
+        let text = String::from_utf8_lossy(&body)
+            .trim_end_matches(['\0', '\n'])
+            .to_string();
+        let Some(serial) = serial_of(&text) else { continue };
+        let subject = pid_of(&text).and_then(|pid| {
+            let found = cgroup::subject_of(pid);
+            if found.is_some() {
+                known.insert(pid, found.clone());
+            }
+            found.or_else(|| known.get(&pid).cloned().flatten())
+        });
+        shared.seen().records.push(RawRecord {
+            kind,
+            serial,
+            text,
+            subject,
+        });
+        shared.news.notify_all();
+    }
+}
+
+/// The serial number in `audit(SECONDS.MILLIS:SERIAL)`, with which every message of the kernel's begins.
+fn serial_of(text: &str) -> Option<u64> {
+    let stamp = text.strip_prefix("audit(")?;
+    let (stamp, _) = stamp.split_once(')')?;
+    stamp.split_once(':')?.1.parse().ok()
+}
+
+fn pid_of(text: &str) -> Option<i32> {
+    let at = text.find(" pid=")?;
+    let digits = &text[at + 5..];
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORD: &str = r#"audit(1700000000.123:4711): apparmor="DENIED" operation="open" pid=12 comm="x""#;
+
+    #[test]
+    fn serials_and_processes_are_read() {
+        assert_eq!(serial_of(RECORD), Some(4711));
+        assert_eq!(pid_of(RECORD), Some(12));
+    }
+
+    #[test]
+    fn other_texts_have_neither() {
+        assert_eq!(serial_of("xaudit(1.1:2)"), None);
+        assert_eq!(serial_of("audit(1.1"), None);
+        assert_eq!(pid_of("ppid=3"), None);
+    }
+}

@@ -1,0 +1,325 @@
+//! One case, from the opening canary to the closing one: everything a verdict rests on is collected here.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::audit_socket::{self, AuditSocket};
+use crate::canary::Canary;
+use crate::policy;
+use crate::protocol::{
+    Act, AuditState, CaseEvidence, CasePlan, Outcome, RawRecord, Sabotage, StepEvidence, StepPlan,
+    SubjectFacts,
+};
+use crate::subject::Subject;
+
+const AUDIT_MODE: &str = "/sys/module/apparmor/parameters/audit";
+/// Denials by the canary in a sabotage's burst.
+const BURST: usize = 3000;
+
+/// Run a case. An error means that the evidence could not be collected at all.
+pub fn run(
+    plan: &CasePlan,
+    audit: &mut AuditSocket,
+    canary: &mut Canary,
+    sabotage: Sabotage,
+) -> io::Result<CaseEvidence> {
+    let started = Instant::now();
+    let strays = audit.take();
+    let policy_before = policy::state()?;
+    let audit_before = audit_state(audit)?;
+    let canary_before = canary.fence(&format!("{}-open", plan.token), audit)?;
+    let mut case = Running {
+        plan,
+        audit,
+        canary,
+        subjects: BTreeMap::new(),
+        ended: BTreeMap::new(),
+        fences: 0,
+    };
+
+    let mut steps = Vec::new();
+    for step in &plan.steps {
+        let evidence = case.step(step)?;
+        let go_on = matches!(
+            evidence.outcome,
+            Outcome::Ok(_) | Outcome::Ran(_) | Outcome::Errno { .. }
+        );
+        steps.push(evidence);
+        if !go_on {
+            break;
+        }
+    }
+    let cleanup = plan
+        .cleanup
+        .iter()
+        .map(|step| case.step(step))
+        .collect::<io::Result<Vec<_>>>()?;
+    case.quiesce();
+    match sabotage {
+        Sabotage::None => {}
+        Sabotage::CloseAuditSocket => case.audit.close(),
+        Sabotage::Burst => burst(case.canary, case.audit, &plan.token)?,
+    }
+    let canary_after = case.canary.fence(&format!("{}-close", plan.token), case.audit)?;
+    let subjects = case.facts();
+    drop(case.subjects);
+    let records = audit.take();
+    let audit_after = audit_state(audit)?;
+    let policy_after = policy::state()?;
+    reap_orphans();
+    let steps_ms = steps
+        .iter()
+        .chain(&cleanup)
+        .map(|step: &StepEvidence| step.ms)
+        .sum();
+    Ok(CaseEvidence {
+        policy_before,
+        policy_after,
+        audit_before,
+        audit_after,
+        canary_before,
+        canary_after,
+        serial_gaps: gaps(&records, canary_before, canary_after),
+        subjects,
+        steps,
+        cleanup,
+        records,
+        strays,
+        guest_ms: millis(started),
+        steps_ms,
+    })
+}
+
+struct Running<'a> {
+    plan: &'a CasePlan,
+    audit: &'a mut AuditSocket,
+    canary: &'a mut Canary,
+    subjects: BTreeMap<String, Subject>,
+    /// Subjects that could not be started.
+    ended: BTreeMap<String, String>,
+    fences: usize,
+}
+
+impl Running<'_> {
+    fn step(&mut self, step: &StepPlan) -> io::Result<StepEvidence> {
+        let timeout = Duration::from_millis(step.timeout_ms.unwrap_or(self.plan.step_timeout_ms));
+        // Whom the kernel denied a capability last must not be the subject, or it stays silent.
+        self.canary.ask_capability()?;
+        let (outcome, ms) = match &step.by {
+            Some(name) => self.by_subject(name, &step.act, timeout)?,
+            None => {
+                let started = Instant::now();
+                (by_agent(&step.act, timeout), millis(started))
+            }
+        };
+        self.fences += 1;
+        let fence = self
+            .canary
+            .fence(&format!("{}-{}", self.plan.token, self.fences), self.audit)?;
+        Ok(StepEvidence {
+            outcome,
+            fence,
+            ms,
+            revision: policy::revision()?,
+        })
+    }
+
+    fn by_subject(&mut self, name: &str, act: &Act, timeout: Duration) -> io::Result<(Outcome, f64)> {
+        let mut act = act.clone();
+        if let Err(reason) = self.point_at_subjects(&mut act).and_then(|()| self.start(name)) {
+            return Ok((Outcome::NoSubject { reason }, 0.0));
+        }
+        let Some(subject) = self.subjects.get_mut(name) else {
+            return Ok((
+                Outcome::NoSubject {
+                    reason: format!("{name} is not started"),
+                },
+                0.0,
+            ));
+        };
+        // The label of a short-lived program is read from the record of its exec, which a grant writes only when
+        // all accesses are audited.
+        let watched = matches!(act, Act::Run(_));
+        if watched {
+            set_audit_mode("all")?;
+        }
+        let started = Instant::now();
+        let outcome = subject.act(&act, timeout);
+        let ms = millis(started);
+        if watched {
+            set_audit_mode("noquiet")?;
+        }
+        Ok((outcome, ms))
+    }
+
+    /// Start a subject at its first step.
+    fn start(&mut self, name: &str) -> Result<(), String> {
+        if self.subjects.contains_key(name) {
+            return Ok(());
+        }
+        if let Some(reason) = self.ended.get(name) {
+            return Err(reason.clone());
+        }
+        let plan = self
+            .plan
+            .subjects
+            .get(name)
+            .ok_or_else(|| format!("the plan has no subject {name}"))?;
+        match Subject::start(name, plan) {
+            Ok(subject) => {
+                self.subjects.insert(name.into(), subject);
+                Ok(())
+            }
+            Err(error) => {
+                let reason = format!("subject {name}: {error}");
+                self.ended.insert(name.into(), reason.clone());
+                Err(reason)
+            }
+        }
+    }
+
+    /// Acts that name another subject get its process.
+    fn point_at_subjects(&mut self, act: &mut Act) -> Result<(), String> {
+        match act {
+            Act::Signal { to, .. } => {
+                self.start(to)?;
+                *to = self
+                    .subjects
+                    .get(to)
+                    .map(Subject::pid)
+                    .unwrap_or_default()
+                    .to_string();
+            }
+            Act::SetLimit(spec) => {
+                if let Some(other) = spec.of.take() {
+                    self.start(&other)?;
+                    spec.pid = self.subjects.get(&other).map(Subject::pid);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn quiesce(&mut self) {
+        for subject in self.subjects.values_mut() {
+            subject.quiesce();
+        }
+    }
+
+    fn facts(&self) -> BTreeMap<String, SubjectFacts> {
+        self.subjects
+            .iter()
+            .map(|(name, subject)| (name.clone(), subject.facts()))
+            .collect()
+    }
+}
+
+/// An unconfined act, in a process of its own so that it can be ended.
+pub fn by_agent(act: &Act, timeout: Duration) -> Outcome {
+    let plan = crate::protocol::SubjectPlan {
+        label: None,
+        user: None,
+        memlock: None,
+        program: None,
+    };
+    match Subject::start("agent", &plan) {
+        Ok(mut subject) => subject.act(act, timeout),
+        Err(error) => Outcome::Broken {
+            reason: format!("the agent could not start a process: {error}"),
+        },
+    }
+}
+
+fn set_audit_mode(mode: &str) -> io::Result<()> {
+    // No newline: the kernel compares the whole text.
+    fs::write(AUDIT_MODE, mode)
+}
+
+fn audit_state(audit: &AuditSocket) -> io::Result<AuditState> {
+    let status = audit_socket::status()?;
+    Ok(AuditState {
+        lost: status.lost,
+        backlog_limit: status.backlog_limit,
+        rate_limit: status.rate_limit,
+        pid: status.pid,
+        ours: status.pid == std::process::id(),
+        overruns: audit.overruns(),
+        reading: audit.reading(),
+        exclude_rules: audit_socket::exclude_rules()?,
+        mode: fs::read_to_string(AUDIT_MODE)?.trim().into(),
+    })
+}
+
+/// Make messages get lost: next to no queue, nobody reading, and many denials.
+fn burst(canary: &mut Canary, audit: &AuditSocket, token: &str) -> io::Result<()> {
+    audit_socket::set_backlog_limit(1)?;
+    audit.pause(true);
+    for n in 0..BURST {
+        canary.cry(&format!("{token}-burst-{n}"))?;
+    }
+    audit.pause(false);
+    Ok(())
+}
+
+/// How many serial numbers between the two canaries never arrived.
+fn gaps(records: &[RawRecord], first: Option<u64>, last: Option<u64>) -> u64 {
+    let (Some(first), Some(last)) = (first, last) else {
+        return 0;
+    };
+    let inside = records
+        .iter()
+        .map(|record| record.serial)
+        .filter(|serial| (first..=last).contains(serial));
+    let arrived = inside.collect::<std::collections::BTreeSet<_>>().len() as u64;
+    (last + 1).saturating_sub(first).saturating_sub(arrived)
+}
+
+/// As PID 1 the agent inherits what its subjects leave behind.
+fn reap_orphans() {
+    use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+    if std::process::id() != 1 {
+        return;
+    }
+    // Only the canary is a child that somebody else waits for, and it is alive.
+    while let Ok(status) = waitid(
+        Id::All,
+        WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT,
+    ) {
+        match status {
+            WaitStatus::StillAlive => return,
+            other => match other.pid() {
+                Some(pid) if waitpid(pid, Some(WaitPidFlag::WNOHANG)).is_ok() => {}
+                _ => return,
+            },
+        }
+    }
+}
+
+fn millis(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(serial: u64) -> RawRecord {
+        RawRecord {
+            kind: 1400,
+            serial,
+            text: String::new(),
+            subject: None,
+        }
+    }
+
+    #[test]
+    fn missing_serials_are_counted_between_the_canaries() {
+        let records: Vec<_> = [10, 11, 11, 13, 14].map(record).into();
+        assert_eq!(gaps(&records, Some(10), Some(14)), 1);
+        assert_eq!(gaps(&records, Some(13), Some(14)), 0);
+        assert_eq!(gaps(&records, None, Some(14)), 0);
+    }
+}

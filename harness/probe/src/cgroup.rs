@@ -1,0 +1,138 @@
+//! One cgroup for each subject: whose process is it, is anything left, freeze, kill.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+const ROOT: &str = "/sys/fs/cgroup/virt-aa-conform";
+
+/// A subject's cgroup; its processes are killed when it is dropped.
+pub struct Cgroup {
+    path: PathBuf,
+}
+
+impl Cgroup {
+    /// Make the cgroup of the subject `name`.
+    pub fn make(name: &str) -> io::Result<Cgroup> {
+        let path = Path::new(ROOT).join(name);
+        fs::create_dir_all(&path)?;
+        Ok(Cgroup { path })
+    }
+
+    /// Start `command` inside, from its first instruction.
+    pub fn spawn_in(&self, command: &mut Command) {
+        let procs = self.path.join("cgroup.procs");
+        // SAFETY: between fork and exec in a process with threads only plain system calls are made; the path's
+        // bytes were prepared before.
+        let target = std::ffi::CString::new(procs.as_os_str().as_encoded_bytes()).unwrap_or_default();
+        unsafe {
+            command.pre_exec(move || {
+                let file = libc::open(target.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+                if file < 0 || libc::write(file, b"0".as_ptr().cast(), 1) != 1 {
+                    return Err(io::Error::last_os_error());
+                }
+                libc::close(file);
+                Ok(())
+            });
+        }
+    }
+
+    /// The processes that are in it now.
+    pub fn pids(&self) -> Vec<i32> {
+        let text = fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
+    /// Freeze everything in it and wait until that is done.
+    pub fn freeze(&self, timeout: Duration) -> io::Result<()> {
+        fs::write(self.path.join("cgroup.freeze"), "1")?;
+        self.await_event("frozen 1", timeout)
+    }
+
+    /// Kill everything in it and wait until it is empty.
+    pub fn kill(&self, timeout: Duration) -> io::Result<()> {
+        // A kernel before 5.14 has no cgroup.kill; a frozen process dies of SIGKILL all the same.
+        if fs::write(self.path.join("cgroup.kill"), "1").is_err() {
+            for pid in self.pids() {
+                let _ = nix::sys::signal::kill(
+                    nix::unistd::Pid::from_raw(pid),
+                    nix::sys::signal::Signal::SIGKILL,
+                );
+            }
+        }
+        self.await_event("populated 0", timeout)
+    }
+
+    /// Wait until `cgroup.events` says `what`; the kernel announces each change there.
+    pub fn await_event(&self, what: &str, timeout: Duration) -> io::Result<()> {
+        let path = self.path.join("cgroup.events");
+        let deadline = Instant::now() + timeout;
+        let file = fs::File::open(&path)?;
+        loop {
+            let mut text = String::new();
+            io::Read::read_to_string(&mut fs::File::open(&path)?, &mut text)?;
+            if text.lines().any(|line| line == what) {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("{}: not `{what}`", path.display()),
+                ));
+            }
+            // An own descriptor, read once, is what arms the notification.
+            let mut armed = String::new();
+            io::Read::read_to_string(&mut &file, &mut armed)?;
+            io::Seek::rewind(&mut &file)?;
+            if armed.lines().any(|line| line == what) {
+                return Ok(());
+            }
+            let mut waiting = [PollFd::new(file.as_fd(), PollFlags::POLLPRI)];
+            poll(
+                &mut waiting,
+                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
+            )?;
+        }
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let _ = self.kill(Duration::from_secs(5));
+        let _ = fs::remove_dir(&self.path);
+    }
+}
+
+/// The subject in whose cgroup the process is.
+pub fn subject_of(pid: i32) -> Option<String> {
+    subject_in(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+}
+
+fn subject_in(text: &str) -> Option<String> {
+    text.lines()
+        .filter_map(|line| line.splitn(3, ':').nth(2))
+        .find_map(|path| path.strip_prefix("/virt-aa-conform/"))
+        .map(|name| name.split('/').next().unwrap_or(name).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::subject_in;
+
+    #[test]
+    fn the_subject_is_the_folder_below_ours() {
+        assert_eq!(subject_in("0::/virt-aa-conform/d\n").as_deref(), Some("d"));
+        assert_eq!(
+            subject_in("0::/virt-aa-conform/d/machine\n").as_deref(),
+            Some("d")
+        );
+        assert_eq!(subject_in("0::/init.scope\n"), None);
+    }
+}

@@ -1,0 +1,29 @@
+//! The parts that the one program plays besides being the harness: PID 1 of a VM, a subject, a stand-in.
+
+use std::process::ExitCode;
+
+use crate::{agent, init, standin, worker};
+
+/// Play the part that this process was started for; `None` if it is the harness itself.
+pub fn dispatch() -> Option<ExitCode> {
+    if init::is_init() {
+        boot_and_serve();
+    }
+    match std::env::args().nth(1).as_deref() {
+        Some(worker::SUBJECT) => Some(worker::main()),
+        Some(standin::STAND_IN) => Some(standin::main()),
+        _ => None,
+    }
+}
+
+fn boot_and_serve() -> ! {
+    let served = match init::boot() {
+        Ok(mut port) => agent::serve(&mut port),
+        Err(error) => init::give_up(&error),
+    };
+    if let Err(error) = served {
+        // The console is where the harness looks when the stream has ended.
+        eprintln!("{}the agent ends: {error}", init::CONSOLE_PREFIX);
+    }
+    init::power_off()
+}

@@ -1,0 +1,211 @@
+//! Policy in the kernel: load, take away, and what is loaded.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::protocol::{LoadedProfile, Policy, PolicyState};
+
+/// AppArmor's folder in securityfs.
+pub const APPARMORFS: &str = "/sys/kernel/security/apparmor";
+
+/// Load one compiled policy, in one write: split, the kernel cannot unpack it.
+fn load(policy: &Policy) -> io::Result<()> {
+    use std::io::Write;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .open(Path::new(APPARMORFS).join(".replace"))?;
+    let written = file.write(&policy.binary).map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!("the kernel refused the policy from {}: {error}", policy.name),
+        )
+    })?;
+    if written != policy.binary.len() {
+        return Err(io::Error::other(format!(
+            "the kernel took only a part of the policy from {}",
+            policy.name
+        )));
+    }
+    Ok(())
+}
+
+/// Take every profile away, then load these.
+pub fn load_only(policies: &[Policy]) -> io::Result<()> {
+    remove_all()?;
+    policies.iter().try_for_each(load)
+}
+
+fn remove_all() -> io::Result<()> {
+    for profile in state()?.profiles {
+        // A child goes with its parent.
+        if profile.name.contains("//") {
+            continue;
+        }
+        fs::write(Path::new(APPARMORFS).join(".remove"), &profile.name)?;
+    }
+    Ok(())
+}
+
+/// The revision of the policy.
+pub fn revision() -> io::Result<u64> {
+    let mut buffer = [0; 32];
+    // One read only: a second one waits until the policy changes.
+    let length = io::Read::read(
+        &mut fs::File::open(Path::new(APPARMORFS).join("revision"))?,
+        &mut buffer,
+    )?;
+    let text = String::from_utf8_lossy(&buffer[..length]);
+    text.trim().parse().map_err(io::Error::other)
+}
+
+/// Revision and profiles.
+pub fn state() -> io::Result<PolicyState> {
+    let mut profiles = Vec::new();
+    walk(&Path::new(APPARMORFS).join("policy/profiles"), "", &mut profiles)?;
+    profiles.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(PolicyState {
+        revision: revision()?,
+        profiles,
+    })
+}
+
+fn walk(dir: &Path, parent: &str, into: &mut Vec<LoadedProfile>) -> io::Result<()> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let dir = entry?.path();
+        let read = |name: &str| fs::read_to_string(dir.join(name)).map(|text| text.trim_end().to_string());
+        let own = read("name")?;
+        let name = if parent.is_empty() {
+            own
+        } else {
+            format!("{parent}//{own}")
+        };
+        let hash = ["sha256", "sha1"]
+            .iter()
+            .find_map(|kind| Some(((*kind).to_string(), read(kind).ok()?)));
+        into.push(LoadedProfile {
+            name: name.clone(),
+            mode: read("mode")?,
+            attach: read("attach")?,
+            hash,
+        });
+        walk(&dir.join("profiles"), &name, into)?;
+    }
+    Ok(())
+}
+
+/// Files of the image that a profile set overlays, with what was there before.
+#[derive(Default)]
+pub struct Overlay {
+    originals: BTreeMap<PathBuf, Option<Vec<u8>>>,
+}
+
+impl Overlay {
+    /// Make the image's files equal to its own plus `files` (`None` takes one away).
+    pub fn apply(&mut self, files: &BTreeMap<String, Option<String>>) -> io::Result<()> {
+        for (path, original) in std::mem::take(&mut self.originals) {
+            put(&path, original.as_deref())?;
+        }
+        for (path, text) in files {
+            let path = PathBuf::from(path);
+            let original = match fs::read(&path) {
+                Ok(bytes) => Some(bytes),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(error),
+            };
+            put(&path, text.as_deref().map(str::as_bytes))?;
+            self.originals.insert(path, original);
+        }
+        Ok(())
+    }
+}
+
+fn put(path: &Path, bytes: Option<&[u8]>) -> io::Result<()> {
+    match bytes {
+        Some(bytes) => {
+            if let Some(dir) = path.parent() {
+                fs::create_dir_all(dir)?;
+            }
+            fs::write(path, bytes)
+        }
+        None => match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        },
+    }
+}
+
+/// The features directory in the flat form that apparmor_parser reads: `name {` … `}` for a folder, `name {text` `}`
+/// for a file.
+pub fn features() -> io::Result<String> {
+    let mut text = String::new();
+    flatten(&Path::new(APPARMORFS).join("features"), &mut text)?;
+    Ok(text)
+}
+
+fn flatten(dir: &Path, into: &mut String) -> io::Result<()> {
+    let mut entries: Vec<PathBuf> = fs::read_dir(dir)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    entries.sort();
+    for path in entries {
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        into.push_str(&name);
+        into.push_str(" {");
+        if path.is_dir() {
+            flatten(&path, into)?;
+        } else {
+            into.push_str(&fs::read_to_string(&path)?);
+        }
+        into.push_str("}\n");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_overlay_is_undone_by_the_next() {
+        let dir = std::env::temp_dir().join(format!("overlay-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let (old, new) = (dir.join("old"), dir.join("new"));
+        fs::write(&old, "first").unwrap();
+        let mut overlay = Overlay::default();
+        let name = |path: &Path| path.to_string_lossy().into_owned();
+        overlay
+            .apply(&BTreeMap::from([
+                (name(&old), None),
+                (name(&new), Some("x".into())),
+            ]))
+            .unwrap();
+        assert!(!old.exists() && new.exists());
+        overlay.apply(&BTreeMap::new()).unwrap();
+        assert_eq!(fs::read_to_string(&old).unwrap(), "first");
+        assert!(!new.exists());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn features_are_flattened_in_the_order_of_their_names() {
+        let dir = std::env::temp_dir().join(format!("features-{}", std::process::id()));
+        fs::create_dir_all(dir.join("caps")).unwrap();
+        fs::write(dir.join("caps/mask"), "chown\n").unwrap();
+        fs::write(dir.join("a"), "yes\n").unwrap();
+        let mut text = String::new();
+        flatten(&dir, &mut text).unwrap();
+        assert_eq!(text, "a {yes\n}\ncaps {mask {chown\n}\n}\n");
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

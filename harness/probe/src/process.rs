@@ -1,0 +1,108 @@
+//! A process as seen from outside: its label, its program, its credentials.
+
+use std::fs;
+use std::io;
+
+use crate::protocol::Credentials;
+
+/// Label and mode from `/proc/PID/attr/…/current`; the mode is empty for `unconfined`.
+///
+/// This is a plain read; ptrace, which AppArmor mediates, is not involved.
+pub fn label(pid: i32) -> io::Result<(String, String)> {
+    let own = format!("/proc/{pid}/attr/apparmor/current");
+    let text =
+        fs::read_to_string(own).or_else(|_| fs::read_to_string(format!("/proc/{pid}/attr/current")))?;
+    Ok(split_label(&text))
+}
+
+/// `NAME (MODE)` into its two parts; a name may itself hold blanks and parentheses.
+pub fn split_label(text: &str) -> (String, String) {
+    let text = text.trim_end_matches(['\n', '\0']);
+    match text.rsplit_once(" (") {
+        Some((name, mode)) if mode.ends_with(')') => (name.into(), mode.trim_end_matches(')').into()),
+        _ => (text.into(), String::new()),
+    }
+}
+
+/// The program a process runs; empty where that cannot be read.
+pub fn exe(pid: i32) -> String {
+    fs::read_link(format!("/proc/{pid}/exe"))
+        .map(|path| path.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// Who the process is.
+pub fn credentials(pid: i32) -> io::Result<Credentials> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits"))?;
+    Ok(parse_credentials(&status, &limits))
+}
+
+fn parse_credentials(status: &str, limits: &str) -> Credentials {
+    let field = |name: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map(str::trim)
+            .unwrap_or_default()
+    };
+    // Uid and Gid are real, effective, saved, file system.
+    let effective = |name| {
+        field(name)
+            .split_whitespace()
+            .nth(1)
+            .and_then(|id| id.parse().ok())
+            .unwrap_or(u32::MAX)
+    };
+    let memlock = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max locked memory"))
+        .unwrap_or_default();
+    let mut memlock = memlock.split_whitespace().map(|limit| limit.parse().ok());
+    Credentials {
+        uid: effective("Uid"),
+        gid: effective("Gid"),
+        groups: field("Groups")
+            .split_whitespace()
+            .filter_map(|id| id.parse().ok())
+            .collect(),
+        cap_eff: field("CapEff").into(),
+        no_new_privs: field("NoNewPrivs") == "1",
+        seccomp: field("Seccomp").parse().unwrap_or(u32::MAX),
+        memlock: (memlock.next().flatten(), memlock.next().flatten()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_split_from_their_modes() {
+        assert_eq!(
+            split_label("libvirtd (enforce)\n"),
+            ("libvirtd".into(), "enforce".into())
+        );
+        assert_eq!(split_label("unconfined\n"), ("unconfined".into(), String::new()));
+        assert_eq!(
+            split_label("a (b) (complain)"),
+            ("a (b)".into(), "complain".into())
+        );
+    }
+
+    #[test]
+    fn credentials_are_the_effective_ones() {
+        let status = "Name:\tx\nUid:\t0\t64055\t0\t0\nGid:\t0\t993\t0\t0\nGroups:\t24 993\nCapEff:\t0000000000000001\nNoNewPrivs:\t1\nSeccomp:\t2\n";
+        let limits = "Limit                     Soft Limit           Hard Limit           Units\nMax locked memory         65536                unlimited            bytes\n";
+        let got = parse_credentials(status, limits);
+        assert_eq!(
+            (got.uid, got.gid, got.groups.as_slice()),
+            (64055, 993, &[24, 993][..])
+        );
+        assert_eq!(
+            (got.cap_eff.as_str(), got.no_new_privs, got.seccomp),
+            ("0000000000000001", true, 2)
+        );
+        assert_eq!(got.memlock, (Some(65536), None));
+    }
+}

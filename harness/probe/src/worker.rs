@@ -1,0 +1,73 @@
+//! The subject's side: a process that enters its label, then does as it is told over a pipe.
+//!
+//! It is the same program, started anew, with nothing open but the two pipes; so whatever a step touches is opened
+//! by the subject after it entered its label.
+
+use std::io::{self, Read, Write};
+use std::process::ExitCode;
+
+use serde::{Deserialize, Serialize};
+
+use crate::acts;
+use crate::protocol::{Act, Outcome, receive, send};
+
+/// First argument by which the program knows that it is a subject.
+pub const SUBJECT: &str = "agent-subject";
+
+/// Agent to subject.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// Enter this label, by change_profile; `None` stays unconfined.
+    Enter(Option<String>),
+    /// One act of a step.
+    Act(Act),
+    /// For the canary: make a folder that its profile denies.
+    Fence(String),
+    /// For the canary: have a capability denied on every processor.
+    AskCapability,
+}
+
+/// Subject to agent, one for each order.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// The label is entered; or the canary's order is done.
+    Ready,
+    /// An act's end.
+    Outcome(Outcome),
+    /// It could not be done.
+    Failed(String),
+}
+
+/// Serve orders from standard input until it ends.
+pub fn main() -> ExitCode {
+    match serve(&mut io::stdin().lock(), &mut io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn serve(orders: &mut impl Read, replies: &mut impl Write) -> io::Result<()> {
+    loop {
+        let reply = match receive::<Order>(orders)? {
+            Order::Enter(None) => Reply::Ready,
+            Order::Enter(Some(label)) => match acts::change_profile(&label) {
+                Ok(_) => Reply::Ready,
+                Err(failure) => Reply::Failed(format!("cannot enter {label}: {failure}")),
+            },
+            Order::Act(act) => Reply::Outcome(acts::perform(&act)),
+            Order::Fence(path) => {
+                // The profile denies it; what comes back is of no interest, the record is.
+                let _ = std::fs::create_dir(path);
+                Reply::Ready
+            }
+            Order::AskCapability => match acts::ask_capability_everywhere() {
+                Ok(()) => Reply::Ready,
+                Err(error) => Reply::Failed(error.to_string()),
+            },
+        };
+        send(replies, &reply)?;
+    }
+}
