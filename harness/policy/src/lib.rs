@@ -1,1 +1,47 @@
-//! aa-policy
+//! AppArmor policy as values: profile text to rules with their places, edits by what a rule grants, compilation by an
+//! image's own parser, and the hashes that a kernel will report for what was compiled.
+//!
+//! Start with [`Tree::read`] and [`parse`]; [`without`] and [`with_rule`] make edited trees; [`Parser::from_tree`] and
+//! [`Parser::compile`] turn them into what the kernel loads; [`blob::profiles`] reads that.
+
+pub mod blob;
+mod compile;
+mod condition;
+mod edit;
+mod error;
+mod glob;
+mod parse;
+mod parse_rule;
+mod relate;
+mod request;
+mod rule;
+mod run;
+mod scan;
+mod source;
+mod tree;
+mod vars;
+
+pub use compile::{CompileError, Compiled, Parser, inside};
+pub use edit::{Access, EditError, Edited, with_rule, without};
+pub use error::{PolicyError, PolicyErrorKind};
+pub use glob::{GlobError, escape};
+pub use parse::parse;
+pub use request::{Request, deny_covers, grants, insertion_point, rule_for};
+pub use rule::{
+    Conditional, Exec, Mount, MountOp, MountOptions, Network, Owner, Pattern, Perms, PolicyFile, Profile,
+    Qualifiers, Rule, RuleKind,
+};
+pub use source::Location;
+pub use tree::{Tree, TreeError};
+
+/// Bytes as lower-case hex.
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+            // Writing to a string can not fail.
+            let _ = write!(out, "{byte:02x}");
+            out
+        })
+}

@@ -1,0 +1,413 @@
+//! Policy text to what the kernel loads, by the parser of the image it is for.
+//!
+//! Only an image's own parser knows its kernel, so it is run from the image's tree with the tree's own loader and
+//! libraries: no chroot and no privilege is needed. Its `parser.conf` is obeyed, `abi` rules are obeyed, nothing is
+//! loaded and no cache is read or written.
+
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use fs_err as fs;
+
+use crate::run::{RunError, run};
+
+/// How to run an `apparmor_parser`.
+#[derive(Clone, Debug)]
+pub struct Parser {
+    /// The parser itself.
+    pub program: PathBuf,
+    /// The dynamic loader to start it with; none runs the program as it is.
+    pub loader: Option<PathBuf>,
+    /// The folders with its shared libraries, given to the loader.
+    pub library_path: Vec<PathBuf>,
+    /// The root of the image's tree, in which absolute paths of `parser.conf` are looked up; none for this machine's own.
+    pub root: Option<PathBuf>,
+    /// The `parser.conf` to obey; none runs with the parser's defaults.
+    pub config_file: Option<PathBuf>,
+    /// The kernel's features, as the flat file or the directory that the parser accepts; none leaves it to the parser,
+    /// which then looks at this machine's kernel.
+    pub features: Option<PathBuf>,
+    /// After this long the parser is killed.
+    pub timeout: Duration,
+}
+
+/// What the parser made of one policy file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compiled {
+    /// What is to be written to the kernel, in one write.
+    pub binary: Vec<u8>,
+    /// Every line the parser wrote to its standard error, in order.
+    pub warnings: Vec<String>,
+    /// The profile names it says the file declares, children as `parent//child`, in its order.
+    pub names: Vec<String>,
+}
+
+/// Why there is no compiled policy.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// The parser is not where it should be.
+    #[error("no apparmor_parser in {0}: install the package apparmor into it")]
+    NoParser(PathBuf),
+    /// A needed file of the image can not be found or read.
+    #[error("running the parser of an image needs {path}: {source}")]
+    Missing {
+        /// What was looked for.
+        path: PathBuf,
+        /// Why it could not be had.
+        source: io::Error,
+    },
+    /// It could not be started, or its output not be read.
+    #[error("starting {program}: {source}")]
+    Start {
+        /// The parser.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It did not end in time and was killed.
+    #[error("{file}: the parser did not end within {} s and was killed", .timeout.as_secs())]
+    TimedOut {
+        /// The policy file.
+        file: String,
+        /// How long it had.
+        timeout: Duration,
+    },
+    /// It found fault with the policy.
+    #[error("{}{}: {message}", .file, .line.map(|line| format!(":{line}")).unwrap_or_default())]
+    Policy {
+        /// The parser's first complaint, without the place.
+        message: String,
+        /// The file it complained of, relative to the base where it is in there.
+        file: String,
+        /// The line, where it named one; the parser knows no columns.
+        line: Option<u32>,
+        /// All that the parser wrote.
+        text: String,
+    },
+    /// It ended well and compiled nothing, as for a file in `disable/`.
+    #[error("{file}: the parser ended without an error and compiled nothing: {text}")]
+    Nothing {
+        /// The policy file.
+        file: String,
+        /// All that the parser wrote.
+        text: String,
+    },
+}
+
+/// The configuration's keys whose value is a path that only makes sense inside the image.
+const PATH_KEYS: [&str; 7] = [
+    "policy-features",
+    "features-file",
+    "kernel-features",
+    "base",
+    "include",
+    "cache-loc",
+    "subdomainfs",
+];
+
+impl Parser {
+    /// The parser of the image whose root file system is unpacked at `root`, run by that tree's own loader and libraries.
+    pub fn from_tree(root: &Path) -> Result<Self, CompileError> {
+        let root = fs::canonicalize(root).map_err(|source| CompileError::Missing {
+            path: root.to_owned(),
+            source,
+        })?;
+        let find = |candidates: &[&str]| {
+            candidates
+                .iter()
+                .find_map(|path| inside(&root, Path::new(path)).ok())
+        };
+        let program = find(&[
+            "/usr/sbin/apparmor_parser",
+            "/sbin/apparmor_parser",
+            "/usr/bin/apparmor_parser",
+        ])
+        .ok_or_else(|| CompileError::NoParser(root.clone()))?;
+        let loader = [
+            "/lib64/ld-linux-x86-64.so.2",
+            "/lib/ld-linux-aarch64.so.1",
+            "/lib/ld-linux-riscv64-lp64d.so.1",
+            "/lib64/ld64.so.2",
+            "/lib/ld64.so.1",
+        ];
+        let loader = find(&loader).ok_or_else(|| CompileError::Missing {
+            path: root.join("lib64/ld-linux-x86-64.so.2"),
+            source: io::ErrorKind::NotFound.into(),
+        })?;
+        Ok(Self {
+            program,
+            loader: Some(loader),
+            library_path: libraries(&root),
+            config_file: inside(&root, Path::new("/etc/apparmor/parser.conf")).ok(),
+            root: Some(root),
+            features: None,
+            timeout: Duration::from_secs(120),
+        })
+    }
+
+    /// The same with these kernel features: a flat file, or a directory as the kernel's own.
+    #[must_use]
+    pub fn with_features(mut self, features: impl Into<PathBuf>) -> Self {
+        self.features = Some(features.into());
+        self
+    }
+
+    /// Compiles `file` (relative) of the policy tree written out at `dir`, with `extra` arguments for the parser.
+    ///
+    /// Warnings are not errors here: whoever judges a set must look at [`Compiled::warnings`].
+    pub fn compile(&self, dir: &Path, file: &str, extra: &[&str]) -> Result<Compiled, CompileError> {
+        let dir = fs::canonicalize(dir).map_err(|source| CompileError::Missing {
+            path: dir.to_owned(),
+            source,
+        })?;
+        // Lives until both runs are over.
+        let config = self.config()?;
+        let mut both = Vec::with_capacity(2);
+        for mode in ["--stdout", "--names"] {
+            let mut command = self.command();
+            command
+                .arg(mode)
+                .args(["--skip-kernel-load", "--skip-cache", "--base"])
+                .arg(&dir);
+            command.arg("--config-file").arg(config.path());
+            if let Some(features) = &self.features {
+                command.arg("--kernel-features").arg(features);
+            }
+            command.args(extra).arg(dir.join(file)).current_dir(&dir);
+            both.push(self.finish(&mut command, &dir, file)?);
+        }
+        let [(binary, warnings), (names, _)] = <[_; 2]>::try_from(both).unwrap_or_default();
+        if binary.is_empty() {
+            return Err(CompileError::Nothing {
+                file: file.to_owned(),
+                text: warnings.join("\n"),
+            });
+        }
+        let names = String::from_utf8_lossy(&names)
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        Ok(Compiled {
+            binary,
+            warnings,
+            names,
+        })
+    }
+
+    /// What the parser says its version is: its first line for `--version`.
+    pub fn version(&self) -> Result<String, CompileError> {
+        let ended = self.finish(self.command().arg("--version"), Path::new("/"), "--version")?;
+        Ok(String::from_utf8_lossy(&ended.0)
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = match &self.loader {
+            Some(loader) => {
+                let mut command = Command::new(loader);
+                let folders: Vec<_> = self.library_path.iter().map(|path| path.as_os_str()).collect();
+                command
+                    .arg("--library-path")
+                    .arg(folders.join(std::ffi::OsStr::new(":")))
+                    .arg(&self.program);
+                command
+            }
+            None => Command::new(&self.program),
+        };
+        // Nothing of this session may change the result, and messages are read in English.
+        command
+            .env_clear()
+            .env("LC_ALL", "C")
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command
+    }
+
+    fn finish(
+        &self,
+        command: &mut Command,
+        dir: &Path,
+        file: &str,
+    ) -> Result<(Vec<u8>, Vec<String>), CompileError> {
+        let ended = run(command, self.timeout).map_err(|error| match error {
+            RunError::Io(source) => CompileError::Start {
+                program: self.program.clone(),
+                source,
+            },
+            RunError::TimedOut => CompileError::TimedOut {
+                file: file.to_owned(),
+                timeout: self.timeout,
+            },
+        })?;
+        let text = String::from_utf8_lossy(&ended.stderr).into_owned();
+        if ended.status.success() {
+            return Ok((ended.stdout, text.lines().map(str::to_owned).collect()));
+        }
+        let complaint = Complaint::read(&text, dir);
+        Err(CompileError::Policy {
+            message: complaint
+                .message
+                .unwrap_or_else(|| format!("the parser ended with {}", ended.status)),
+            file: complaint.file.unwrap_or_else(|| file.to_owned()),
+            line: complaint.line,
+            text,
+        })
+    }
+
+    /// The image's `parser.conf` with its paths led into the image's tree, as a file that lives as long as the value.
+    fn config(&self) -> Result<tempfile::NamedTempFile, CompileError> {
+        let missing = |path: &Path, source| CompileError::Missing {
+            path: path.to_owned(),
+            source,
+        };
+        let text = match &self.config_file {
+            Some(path) => fs::read_to_string(path).map_err(|source| missing(path, source))?,
+            None => String::new(),
+        };
+        let mut out = String::with_capacity(text.len());
+        for line in text.lines() {
+            let (key, value) = line
+                .split_once('=')
+                .map_or((line, ""), |(key, value)| (key.trim(), value.trim()));
+            match &self.root {
+                Some(root)
+                    if PATH_KEYS.contains(&key.to_ascii_lowercase().as_str()) && value.starts_with('/') =>
+                {
+                    let path = inside(root, Path::new(value))
+                        .map_err(|source| missing(&root.join(&value[1..]), source))?;
+                    out.push_str(&format!("{key}={}\n", path.display()));
+                }
+                _ => {
+                    out.push_str(line);
+                    out.push('\n');
+                }
+            }
+        }
+        let file = tempfile::Builder::new()
+            .prefix("parser.conf.")
+            .tempfile()
+            .map_err(|source| missing(&std::env::temp_dir(), source))?;
+        fs::write(file.path(), out).map_err(|source| missing(file.path(), source))?;
+        Ok(file)
+    }
+}
+
+/// The parser's first complaint, taken apart.
+#[derive(Default)]
+struct Complaint {
+    message: Option<String>,
+    file: Option<String>,
+    line: Option<u32>,
+}
+
+impl Complaint {
+    /// Lines look like `AppArmor parser error for TOP in profile FILE at line N: MESSAGE`, where each part but the first
+    /// may be missing, or are free text.
+    fn read(text: &str, dir: &Path) -> Self {
+        let Some(line) = text.lines().find(|line| line.contains("parser error")) else {
+            return Self {
+                message: text
+                    .lines()
+                    .find(|line| !line.trim().is_empty())
+                    .map(str::to_owned),
+                ..Self::default()
+            };
+        };
+        let rest = line.split_once("parser error").map_or(line, |(_, rest)| rest);
+        let (place, message) = match rest.find(": ") {
+            Some(colon) => (&rest[..colon], rest[colon + 2..].trim()),
+            None => (rest, line),
+        };
+        let (place, number) = match place.rsplit_once(" at line ") {
+            Some((place, number)) => (place, number.trim().parse().ok()),
+            None => (place, None),
+        };
+        let file = match place.rsplit_once(" in profile ") {
+            Some((_, file)) => Some(file),
+            None => place.trim_start().strip_prefix("for "),
+        };
+        let prefix = format!("{}/", dir.display());
+        Self {
+            message: Some(message.to_owned()),
+            file: file.map(|file| {
+                file.trim()
+                    .strip_prefix(&prefix)
+                    .unwrap_or(file.trim())
+                    .to_owned()
+            }),
+            line: number,
+        }
+    }
+}
+
+/// The folders of an image in which its loader would find libraries, those that exist.
+fn libraries(root: &Path) -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    for base in ["/usr/lib", "/lib"] {
+        if let Ok(base) = inside(root, Path::new(base))
+            && let Ok(entries) = fs::read_dir(&base)
+        {
+            let mut triplets: Vec<_> = entries
+                .flatten()
+                .filter(|entry| entry.file_name().to_string_lossy().ends_with("-linux-gnu"))
+                .map(|entry| entry.path())
+                .collect();
+            triplets.sort();
+            folders.extend(triplets);
+        }
+    }
+    folders.extend(
+        ["/usr/lib64", "/lib64", "/usr/lib", "/lib"]
+            .iter()
+            .filter_map(|path| inside(root, Path::new(path)).ok()),
+    );
+    let mut seen = Vec::new();
+    folders.retain(|folder| {
+        let new = !seen.contains(folder);
+        seen.push(folder.clone());
+        new
+    });
+    folders
+}
+
+/// An absolute path of the image as a path of this machine, with every link on the way followed inside the image.
+pub fn inside(root: &Path, path: &Path) -> io::Result<PathBuf> {
+    let mut left: Vec<PathBuf> = parts(path);
+    left.reverse();
+    let mut at = PathBuf::new();
+    let mut links = 0;
+    while let Some(part) = left.pop() {
+        if part == Path::new("..") {
+            at.pop();
+            continue;
+        }
+        let next = at.join(&part);
+        let real = root.join(&next);
+        if fs::symlink_metadata(&real)?.is_symlink() {
+            links += 1;
+            // As the kernel's own limit.
+            if links > 40 {
+                return Err(io::Error::other(format!("{}: too many links", path.display())));
+            }
+            let target = fs::read_link(&real)?;
+            if target.is_absolute() {
+                at = PathBuf::new();
+            }
+            left.extend(parts(&target).into_iter().rev());
+        } else {
+            at = next;
+        }
+    }
+    Ok(root.join(at))
+}
+
+fn parts(path: &Path) -> Vec<PathBuf> {
+    path.components()
+        .filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir))
+        .map(|part| PathBuf::from(part.as_os_str()))
+        .collect()
+}

@@ -1,0 +1,350 @@
+//! Edits of a set by what its rules grant: each gives a new tree and says what changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::PolicyError;
+use crate::parse::{parse, parse_one};
+use crate::relate;
+use crate::request::{covering, quote};
+use crate::rule::{PolicyFile, Profile, Rule, RuleKind};
+use crate::scan::normal;
+use crate::source::Location;
+use crate::tree::Tree;
+
+/// Access, by what it lets a process do. Paths and names are globs and may use the policy's variables; give a text that
+/// stands for itself through [`escape`](crate::escape).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Running these programs, in whatever way.
+    Exec(String),
+    /// Files.
+    File {
+        /// Which.
+        path: String,
+        /// Letters of permissions: `rw`, `k`…
+        mask: String,
+    },
+    /// A capability.
+    Capability(String),
+    /// Sockets, as a network rule says it: `packet raw`, `inet`, `netlink raw`.
+    Network(String),
+    /// Signals.
+    Signal {
+        /// `send` or `receive`; none for both.
+        mask: Option<String>,
+        /// `term`, `kill`…; none for all.
+        signal: Option<String>,
+        /// Labels of the other side; none for all.
+        peer: Option<String>,
+    },
+    /// Tracing.
+    Ptrace {
+        /// `read`, `trace`, `readby` or `tracedby`; none for all.
+        mask: Option<String>,
+        /// Labels of the other side; none for all.
+        peer: Option<String>,
+    },
+    /// Changing to these profiles.
+    ChangeProfile(String),
+    /// All that a rule of this text would grant; for the classes above and all others.
+    Rule(String),
+    /// The rules of exactly these texts, white space aside. Each must be there.
+    Rules(Vec<String>),
+}
+
+/// An edited set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Edited {
+    /// The new set.
+    pub tree: Tree,
+    /// Rules taken out, with their places in the old set.
+    pub removed: Vec<(Location, String)>,
+    /// Rules put in, with their places in the new set.
+    pub added: Vec<(Location, String)>,
+}
+
+/// Why an edit can not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// The policy can not be read.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The profile is not in the file.
+    #[error("no profile {name:?} in {file}: it has {}", .known.join(", "))]
+    NoProfile {
+        /// The name asked for.
+        name: String,
+        /// The policy file.
+        file: String,
+        /// The names it has.
+        known: Vec<String>,
+    },
+    /// Nothing grants the access, so nothing can be taken away.
+    #[error("no rule of {profile} grants {access}")]
+    NoSuchRule {
+        /// The profile.
+        profile: String,
+        /// The access, as a rule would say it.
+        access: String,
+    },
+    /// The access is denied already, whatever grants it.
+    #[error("{profile} denies {access} already, at {location}")]
+    Denied {
+        /// The profile.
+        profile: String,
+        /// The access, as a rule would say it.
+        access: String,
+        /// The rule that denies it.
+        location: Location,
+    },
+    /// The access or rule given for the edit can not be read.
+    #[error("{text:?} is no rule: {error}")]
+    Text {
+        /// The text.
+        text: String,
+        /// Its fault; the place counts within the text.
+        error: PolicyError,
+    },
+}
+
+impl Access {
+    /// The rule that says it, without comma; none for [`Access::Rules`].
+    fn text(&self) -> Option<String> {
+        let list = |class: &str, mask: &Option<String>, signal: &Option<String>, peer: &Option<String>| {
+            let mut text = class.to_owned();
+            for (before, value, after) in [(" (", mask, ")"), (" set=(", signal, ")"), (" peer=", peer, "")] {
+                if let Some(value) = value {
+                    let value = if after.is_empty() {
+                        quote(value)
+                    } else {
+                        value.clone()
+                    };
+                    text.push_str(&format!("{before}{value}{after}"));
+                }
+            }
+            text
+        };
+        Some(match self {
+            Self::Exec(path) => format!("{} x", quote(path)),
+            Self::File { path, mask } => format!("{} {mask}", quote(path)),
+            Self::Capability(name) => format!("capability {name}"),
+            Self::Network(kind) => format!("network {kind}"),
+            Self::Signal { mask, signal, peer } => list("signal", mask, signal, peer),
+            Self::Ptrace { mask, peer } => list("ptrace", mask, &None, peer),
+            Self::ChangeProfile(target) => format!("change_profile -> {}", quote(target)),
+            Self::Rule(text) => text.trim().trim_end_matches(',').to_owned(),
+            Self::Rules(_) => return None,
+        })
+    }
+}
+
+/// Takes an access away from a profile: every rule that grants nothing else is taken out, wherever it is written; where a
+/// broader rule grants it too, an `audit deny` for exactly this access is put into the profile.
+///
+/// Rules of child profiles are left alone: name the child to edit it. A rule in a shared abstraction goes for all who
+/// include it.
+pub fn without(tree: &Tree, file: &str, profile: &str, access: &Access) -> Result<Edited, EditError> {
+    let policy = parse(tree, file)?;
+    let profile = find(&policy, profile)?;
+    let Some(text) = access.text() else {
+        let Access::Rules(texts) = access else {
+            return Ok(Edits::default().apply(tree, profile));
+        };
+        return without_texts(tree, profile, texts);
+    };
+    let asked = one(&policy, profile, &text)?;
+    let granting: Vec<&Rule> = profile
+        .rules
+        .iter()
+        .filter(|rule| rule.allows() && relate::overlap(rule, &asked))
+        .collect();
+    if granting.is_empty() {
+        return Err(EditError::NoSuchRule {
+            profile: profile.name.clone(),
+            access: text,
+        });
+    }
+    // A deny wins only over rules of no higher priority.
+    let highest = granting
+        .iter()
+        .map(|rule| rule.qualifiers.priority)
+        .max()
+        .unwrap_or(0);
+    let denies = profile
+        .rules
+        .iter()
+        .filter(|rule| rule.qualifiers.deny && rule.qualifiers.priority >= highest);
+    if let Some(deny) = covering(denies, &asked) {
+        let location = deny.location.clone();
+        return Err(EditError::Denied {
+            profile: profile.name.clone(),
+            access: text,
+            location,
+        });
+    }
+    let mut edits = Edits::default();
+    for rule in &granting {
+        if relate::within(rule, &asked) {
+            edits.removed.push(rule);
+        }
+    }
+    if edits.removed.len() < granting.len() {
+        let priority = if highest > 0 {
+            format!("priority={highest} ")
+        } else {
+            String::new()
+        };
+        edits
+            .added
+            .push(format!("{priority}audit deny {},", denied_text(&asked, &text)));
+    }
+    Ok(edits.apply(tree, profile))
+}
+
+/// The access as a deny rule says it: exec has no form there.
+fn denied_text(asked: &Rule, text: &str) -> String {
+    match &asked.kind {
+        RuleKind::File { path, perms, .. } => {
+            let owner = match asked.qualifiers.owner {
+                crate::rule::Owner::Any => "",
+                crate::rule::Owner::Own => "owner ",
+                crate::rule::Owner::Other => "other ",
+            };
+            format!("{owner}{} {}", quote(path.as_str()), perms.letters())
+        }
+        _ => text.to_owned(),
+    }
+}
+
+fn without_texts(tree: &Tree, profile: &Profile, texts: &[String]) -> Result<Edited, EditError> {
+    let plain = |text: &str| normal(text).trim_end_matches(',').trim_end().to_owned();
+    let mut edits = Edits::default();
+    for text in texts {
+        let wanted = plain(text);
+        let before = edits.removed.len();
+        edits
+            .removed
+            .extend(profile.rules.iter().filter(|rule| plain(&rule.text) == wanted));
+        if edits.removed.len() == before {
+            return Err(EditError::NoSuchRule {
+                profile: profile.name.clone(),
+                access: wanted,
+            });
+        }
+    }
+    Ok(edits.apply(tree, profile))
+}
+
+/// Adds a rule to a profile, before its closing brace. An explicit deny that speaks of any of it is taken out, since it
+/// would win.
+pub fn with_rule(tree: &Tree, file: &str, profile: &str, rule: &str) -> Result<Edited, EditError> {
+    let policy = parse(tree, file)?;
+    let profile = find(&policy, profile)?;
+    let new = one(&policy, profile, rule)?;
+    let mut edits = Edits::default();
+    if new.allows() {
+        let wins = |old: &&Rule| {
+            old.qualifiers.deny
+                && old.qualifiers.priority >= new.qualifiers.priority
+                && relate::overlap(old, &new)
+        };
+        edits.removed.extend(profile.rules.iter().filter(wins));
+    }
+    edits.added.push(new.text);
+    Ok(edits.apply(tree, profile))
+}
+
+fn find<'p>(policy: &'p PolicyFile, name: &str) -> Result<&'p Profile, EditError> {
+    policy.profile(name).ok_or_else(|| EditError::NoProfile {
+        name: name.to_owned(),
+        file: policy.file.clone(),
+        known: policy.declared_names(),
+    })
+}
+
+fn one(policy: &PolicyFile, profile: &Profile, text: &str) -> Result<Rule, EditError> {
+    parse_one(policy, profile, text).map_err(|error| EditError::Text {
+        text: text.to_owned(),
+        error,
+    })
+}
+
+/// What is to change in one profile.
+#[derive(Default)]
+struct Edits<'p> {
+    removed: Vec<&'p Rule>,
+    added: Vec<String>,
+}
+
+impl Edits<'_> {
+    fn apply(self, tree: &Tree, profile: &Profile) -> Edited {
+        let mut tree = tree.clone();
+        let mut removed = BTreeSet::new();
+        // A file's spans by their start, so that they can be taken out from the back.
+        let mut spans: BTreeMap<&str, BTreeMap<usize, usize>> = BTreeMap::new();
+        for rule in &self.removed {
+            spans
+                .entry(&rule.location.file)
+                .or_default()
+                .insert(rule.span.start, rule.span.end);
+            removed.insert((rule.location.clone(), rule.text.clone()));
+        }
+        let home: &str = &profile.end.file;
+        let added = self.insert(&mut tree, home, profile);
+        // Rules stand before the closing brace, so what was inserted there moves none of the home file's spans.
+        for (file, spans) in spans {
+            let Some(mut text) = tree.get(file).map(str::to_owned) else {
+                continue;
+            };
+            for (start, end) in spans.into_iter().rev() {
+                // Lines stay where they were, so that places in the old set are places in the new.
+                let newlines = text[start..end].matches('\n').count();
+                text.replace_range(start..end, &"\n".repeat(newlines));
+            }
+            tree.replace(file, text);
+        }
+        Edited {
+            tree,
+            removed: removed.into_iter().collect(),
+            added,
+        }
+    }
+
+    fn insert(&self, tree: &mut Tree, home: &str, profile: &Profile) -> Vec<(Location, String)> {
+        let Some(mut text) = tree.get(home).map(str::to_owned) else {
+            return Vec::new();
+        };
+        let line_start = text[..profile.end_offset]
+            .rfind('\n')
+            .map_or(0, |newline| newline + 1);
+        let before = &text[line_start..profile.end_offset];
+        let alone = before.trim().is_empty();
+        let indent = if alone {
+            format!("{before}  ")
+        } else {
+            "  ".to_owned()
+        };
+        let first = profile.end.line + u32::from(!alone);
+        let column = u32::try_from(indent.chars().count() + 1).unwrap_or(u32::MAX);
+        let lines: String = self
+            .added
+            .iter()
+            .map(|rule| format!("{indent}{rule}\n"))
+            .collect();
+        if !lines.is_empty() && alone {
+            text.insert_str(line_start, &lines);
+        } else if !lines.is_empty() {
+            text.insert_str(profile.end_offset, &format!("\n{lines}"));
+        }
+        tree.replace(home, text);
+        let place = |line| Location {
+            file: profile.end.file.clone(),
+            line,
+            column,
+        };
+        (first..)
+            .zip(&self.added)
+            .map(|(line, rule)| (place(line), rule.clone()))
+            .collect()
+    }
+}

@@ -1,0 +1,56 @@
+//! What can be wrong with policy text.
+
+use crate::glob::GlobError;
+use crate::source::Location;
+
+/// Why a policy file could not be read, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{location}: {kind}")]
+pub struct PolicyError {
+    /// The place; for a file that is not there, of the directive that names it.
+    pub location: Location,
+    /// What is wrong.
+    pub kind: PolicyErrorKind,
+}
+
+/// What is wrong with a policy file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyErrorKind {
+    /// A file that is not in the tree.
+    #[error("no file {0:?} in the tree: add it, or write `include if exists`")]
+    NoFile(String),
+    /// A file that is not UTF-8.
+    #[error("{0:?} is not UTF-8 text: policy must be")]
+    NotText(String),
+    /// Something else stood where this was expected.
+    #[error("expected {0}")]
+    Expected(&'static str),
+    /// A word that no rule begins with, or has at this place.
+    #[error("{word:?} is not known as {what}")]
+    Unknown {
+        /// The word.
+        word: String,
+        /// What it was taken for.
+        what: &'static str,
+    },
+    /// A variable that nobody set.
+    #[error("the variable @{{{0}}} is not set: set it before the profile, or include <tunables/global>")]
+    NoVariable(String),
+    /// A variable set twice with `=`.
+    #[error("the variable @{{{0}}} is already set: use += to add values")]
+    SetTwice(String),
+    /// A condition this crate can not judge.
+    #[error("the condition {0:?} is not understood")]
+    Condition(String),
+    /// A bad glob.
+    #[error("in {text:?}: {error}")]
+    Glob {
+        /// The glob.
+        text: String,
+        /// Its fault.
+        error: GlobError,
+    },
+    /// A bound that no real policy comes near.
+    #[error("{0}: is this really policy?")]
+    TooMuch(&'static str),
+}

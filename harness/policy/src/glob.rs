@@ -1,0 +1,509 @@
+//! AppArmor's globs as small automata: matching, and whether two globs share a text or one lies within the other.
+//!
+//! No step backtracks, so hostile globs cost time in proportion to their size, and sizes are bounded.
+
+use std::collections::{HashMap, HashSet};
+
+/// The largest glob taken, in bytes, after variables are put in.
+pub(crate) const MAX_GLOB: usize = 32 << 10;
+
+/// As the parser: deeper nested braces are refused.
+const MAX_DEPTH: usize = 50;
+
+/// How many pairs of states a comparison of two globs may visit before it answers carefully.
+const MAX_PAIRS: usize = 500_000;
+
+/// Why a text is not a glob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GlobError {
+    /// A `{` without its `}`.
+    #[error("a `{{` is never closed")]
+    OpenBrace,
+    /// A `}` without its `{`.
+    #[error("a `}}` closes nothing: write `\\}}` for the character itself")]
+    CloseBrace,
+    /// Braces with one alternative.
+    #[error("braces hold a single alternative: give two, parted by a comma, or leave the braces out")]
+    Single,
+    /// A `[` without its `]`.
+    #[error("a `[` is never closed")]
+    OpenClass,
+    /// A `]` without its `[`.
+    #[error("a `]` closes nothing: write `\\]` for the character itself")]
+    CloseClass,
+    /// A backslash at the end.
+    #[error("a backslash ends the glob and escapes nothing")]
+    Escape,
+    /// Too deeply nested.
+    #[error("braces are nested more than {MAX_DEPTH} deep")]
+    Depth,
+    /// Too long.
+    #[error("it is longer than {MAX_GLOB} bytes once its variables are put in")]
+    Size,
+}
+
+/// A set of bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Bytes([u64; 4]);
+
+impl Bytes {
+    fn one(byte: u8) -> Self {
+        let mut set = Self::default();
+        set.add(byte);
+        set
+    }
+
+    fn add(&mut self, byte: u8) {
+        self.0[usize::from(byte >> 6)] |= 1 << (byte & 63);
+    }
+
+    fn has(&self, byte: u8) -> bool {
+        self.0[usize::from(byte >> 6)] >> (byte & 63) & 1 == 1
+    }
+
+    /// All but these, and never the zero byte.
+    fn but(bytes: &[u8]) -> Self {
+        let mut not = Self::one(0);
+        for byte in bytes {
+            not.add(*byte);
+        }
+        not.complement()
+    }
+
+    fn complement(self) -> Self {
+        Self(self.0.map(|word| !word))
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        self.0.iter().zip(other.0).any(|(a, b)| a & b != 0)
+    }
+}
+
+enum Node {
+    One(Bytes),
+    Many(Bytes),
+    Seq(Vec<Node>),
+    Alt(Vec<Node>),
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Byte(Bytes, u32),
+    Split(Vec<u32>),
+    End,
+}
+
+/// A compiled glob.
+#[derive(Clone, Debug)]
+pub(crate) struct Glob {
+    states: Vec<State>,
+    start: u32,
+}
+
+impl Glob {
+    /// Reads a glob whose variables are already put in.
+    pub(crate) fn new(text: &[u8]) -> Result<Self, GlobError> {
+        let tree = Reader::read(text)?;
+        let mut glob = Self {
+            states: vec![State::End],
+            start: 0,
+        };
+        glob.start = glob.build(&tree, 0);
+        Ok(glob)
+    }
+
+    /// The glob that matches this text and no other.
+    pub(crate) fn literal(text: &[u8]) -> Self {
+        let mut glob = Self {
+            states: vec![State::End],
+            start: 0,
+        };
+        for byte in text.iter().rev() {
+            glob.start = glob.push(State::Byte(Bytes::one(*byte), glob.start));
+        }
+        glob
+    }
+
+    /// The glob that matches what any of these does; what nothing does for none.
+    pub(crate) fn any_of<'g>(globs: impl IntoIterator<Item = &'g Self>) -> Self {
+        let mut all = Self {
+            states: vec![State::End],
+            start: 0,
+        };
+        let mut starts = Vec::new();
+        for glob in globs {
+            let base = all.states.len() as u32;
+            all.states.extend(glob.states.iter().map(|state| match state {
+                State::Byte(set, next) => State::Byte(*set, next + base),
+                State::Split(next) => State::Split(next.iter().map(|next| next + base).collect()),
+                State::End => State::End,
+            }));
+            starts.push(glob.start + base);
+        }
+        all.start = all.push(State::Split(starts));
+        all
+    }
+
+    fn push(&mut self, state: State) -> u32 {
+        self.states.push(state);
+        (self.states.len() - 1) as u32
+    }
+
+    fn build(&mut self, node: &Node, next: u32) -> u32 {
+        match node {
+            Node::One(set) => self.push(State::Byte(*set, next)),
+            Node::Many(set) => {
+                let split = self.push(State::Split(Vec::new()));
+                let byte = self.push(State::Byte(*set, split));
+                self.states[split as usize] = State::Split(vec![byte, next]);
+                split
+            }
+            Node::Seq(nodes) => nodes.iter().rev().fold(next, |next, node| self.build(node, next)),
+            Node::Alt(nodes) => {
+                let starts = nodes.iter().map(|node| self.build(node, next)).collect();
+                self.push(State::Split(starts))
+            }
+        }
+    }
+
+    /// The byte and end states reached from these without reading.
+    fn closure(&self, from: impl IntoIterator<Item = u32>) -> Vec<u32> {
+        let mut seen = HashSet::new();
+        let mut todo: Vec<u32> = from.into_iter().collect();
+        let mut out = Vec::new();
+        while let Some(at) = todo.pop() {
+            if !seen.insert(at) {
+                continue;
+            }
+            match &self.states[at as usize] {
+                State::Split(next) => todo.extend(next),
+                State::Byte(..) | State::End => out.push(at),
+            }
+        }
+        out.sort_unstable();
+        out
+    }
+
+    fn step(&self, from: &[u32], byte: u8) -> Vec<u32> {
+        self.closure(from.iter().filter_map(|at| match &self.states[*at as usize] {
+            State::Byte(set, next) if set.has(byte) => Some(*next),
+            _ => None,
+        }))
+    }
+
+    fn ends(&self, states: &[u32]) -> bool {
+        states
+            .iter()
+            .any(|at| matches!(self.states[*at as usize], State::End))
+    }
+
+    /// Whether the whole text matches.
+    pub(crate) fn is_match(&self, text: &[u8]) -> bool {
+        let mut at = self.closure([self.start]);
+        for byte in text {
+            if at.is_empty() {
+                return false;
+            }
+            at = self.step(&at, *byte);
+        }
+        self.ends(&at)
+    }
+
+    /// Whether some text matches both. Two globs too large to compare are taken to.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let mut seen = HashSet::new();
+        let mut todo: Vec<(u32, u32)> = Vec::new();
+        let push = |todo: &mut Vec<(u32, u32)>, a: u32, b: u32| {
+            for a in self.closure([a]) {
+                todo.extend(other.closure([b]).into_iter().map(|b| (a, b)));
+            }
+        };
+        push(&mut todo, self.start, other.start);
+        while let Some((a, b)) = todo.pop() {
+            if !seen.insert((a, b)) {
+                continue;
+            }
+            if seen.len() > MAX_PAIRS {
+                return true;
+            }
+            match (&self.states[a as usize], &other.states[b as usize]) {
+                (State::End, State::End) => return true,
+                (State::Byte(set, next), State::Byte(others, other_next)) if set.meets(others) => {
+                    push(&mut todo, *next, *other_next);
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// Whether all that matches this matches the other too. Two globs too large to compare are taken not to.
+    pub(crate) fn within(&self, other: &Self) -> bool {
+        // Pairs of a state here and the set of states there that the same text leads to.
+        let mut sets: HashMap<Vec<u32>, usize> = HashMap::new();
+        let mut by_id: Vec<Vec<u32>> = Vec::new();
+        let mut id = |set: Vec<u32>, by_id: &mut Vec<Vec<u32>>| {
+            *sets.entry(set).or_insert_with_key(|set| {
+                by_id.push(set.clone());
+                by_id.len() - 1
+            })
+        };
+        let first = id(other.closure([other.start]), &mut by_id);
+        let mut todo: Vec<(u32, usize)> = self
+            .closure([self.start])
+            .into_iter()
+            .map(|at| (at, first))
+            .collect();
+        let mut seen = HashSet::new();
+        let mut work = 0;
+        while let Some((a, set)) = todo.pop() {
+            if !seen.insert((a, set)) {
+                continue;
+            }
+            work += 1 + by_id[set].len();
+            if work > MAX_PAIRS {
+                return false;
+            }
+            match &self.states[a as usize] {
+                State::End if !other.ends(&by_id[set]) => return false,
+                State::End | State::Split(_) => {}
+                State::Byte(bytes, next) => {
+                    let next = self.closure([*next]);
+                    // Bytes that the other side treats alike lead to the same set: look at one of each kind.
+                    let mut kinds = HashSet::new();
+                    for byte in (0..=255).filter(|byte| bytes.has(*byte)) {
+                        let there = by_id[set].clone();
+                        let kind: Vec<bool> = there
+                            .iter()
+                            .map(|at| matches!(&other.states[*at as usize], State::Byte(set, _) if set.has(byte)))
+                            .collect();
+                        work += there.len() / 8;
+                        if kinds.insert(kind) {
+                            let there = id(other.step(&there, byte), &mut by_id);
+                            todo.extend(next.iter().map(|at| (*at, there)));
+                        }
+                    }
+                }
+            }
+        }
+        true
+    }
+}
+
+/// A text as the glob that matches only it: every special character escaped.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(
+            character,
+            '*' | '?' | '[' | ']' | '{' | '}' | '\\' | '^' | ',' | '"' | '@'
+        ) {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+    out
+}
+
+/// A profile's name as a glob for itself, as the parser makes `@{profile_name}`: what is escaped already stays so.
+pub(crate) fn escape_name(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    let mut characters = name.chars();
+    while let Some(character) = characters.next() {
+        if character == '\\' {
+            out.push(character);
+            out.extend(characters.next());
+            continue;
+        }
+        if matches!(character, '{' | '}' | '[' | ']' | '*' | '?') {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+    out
+}
+
+struct Reader<'t> {
+    text: &'t [u8],
+    at: usize,
+    /// Whether the last thing read was a plain slash: a star between slashes then needs at least one character.
+    slash: bool,
+}
+
+impl<'t> Reader<'t> {
+    fn read(text: &'t [u8]) -> Result<Node, GlobError> {
+        if text.len() > MAX_GLOB {
+            return Err(GlobError::Size);
+        }
+        let mut reader = Self {
+            text,
+            at: 0,
+            slash: false,
+        };
+        let node = reader.sequence(0)?;
+        match reader.peek() {
+            Some(b'}') => Err(GlobError::CloseBrace),
+            _ => Ok(node),
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    /// Up to the end, or to what ends an alternative when inside braces.
+    fn sequence(&mut self, depth: usize) -> Result<Node, GlobError> {
+        let mut nodes = Vec::new();
+        while let Some(byte) = self.peek() {
+            if byte == b'}' || (byte == b',' && depth > 0) {
+                break;
+            }
+            self.at += 1;
+            match byte {
+                b'*' => self.star(&mut nodes),
+                b'?' => nodes.push(self.one(Bytes::but(b"/"))),
+                b'[' => {
+                    let class = self.class()?;
+                    nodes.push(self.one(class));
+                }
+                b']' => return Err(GlobError::CloseClass),
+                b'{' => {
+                    let node = self.braces(depth + 1)?;
+                    nodes.push(node);
+                    self.slash = false;
+                }
+                b'\\' => {
+                    let byte = self.escaped()?;
+                    nodes.push(Node::One(Bytes::one(byte)));
+                    self.slash = byte == b'/';
+                }
+                _ => {
+                    nodes.push(Node::One(Bytes::one(byte)));
+                    self.slash = byte == b'/';
+                }
+            }
+        }
+        Ok(Node::Seq(nodes))
+    }
+
+    fn one(&mut self, set: Bytes) -> Node {
+        self.slash = false;
+        Node::One(set)
+    }
+
+    fn star(&mut self, nodes: &mut Vec<Node>) {
+        let stars = self.text[self.at..]
+            .iter()
+            .take_while(|byte| **byte == b'*')
+            .count();
+        let after = self.text.get(self.at + stars);
+        if self.slash && matches!(after, None | Some(b'/')) {
+            nodes.push(Node::One(Bytes::but(b"/")));
+        }
+        if stars > 0 {
+            self.at += 1;
+            nodes.push(Node::Many(Bytes::but(b"")));
+        } else {
+            nodes.push(Node::Many(Bytes::but(b"/")));
+        }
+        self.slash = false;
+    }
+
+    fn braces(&mut self, depth: usize) -> Result<Node, GlobError> {
+        if depth >= MAX_DEPTH {
+            return Err(GlobError::Depth);
+        }
+        let mut choices = Vec::new();
+        loop {
+            self.slash = false;
+            choices.push(self.sequence(depth)?);
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(_) => {
+                    self.at += 1;
+                    break;
+                }
+                None => return Err(GlobError::OpenBrace),
+            }
+        }
+        if choices.len() < 2 {
+            return Err(GlobError::Single);
+        }
+        Ok(Node::Alt(choices))
+    }
+
+    fn class(&mut self) -> Result<Bytes, GlobError> {
+        let mut set = Bytes::default();
+        let negated = self.peek() == Some(b'^');
+        if negated {
+            self.at += 1;
+        }
+        let mut low: Option<u8> = None;
+        let mut range = false;
+        let mut first = true;
+        loop {
+            let byte = self.peek().ok_or(GlobError::OpenClass)?;
+            self.at += 1;
+            let byte = match byte {
+                b']' if !first => break,
+                b'-' if low.is_some() && !range && self.peek().is_some_and(|next| next != b']') => {
+                    range = true;
+                    continue;
+                }
+                b'\\' => self.escaped()?,
+                _ => byte,
+            };
+            first = false;
+            match low {
+                Some(from) if range => {
+                    (from..=byte).for_each(|byte| set.add(byte));
+                    low = None;
+                    range = false;
+                }
+                _ => {
+                    set.add(byte);
+                    low = Some(byte);
+                }
+            }
+        }
+        Ok(if negated { set.complement() } else { set })
+    }
+
+    /// What stands for one byte after a backslash.
+    fn escaped(&mut self) -> Result<u8, GlobError> {
+        let byte = self.peek().ok_or(GlobError::Escape)?;
+        self.at += 1;
+        Ok(match byte {
+            b'a' => 7,
+            b'e' => 27,
+            b'f' => 12,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'x' => self.digits(16, 2).unwrap_or(b'x'),
+            b'd' => self.digits(10, 3).unwrap_or(b'd'),
+            b'0'..=b'7' => {
+                self.at -= 1;
+                self.digits(8, 3).unwrap_or(byte)
+            }
+            other => other,
+        })
+    }
+
+    /// A number of at most so many digits, if there is one that fits a byte.
+    fn digits(&mut self, base: u32, most: usize) -> Option<u8> {
+        let mut value: Option<u8> = None;
+        for _ in 0..most {
+            let Some(digit) = self.peek().and_then(|byte| char::from(byte).to_digit(base)) else {
+                break;
+            };
+            let next = u32::from(value.unwrap_or(0)) * base + digit;
+            let Ok(next) = u8::try_from(next) else {
+                break;
+            };
+            value = Some(next);
+            self.at += 1;
+        }
+        value
+    }
+}

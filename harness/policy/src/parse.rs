@@ -1,0 +1,673 @@
+//! Policy files to profiles: the preamble, blocks, includes and conditions. Single rules are read in `parse_rule`.
+
+use std::collections::{BTreeSet, HashSet};
+
+use crate::condition;
+use crate::error::{PolicyError, PolicyErrorKind};
+use crate::parse_rule;
+use crate::rule::{Owner, Pattern, PolicyFile, Profile, Qualifiers, Rule, RuleKind};
+use crate::scan::{Ends, Scanner, Word, normal};
+use crate::source::{Location, Source};
+use crate::tree::Tree;
+use crate::vars::Scope;
+
+/// How deep includes, blocks and child profiles may nest in all.
+const MAX_DEPTH: usize = 64;
+
+/// The most text read for one policy file, in bytes, each included file counted each time it is read.
+const MAX_BYTES: usize = 32 << 20;
+
+/// The most rules one policy file may come to.
+const MAX_RULES: usize = 200_000;
+
+/// Endings of files that an include of a directory leaves out, as the parser does.
+const LEFT_OUT: [&str; 12] = [
+    ".dpkg-new",
+    ".dpkg-old",
+    ".dpkg-dist",
+    ".dpkg-bak",
+    ".dpkg-remove",
+    ".pacsave",
+    ".pacnew",
+    ".rpmnew",
+    ".rpmsave",
+    ".orig",
+    ".rej",
+    "~",
+];
+
+/// Reads one policy file of a tree and all it includes.
+pub fn parse(tree: &Tree, file: &str) -> Result<PolicyFile, PolicyError> {
+    let mut reader = Reader {
+        tree,
+        scope: Scope::default(),
+        dead: false,
+        bytes: 0,
+        rules: 0,
+        files: BTreeSet::new(),
+        abi: None,
+        aliases: Vec::new(),
+    };
+    let here = Location {
+        file: file.into(),
+        line: 1,
+        column: 1,
+    };
+    let text = reader.open(file, &here)?;
+    let source = Source::new(file, text);
+    let mut profiles = Vec::new();
+    reader.preamble(&mut Scanner::new(&source), &mut Place::default(), &mut profiles)?;
+    Ok(PolicyFile {
+        file: file.to_owned(),
+        profiles,
+        variables: reader.scope.values,
+        booleans: reader.scope.booleans,
+        abi: reader.abi,
+        aliases: reader.aliases,
+        files: reader.files.into_iter().collect(),
+    })
+}
+
+pub(crate) struct Reader<'t> {
+    tree: &'t Tree,
+    scope: Scope,
+    /// Inside a branch not taken: what is read there is dropped, and its variables need not be set.
+    dead: bool,
+    bytes: usize,
+    rules: usize,
+    files: BTreeSet<String>,
+    abi: Option<String>,
+    aliases: Vec<(String, String)>,
+}
+
+/// Where reading is: how it got there, and what not to read again.
+#[derive(Clone, Default)]
+struct Place {
+    includes: Vec<Location>,
+    /// Files already included into this block; a profile starts anew, as in the parser.
+    seen: HashSet<String>,
+    depth: usize,
+    qualifiers: Qualifiers,
+    /// The full name of the profile around, with its separator: empty at the top.
+    prefix: String,
+}
+
+/// What a block holds.
+#[derive(Default)]
+struct Body {
+    rules: Vec<Rule>,
+    children: Vec<Profile>,
+}
+
+impl<'t> Reader<'t> {
+    fn open(&mut self, file: &str, at: &Location) -> Result<&'t str, PolicyError> {
+        let error = |kind| PolicyError {
+            location: at.clone(),
+            kind,
+        };
+        let Some(text) = self.tree.get(file) else {
+            return Err(error(if self.tree.contains(file) {
+                PolicyErrorKind::NotText(file.to_owned())
+            } else {
+                PolicyErrorKind::NoFile(file.to_owned())
+            }));
+        };
+        self.bytes += text.len();
+        if self.bytes > MAX_BYTES {
+            return Err(error(PolicyErrorKind::TooMuch(
+                "its includes come to more than 32 MiB",
+            )));
+        }
+        self.files.insert(file.to_owned());
+        Ok(text)
+    }
+
+    pub(crate) fn pattern(&self, scanner: &Scanner, word: &Word, path: bool) -> Result<Pattern, PolicyError> {
+        if self.dead {
+            return Ok(Pattern::literal(&word.text));
+        }
+        self.scope
+            .pattern(&word.text, path)
+            .map_err(|kind| scanner.error(word.at, kind))
+    }
+
+    /// The top of a file: settings, includes, profiles.
+    fn preamble(
+        &mut self,
+        scanner: &mut Scanner<'_, 't>,
+        place: &mut Place,
+        profiles: &mut Vec<Profile>,
+    ) -> Result<(), PolicyError> {
+        self.deeper(scanner, place)?;
+        loop {
+            scanner.skip();
+            let start = scanner.at;
+            let Some(byte) = scanner.peek() else {
+                place.depth -= 1;
+                return Ok(());
+            };
+            if let Some(files) = self.include(scanner, place)? {
+                for file in files {
+                    self.enter(scanner, start, place, &file, |reader, inner, place| {
+                        reader.preamble(inner, place, profiles)
+                    })?;
+                }
+            } else if matches!(byte, b'@' | b'$') && self.assignment(scanner)? {
+            } else if scanner.take_keyword("abi") {
+                self.abi(scanner)?;
+            } else if scanner.take_keyword("alias") {
+                self.alias(scanner)?;
+            } else {
+                profiles.push(self.profile(scanner, place)?);
+            }
+        }
+    }
+
+    fn deeper(&self, scanner: &Scanner, place: &mut Place) -> Result<(), PolicyError> {
+        place.depth += 1;
+        if place.depth > MAX_DEPTH {
+            return Err(scanner.error(
+                scanner.at,
+                PolicyErrorKind::TooMuch("includes and blocks nest more than 64 deep"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Reads an included file with what may stand at this place.
+    fn enter(
+        &mut self,
+        scanner: &Scanner<'_, 't>,
+        start: usize,
+        place: &mut Place,
+        file: &str,
+        read: impl FnOnce(&mut Self, &mut Scanner<'_, 't>, &mut Place) -> Result<(), PolicyError>,
+    ) -> Result<(), PolicyError> {
+        if !place.seen.insert(file.to_owned()) {
+            return Ok(());
+        }
+        let at = scanner.source.location(start);
+        let text = self.open(file, &at)?;
+        let source = Source::new(file, text);
+        place.includes.push(at);
+        read(self, &mut Scanner::new(&source), place)?;
+        place.includes.pop();
+        Ok(())
+    }
+
+    /// An include directive's files, if one is next; no file where it may be missing and is.
+    fn include(
+        &mut self,
+        scanner: &mut Scanner<'_, 't>,
+        place: &Place,
+    ) -> Result<Option<Vec<String>>, PolicyError> {
+        let start = scanner.at;
+        let hash = scanner.take(b'#');
+        if !scanner.take_keyword("include") || !(hash || matches!(scanner.peek(), Some(b' ' | b'\t'))) {
+            scanner.at = start;
+            return Ok(None);
+        }
+        scanner.skip_blanks();
+        let mut optional = false;
+        if scanner.take_keyword("if") {
+            scanner.skip_blanks();
+            optional = scanner.take_keyword("exists");
+            if !optional {
+                return Err(scanner.expected("`exists` after `include if`"));
+            }
+            scanner.skip_blanks();
+        }
+        let name = self.file_name(scanner)?;
+        let path = name
+            .strip_prefix("/etc/apparmor.d/")
+            .unwrap_or(&name)
+            .trim_end_matches('/');
+        if self.tree.contains(path) {
+            return Ok(Some(vec![path.to_owned()]));
+        }
+        if self.tree.is_dir(path) {
+            return Ok(Some(
+                self.tree
+                    .files_in(path)
+                    .filter(|file| read_in_directories(file))
+                    .map(str::to_owned)
+                    .collect(),
+            ));
+        }
+        // Where this is read only to be dropped, the parser still wants the file.
+        if optional || place.seen.contains(path) {
+            return Ok(Some(Vec::new()));
+        }
+        Err(scanner.error(start, PolicyErrorKind::NoFile(name)))
+    }
+
+    /// `<name>`, `<"name">`, `"name"` or `name`.
+    fn file_name(&self, scanner: &mut Scanner<'_, 't>) -> Result<String, PolicyError> {
+        let name = if scanner.take(b'<') {
+            let Some(end) = scanner
+                .rest()
+                .find(['>', '\n'])
+                .filter(|end| scanner.rest().as_bytes()[*end] == b'>')
+            else {
+                return Err(scanner.expected("a `>` after the file's name"));
+            };
+            let name = scanner.rest()[..end].trim().trim_matches('"').to_owned();
+            scanner.at += end + 1;
+            name
+        } else {
+            scanner
+                .word(Ends::Path)?
+                .map(|word| word.text)
+                .unwrap_or_default()
+        };
+        if name.is_empty() {
+            Err(scanner.expected("a file name"))
+        } else {
+            Ok(name)
+        }
+    }
+
+    fn abi(&mut self, scanner: &mut Scanner<'_, 't>) -> Result<(), PolicyError> {
+        scanner.skip();
+        let name = self.file_name(scanner)?;
+        scanner.end_of_rule()?;
+        self.abi.get_or_insert(name);
+        Ok(())
+    }
+
+    fn alias(&mut self, scanner: &mut Scanner<'_, 't>) -> Result<(), PolicyError> {
+        let mut ends = Vec::with_capacity(2);
+        for _ in 0..2 {
+            scanner.skip();
+            ends.push(
+                scanner
+                    .word(Ends::Path)?
+                    .ok_or_else(|| scanner.expected("a path of the alias"))?
+                    .text,
+            );
+            scanner.skip();
+            if ends.len() == 1 && !scanner.take_text("->") {
+                return Err(scanner.expected("`->` between the alias's paths"));
+            }
+        }
+        scanner.end_of_rule()?;
+        if let [from, to] = ends.as_slice() {
+            self.aliases.push((from.clone(), to.clone()));
+        }
+        Ok(())
+    }
+
+    /// `@{NAME} = value …` or `$NAME = true`, if that is next.
+    fn assignment(&mut self, scanner: &mut Scanner<'_, 't>) -> Result<bool, PolicyError> {
+        let start = scanner.at;
+        let boolean = scanner.peek() == Some(b'$');
+        scanner.at += 1;
+        let braced = scanner.take(b'{');
+        let name = scanner.keyword().to_owned();
+        scanner.at += name.len();
+        let named = !name.is_empty() && (!braced || scanner.take(b'}'));
+        scanner.skip_blanks();
+        let operator = ["+=", "?=", ":=", "="]
+            .into_iter()
+            .find(|operator| scanner.take_text(operator));
+        let Some(operator) = operator.filter(|_| named) else {
+            scanner.at = start;
+            return Ok(false);
+        };
+        let values = self.values(scanner)?;
+        if values.is_empty() {
+            return Err(scanner.expected("a value"));
+        }
+        let twice = |set: bool| match operator {
+            "=" if set => Err(scanner.error(start, PolicyErrorKind::SetTwice(name.clone()))),
+            _ => Ok(()),
+        };
+        if boolean {
+            twice(self.scope.booleans.contains_key(&name))?;
+            let value =
+                condition::eval(&values.join(" "), &self.scope).map_err(|kind| scanner.error(start, kind))?;
+            if operator != "?=" || !self.scope.booleans.contains_key(&name) {
+                self.scope.booleans.insert(name, value);
+            }
+            return Ok(true);
+        }
+        let known = self.scope.values.get_mut(&name);
+        twice(known.is_some())?;
+        match (operator, known) {
+            ("+=", Some(known)) => known.extend(values),
+            ("+=", None) => return Err(scanner.error(start, PolicyErrorKind::NoVariable(name))),
+            ("?=", Some(_)) => {}
+            _ => {
+                self.scope.values.insert(name, values);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The values up to the end of the line; a backslash continues it.
+    fn values(&self, scanner: &mut Scanner<'_, 't>) -> Result<Vec<String>, PolicyError> {
+        let mut values = Vec::new();
+        loop {
+            scanner.skip_blanks();
+            if scanner.take_text("\\\n") || scanner.take_text("\\\r\n") {
+                continue;
+            }
+            match scanner.peek() {
+                None | Some(b'\n' | b'\r' | b'#') => return Ok(values),
+                Some(b',') => {
+                    return Err(scanner.error(
+                        scanner.at,
+                        PolicyErrorKind::Expected("the line's end: no comma ends a variable"),
+                    ));
+                }
+                Some(_) => match scanner.word(Ends::Path)? {
+                    Some(word) => values.push(word.text),
+                    None => return Err(scanner.expected("a value")),
+                },
+            }
+        }
+    }
+
+    /// A profile, hat or child, from its keyword or name on.
+    fn profile(&mut self, scanner: &mut Scanner<'_, 't>, place: &Place) -> Result<Profile, PolicyError> {
+        let location = scanner.source.location(scanner.at);
+        let hat = scanner.take(b'^') || scanner.take_keyword("hat");
+        let keyword = hat || scanner.take_keyword("profile");
+        scanner.skip();
+        let plain = matches!(scanner.peek(), Some(b'/' | b'"' | b'@' | b':'));
+        if !keyword && !plain {
+            return Err(scanner.expected("a profile, an include or a variable"));
+        }
+        let name = scanner
+            .word(Ends::Path)?
+            .ok_or_else(|| scanner.expected("a profile's name"))?;
+        let mut attachment = None;
+        let mut flags = Vec::new();
+        loop {
+            scanner.skip();
+            if scanner.take(b'{') {
+                break;
+            }
+            let key = scanner.keyword();
+            let keyed = scanner.at_key();
+            if keyed {
+                scanner.at += key.len();
+                scanner.skip();
+                scanner.at += 1;
+                scanner.skip();
+            }
+            if scanner.take(b'(') {
+                let words = scanner.list()?;
+                if !keyed || key == "flags" {
+                    flags.extend(words.into_iter().map(|word| word.text));
+                }
+            } else if keyed || attachment.is_some() {
+                return Err(scanner.expected("the profile's opening brace"));
+            } else {
+                let word = scanner.word(Ends::Path)?;
+                attachment = Some(word.ok_or_else(|| scanner.expected("the profile's opening brace"))?);
+            }
+        }
+        let expanded = if self.dead {
+            Ok(name.text.clone())
+        } else {
+            self.scope.expand(&name.text)
+        };
+        let own = expanded.map_err(|kind| scanner.error(name.at, kind))?;
+        let full = format!("{}{own}", place.prefix);
+        if attachment.is_none() && own.starts_with('/') {
+            attachment = Some(name);
+        }
+        let attachment = attachment
+            .map(|word| self.pattern(scanner, &word, true))
+            .transpose()?;
+
+        let outer = self.local_variables(&full, attachment.as_ref());
+        let mut inner = Place {
+            includes: place.includes.clone(),
+            seen: HashSet::new(),
+            depth: place.depth,
+            qualifiers: Qualifiers::default(),
+            prefix: format!("{full}//"),
+        };
+        let mut body = Body::default();
+        self.body(scanner, &mut inner, &mut body, true)?;
+        self.scope.values = outer;
+        Ok(Profile {
+            name: full,
+            attachment,
+            flags,
+            hat,
+            rules: body.rules,
+            children: body.children,
+            location,
+            end: scanner.source.location(scanner.at - 1),
+            end_offset: scanner.at - 1,
+        })
+    }
+
+    /// Sets the variables a profile has by itself; gives back those before.
+    fn local_variables(
+        &mut self,
+        name: &str,
+        attachment: Option<&Pattern>,
+    ) -> std::collections::BTreeMap<String, Vec<String>> {
+        let outer = self.scope.values.clone();
+        self.scope
+            .values
+            .insert("profile_name".to_owned(), vec![crate::glob::escape_name(name)]);
+        if let Some(attachment) = attachment {
+            for variable in ["attach_path", "exec_path"] {
+                self.scope
+                    .values
+                    .insert(variable.to_owned(), vec![attachment.expanded().to_owned()]);
+            }
+        }
+        outer
+    }
+
+    /// What stands in a profile or block, up to and with its closing brace, or in an included file to its end.
+    fn body(
+        &mut self,
+        scanner: &mut Scanner<'_, 't>,
+        place: &mut Place,
+        body: &mut Body,
+        braced: bool,
+    ) -> Result<(), PolicyError> {
+        self.deeper(scanner, place)?;
+        loop {
+            scanner.skip();
+            let start = scanner.at;
+            let Some(byte) = scanner.peek() else {
+                if braced {
+                    return Err(scanner.expected("a closing brace"));
+                }
+                break;
+            };
+            if byte == b'}' {
+                if !braced {
+                    return Err(scanner.expected("a rule: this brace closes nothing in its file"));
+                }
+                scanner.at += 1;
+                break;
+            }
+            if let Some(files) = self.include(scanner, place)? {
+                for file in files {
+                    self.enter(scanner, start, place, &file, |reader, inner, place| {
+                        reader.body(inner, place, body, false)
+                    })?;
+                }
+                continue;
+            }
+            match scanner.keyword() {
+                "if" => self.conditional(scanner, place, body)?,
+                "profile" | "hat" => body.children.push(self.profile(scanner, place)?),
+                "" if byte == b'^' => body.children.push(self.profile(scanner, place)?),
+                "abi" => {
+                    scanner.at += 3;
+                    self.abi(scanner)?;
+                }
+                _ => self.rule(scanner, place, body)?,
+            }
+        }
+        place.depth -= 1;
+        Ok(())
+    }
+
+    /// `if … { } else if … { } else { }`
+    fn conditional(
+        &mut self,
+        scanner: &mut Scanner<'_, 't>,
+        place: &mut Place,
+        body: &mut Body,
+    ) -> Result<(), PolicyError> {
+        let dead = self.dead;
+        let mut taken = false;
+        loop {
+            scanner.skip();
+            let start = scanner.at;
+            let holds = if scanner.take_keyword("if") {
+                let text = condition::text(scanner)?;
+                condition::eval(&text, &self.scope).map_err(|kind| scanner.error(start, kind))?
+            } else {
+                true
+            };
+            scanner.skip();
+            if !scanner.take(b'{') {
+                return Err(scanner.expected("an opening brace after the condition"));
+            }
+            let chosen = holds && !taken;
+            taken |= holds;
+            self.dead = dead || !chosen;
+            let mut inner = Body::default();
+            // What a dropped branch includes is not read again later, as in the parser.
+            let read = self.body(scanner, place, &mut inner, true);
+            self.dead = dead;
+            read?;
+            if chosen {
+                body.rules.append(&mut inner.rules);
+                body.children.append(&mut inner.children);
+            }
+            let end = scanner.at;
+            scanner.skip();
+            if !scanner.take_keyword("else") {
+                scanner.at = end;
+                return Ok(());
+            }
+        }
+    }
+
+    /// One rule with its qualifiers, or a block of rules after qualifiers.
+    fn rule(
+        &mut self,
+        scanner: &mut Scanner<'_, 't>,
+        place: &mut Place,
+        body: &mut Body,
+    ) -> Result<(), PolicyError> {
+        let start = scanner.at;
+        let outer = place.qualifiers.clone();
+        qualifiers(scanner, &mut place.qualifiers)?;
+        if scanner.take(b'{') {
+            let read = self.body(scanner, place, body, true);
+            place.qualifiers = outer;
+            return read;
+        }
+        let kind = parse_rule::kind(self, scanner)?;
+        self.rules += 1;
+        if self.rules > MAX_RULES {
+            return Err(scanner.error(start, PolicyErrorKind::TooMuch("more than 200000 rules")));
+        }
+        body.rules.push(self.made(scanner, start, place, kind));
+        place.qualifiers = outer;
+        Ok(())
+    }
+
+    fn made(&self, scanner: &Scanner, start: usize, place: &Place, kind: RuleKind) -> Rule {
+        Rule {
+            kind,
+            qualifiers: place.qualifiers.clone(),
+            text: normal(&scanner.source.text[start..scanner.at]),
+            location: scanner.source.location(start),
+            includes: place.includes.clone(),
+            span: start..scanner.at,
+        }
+    }
+}
+
+/// Reads one rule text, its closing comma included or not, as if it stood in this profile.
+pub(crate) fn parse_one(policy: &PolicyFile, profile: &Profile, text: &str) -> Result<Rule, PolicyError> {
+    let tree = Tree::new();
+    let mut reader = Reader {
+        tree: &tree,
+        scope: Scope {
+            values: policy.variables.clone(),
+            booleans: policy.booleans.clone(),
+        },
+        dead: false,
+        bytes: 0,
+        rules: 0,
+        files: BTreeSet::new(),
+        abi: None,
+        aliases: Vec::new(),
+    };
+    reader.local_variables(&profile.name, profile.attachment.as_ref());
+    let trimmed = text.trim();
+    let text = if trimmed.ends_with(',') {
+        trimmed.to_owned()
+    } else {
+        format!("{trimmed},")
+    };
+    let source = Source::new("(rule)", &text);
+    let mut scanner = Scanner::new(&source);
+    let mut qualifiers_read = Qualifiers::default();
+    scanner.skip();
+    qualifiers(&mut scanner, &mut qualifiers_read)?;
+    let kind = parse_rule::kind(&reader, &mut scanner)?;
+    let place = Place {
+        qualifiers: qualifiers_read,
+        ..Place::default()
+    };
+    let rule = reader.made(&scanner, 0, &place, kind);
+    scanner.skip();
+    if scanner.peek().is_some() {
+        Err(scanner.expected("a single rule"))
+    } else {
+        Ok(rule)
+    }
+}
+
+/// Adds the qualifiers that come next.
+fn qualifiers(scanner: &mut Scanner, all: &mut Qualifiers) -> Result<(), PolicyError> {
+    loop {
+        scanner.skip();
+        match scanner.keyword() {
+            "priority" if scanner.at_key() => {
+                scanner.at += "priority".len();
+                scanner.skip_blanks();
+                scanner.at += 1;
+                scanner.skip_blanks();
+                let word = scanner
+                    .word(Ends::Plain)?
+                    .ok_or_else(|| scanner.expected("a number"))?;
+                all.priority = word.text.parse().map_err(|_| {
+                    scanner.error(word.at, PolicyErrorKind::Expected("a number after `priority=`"))
+                })?;
+                continue;
+            }
+            "audit" => all.audit = true,
+            "deny" => all.deny = true,
+            "allow" => all.deny = false,
+            "prompt" => all.prompt = true,
+            "owner" => all.owner = Owner::Own,
+            "other" => all.owner = Owner::Other,
+            _ => return Ok(()),
+        }
+        scanner.at += scanner.keyword().len();
+    }
+}
+
+/// Whether an include of its directory reads this file.
+fn read_in_directories(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    !name.starts_with('.') && name != "README" && !LEFT_OUT.iter().any(|ending| name.ends_with(ending))
+}

@@ -1,0 +1,403 @@
+//! What policy says, as values.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use crate::glob::Glob;
+use crate::source::Location;
+
+/// A glob as written, and as it is once variables are put in.
+#[derive(Clone)]
+pub struct Pattern {
+    text: String,
+    expanded: Expanded,
+    glob: OnceLock<Glob>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Expanded {
+    /// A glob, checked when the pattern was made.
+    Glob(String),
+    /// The text itself, no character special.
+    Literal(String),
+}
+
+impl Pattern {
+    /// From a checked glob.
+    pub(crate) fn glob(text: String, expanded: String, glob: Glob) -> Self {
+        Self {
+            text,
+            expanded: Expanded::Glob(expanded),
+            glob: OnceLock::from(glob),
+        }
+    }
+
+    /// The pattern for one text and no other.
+    pub fn literal(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            expanded: Expanded::Literal(text.to_owned()),
+            glob: OnceLock::new(),
+        }
+    }
+
+    /// As written in the rule, variables and all, without quotes.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// With its variables put in.
+    pub fn expanded(&self) -> &str {
+        match &self.expanded {
+            Expanded::Glob(text) | Expanded::Literal(text) => text,
+        }
+    }
+
+    pub(crate) fn compiled(&self) -> &Glob {
+        self.glob
+            .get_or_init(|| Glob::literal(self.expanded().as_bytes()))
+    }
+
+    /// Whether the whole text matches.
+    pub fn matches(&self, text: &str) -> bool {
+        self.compiled().is_match(text.as_bytes())
+    }
+
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        match (&self.expanded, &other.expanded) {
+            (Expanded::Literal(a), Expanded::Literal(b)) => a == b,
+            (Expanded::Literal(text), Expanded::Glob(_)) => other.matches(text),
+            (Expanded::Glob(_), Expanded::Literal(text)) => self.matches(text),
+            (Expanded::Glob(a), Expanded::Glob(b)) => a == b || self.compiled().overlaps(other.compiled()),
+        }
+    }
+
+    pub(crate) fn within(&self, other: &Self) -> bool {
+        match (&self.expanded, &other.expanded) {
+            (Expanded::Literal(text), _) => other.matches(text),
+            (Expanded::Glob(a), Expanded::Glob(b)) if a == b => true,
+            (Expanded::Glob(_), _) => self.compiled().within(other.compiled()),
+        }
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pattern({:?})", self.text)
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text && self.expanded == other.expanded
+    }
+}
+
+impl Eq for Pattern {}
+
+/// What stands before a rule, or before a block around it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Qualifiers {
+    /// `audit`: log what the rule speaks of.
+    pub audit: bool,
+    /// `deny`: the rule takes away, and wins over what others give.
+    pub deny: bool,
+    /// `prompt`: a user-space program decides.
+    pub prompt: bool,
+    /// Whose objects the rule speaks of.
+    pub owner: Owner,
+    /// `priority=`; a higher one wins over a lower one's deny.
+    pub priority: i32,
+}
+
+/// Whose objects a file rule speaks of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Owner {
+    /// Anybody's.
+    #[default]
+    Any,
+    /// `owner`: those of the process's own user.
+    Own,
+    /// `other`: those of another user.
+    Other,
+}
+
+/// File permissions as a set of bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Perms(pub(crate) u32);
+
+impl Perms {
+    /// `r`
+    pub const READ: Self = Self(1);
+    /// The part of `w` that `a` does not have.
+    pub const WRITE: Self = Self(2);
+    /// `a`; `w` has it too.
+    pub const APPEND: Self = Self(4);
+    /// `l`
+    pub const LINK: Self = Self(8);
+    /// `k`
+    pub const LOCK: Self = Self(16);
+    /// `m`
+    pub const MMAP: Self = Self(32);
+    /// `x` in any of its forms.
+    pub const EXEC: Self = Self(64);
+
+    /// Reads letters as rules and audit records use them (`c` and `d`, create and delete, are writes), whatever the
+    /// form of exec; none for any other letter.
+    pub fn read(letters: &str) -> Option<Self> {
+        letters.chars().try_fold(Self::default(), |all, letter| {
+            Some(Self(
+                all.0
+                    | match letter.to_ascii_lowercase() {
+                        'r' => 1,
+                        'w' => 2 | 4,
+                        'c' | 'd' => 2,
+                        'a' => 4,
+                        'l' => 8,
+                        'k' => 16,
+                        'm' => 32,
+                        'x' => 64,
+                        'p' | 'i' | 'u' => 0,
+                        _ => return None,
+                    },
+            ))
+        })
+    }
+
+    /// Whether it has all of the other's.
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The letters, in the order rules are usually written.
+    pub fn letters(self) -> String {
+        let mut out = String::new();
+        for (bit, letter) in [(1, 'r'), (2, 'w'), (32, 'm'), (16, 'k'), (8, 'l'), (64, 'x')] {
+            if self.0 & bit != 0 {
+                out.push(letter);
+            }
+        }
+        if self.0 & 6 == 4 {
+            out.push('a');
+        }
+        out
+    }
+}
+
+/// What a new program runs as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exec {
+    /// The letters as written: `ix`, `PUx`, `Cx`…; `x` in a deny rule.
+    pub mode: String,
+    /// The profile named after `->`.
+    pub target: Option<String>,
+    /// Whether the environment is scrubbed, by an upper-case letter or the word `safe`.
+    pub scrub: bool,
+}
+
+/// A rule of a class that is written as an access and conditions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conditional {
+    /// The accesses by their one name each (`read` of a signal rule is `receive`), sorted; empty means all.
+    pub access: Vec<String>,
+    /// Conditions on the own side: key to what its value may be.
+    pub own: BTreeMap<String, Vec<Pattern>>,
+    /// Conditions on the other side, `peer=(…)`. The label of `peer=NAME` stands here as `label`.
+    pub peer: BTreeMap<String, Vec<Pattern>>,
+}
+
+/// One network rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Network {
+    /// The accesses, sorted; empty means all.
+    pub access: Vec<String>,
+    /// The address family: `inet`, `packet`…; none means all.
+    pub domain: Option<String>,
+    /// The socket type: `stream`, `raw`…; none means all.
+    pub sock_type: Option<String>,
+    /// The protocol where the rule names one: `tcp`, `udp`, `icmp`.
+    pub protocol: Option<String>,
+    /// Conditions (addresses and ports), as written.
+    pub conditions: Conditional,
+}
+
+/// The kinds of mount rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MountOp {
+    /// `mount`
+    Mount,
+    /// `remount`
+    Remount,
+    /// `umount`
+    Umount,
+    /// `pivot_root`
+    PivotRoot,
+}
+
+/// One mount rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Which operation.
+    pub op: MountOp,
+    /// Option lists, each `options=(…)` (exactly these) or `options in (…)` (some of these).
+    pub options: Vec<MountOptions>,
+    /// `fstype=`, each with what it may be.
+    pub fstype: Vec<Pattern>,
+    /// The device or source; for pivot_root the old root.
+    pub source: Option<Pattern>,
+    /// The mount point; for pivot_root the new root.
+    pub target: Option<Pattern>,
+}
+
+/// One list of mount options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountOptions {
+    /// Whether the mount must have exactly these (`=`), or any of them (`in`).
+    pub exact: bool,
+    /// The options, sorted.
+    pub names: Vec<String>,
+}
+
+/// What a rule speaks of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuleKind {
+    /// A path and permissions. The bare `file,` is the path `/{**,}`.
+    File {
+        /// Which paths.
+        path: Pattern,
+        /// What may be done with them.
+        perms: Perms,
+        /// How they run, where they may run.
+        exec: Option<Exec>,
+        /// For links, what they may point to.
+        link_target: Option<Pattern>,
+    },
+    /// Capabilities by name, lower case; none means all.
+    Capability(Vec<String>),
+    /// Sockets by kind.
+    Network(Network),
+    /// Signals.
+    Signal(Conditional),
+    /// Process tracing.
+    Ptrace(Conditional),
+    /// UNIX sockets.
+    Unix(Conditional),
+    /// D-Bus messages.
+    Dbus(Conditional),
+    /// Message queues.
+    Mqueue(Conditional),
+    /// User namespaces.
+    Userns(Conditional),
+    /// io_uring.
+    IoUring(Conditional),
+    /// Mounts.
+    Mount(Mount),
+    /// Changes of one's own profile.
+    ChangeProfile {
+        /// The program at whose exec it happens; none means at once or at any.
+        exec: Option<Pattern>,
+        /// The profiles; none means all.
+        target: Option<Pattern>,
+    },
+    /// `set rlimit`: a limit, not an access.
+    Rlimit {
+        /// Which limit.
+        name: String,
+        /// Its value as written, unit and all.
+        value: String,
+    },
+    /// `all,`
+    All,
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// What it speaks of.
+    pub kind: RuleKind,
+    /// What stands before it, blocks around it included.
+    pub qualifiers: Qualifiers,
+    /// As written, white space made single, with its closing comma.
+    pub text: String,
+    /// Where it begins.
+    pub location: Location,
+    /// The include directives that led there, outermost first.
+    pub includes: Vec<Location>,
+    /// Its bytes in its file, closing comma included.
+    pub(crate) span: Range<usize>,
+}
+
+impl Rule {
+    /// Whether it gives access; `deny` rules and limits do not.
+    pub fn allows(&self) -> bool {
+        !self.qualifiers.deny && !matches!(self.kind, RuleKind::Rlimit { .. })
+    }
+}
+
+/// One profile, hat or child.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// The full name, as the kernel lists it: children are `parent//child`.
+    pub name: String,
+    /// The programs it attaches to, where it names any.
+    pub attachment: Option<Pattern>,
+    /// Its flags as written: `complain`, `attach_disconnected`…
+    pub flags: Vec<String>,
+    /// Whether it is a hat.
+    pub hat: bool,
+    /// Its own rules, includes followed, children's not among them, in the order they are read.
+    pub rules: Vec<Rule>,
+    /// Its hats and child profiles.
+    pub children: Vec<Profile>,
+    /// Where it begins.
+    pub location: Location,
+    /// Where its closing brace is.
+    pub end: Location,
+    pub(crate) end_offset: usize,
+}
+
+/// One policy file with all it includes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicyFile {
+    /// The file, relative to the tree's base.
+    pub file: String,
+    /// Its top-level profiles, in order.
+    pub profiles: Vec<Profile>,
+    /// Its variables, with their values as written, in order.
+    pub variables: BTreeMap<String, Vec<String>>,
+    /// Its boolean variables.
+    pub booleans: BTreeMap<String, bool>,
+    /// The features it was written for (`abi <…>`), where it says.
+    pub abi: Option<String>,
+    /// Path aliases, from and to.
+    pub aliases: Vec<(String, String)>,
+    /// All files that were read for it, itself among them, sorted.
+    pub files: Vec<String>,
+}
+
+impl PolicyFile {
+    /// The full names of all profiles, hats and children, in the order the parser's `--names` gives them.
+    pub fn declared_names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut todo: Vec<&Profile> = self.profiles.iter().rev().collect();
+        while let Some(profile) = todo.pop() {
+            names.push(profile.name.clone());
+            todo.extend(profile.children.iter().rev());
+        }
+        names
+    }
+
+    /// The profile of this full name, at whatever depth.
+    pub fn profile(&self, name: &str) -> Option<&Profile> {
+        let mut todo: Vec<&Profile> = self.profiles.iter().collect();
+        while let Some(profile) = todo.pop() {
+            if profile.name == name {
+                return Some(profile);
+            }
+            todo.extend(&profile.children);
+        }
+        None
+    }
+}

@@ -1,0 +1,109 @@
+//! Variables: their values, and patterns with the values put in.
+
+use std::collections::BTreeMap;
+
+use crate::error::PolicyErrorKind;
+use crate::glob::{Glob, GlobError, MAX_GLOB};
+use crate::rule::Pattern;
+
+/// The variables that a rule may use.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scope {
+    pub(crate) values: BTreeMap<String, Vec<String>>,
+    pub(crate) booleans: BTreeMap<String, bool>,
+}
+
+/// The most variables put into one text: each can bring more, and in a circle for ever.
+const MAX_STEPS: usize = 10_000;
+
+impl Scope {
+    /// The text with each `@{NAME}` replaced, several values as `{a,b}`, as the parser does it.
+    pub(crate) fn expand(&self, text: &str) -> Result<String, PolicyErrorKind> {
+        let mut out = text.to_owned();
+        let mut from = 0;
+        for _ in 0..MAX_STEPS {
+            let Some((start, end)) = find(&out, from) else {
+                return Ok(out);
+            };
+            let name = &out[start + 2..end];
+            let values = self
+                .values
+                .get(name)
+                .ok_or_else(|| PolicyErrorKind::NoVariable(name.to_owned()))?;
+            let before = out[..start].ends_with('/');
+            let after = out[end + 1..].starts_with('/');
+            let values: Vec<&str> = match values.as_slice() {
+                [one] => vec![one],
+                // A slash on both sides of the seam would be two; the parser trims them only among several values.
+                many => many
+                    .iter()
+                    .map(|value| {
+                        if before {
+                            value.trim_start_matches('/')
+                        } else {
+                            value
+                        }
+                    })
+                    .map(|value| if after { value.trim_end_matches('/') } else { value })
+                    .collect(),
+            };
+            let value = match values.as_slice() {
+                [one] => (*one).to_owned(),
+                many => format!("{{{}}}", many.join(",")),
+            };
+            out.replace_range(start..=end, &value);
+            from = start;
+            if out.len() > MAX_GLOB {
+                break;
+            }
+        }
+        Err(PolicyErrorKind::Glob {
+            text: text.to_owned(),
+            error: GlobError::Size,
+        })
+    }
+
+    /// A pattern with the variables put in. Paths lose doubled slashes, as in the parser; names keep them.
+    pub(crate) fn pattern(&self, text: &str, path: bool) -> Result<Pattern, PolicyErrorKind> {
+        let mut expanded = self.expand(text)?;
+        if path {
+            expanded = single_slashes(&expanded);
+        }
+        match Glob::new(expanded.as_bytes()) {
+            Ok(glob) => Ok(Pattern::glob(text.to_owned(), expanded, glob)),
+            Err(error) => Err(PolicyErrorKind::Glob {
+                text: text.to_owned(),
+                error,
+            }),
+        }
+    }
+}
+
+/// The next variable at or after a byte offset: its `@` and its `}`.
+fn find(text: &str, from: usize) -> Option<(usize, usize)> {
+    let bytes = text.as_bytes();
+    let mut at = from;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 2,
+            b'@' if bytes.get(at + 1) == Some(&b'{') => {
+                let end = at + text.get(at..)?.find('}')?;
+                return Some((at, end));
+            }
+            _ => at += 1,
+        }
+    }
+    None
+}
+
+/// Slashes in a row made one; two at the very beginning stay.
+fn single_slashes(text: &str) -> String {
+    let kept = usize::from(text.starts_with("//") && !text.starts_with("///"));
+    let mut out = String::with_capacity(text.len());
+    for (at, character) in text.char_indices() {
+        if character != '/' || at <= kept || !out.ends_with('/') {
+            out.push(character);
+        }
+    }
+    out
+}
