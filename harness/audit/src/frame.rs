@@ -68,9 +68,8 @@ pub(crate) fn find_key(text: &[u8]) -> Option<usize> {
     })
 }
 
-/// Takes a text to its parts.
-pub(crate) fn frame(text: &[u8]) -> Result<Frame, ParseError> {
-    let key = find_key(text).ok_or(ParseError::new(0, ParseErrorKind::NotARecord))?;
+/// Takes a text to its parts; `key` is where [`find_key`] finds its key.
+pub(crate) fn frame(text: &[u8], key: usize) -> Result<Frame, ParseError> {
     let head = &text[..key];
     let (before_stamp, stamp, mut start) = if head.starts_with(STAMP) {
         // The audit socket's form, by far the most frequent.

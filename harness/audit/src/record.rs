@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::decode::{Carrier, decimal, number, to_text, user_id};
 use crate::error::{ParseError, ParseErrorKind};
-use crate::frame::{Frame, Stamp, frame};
+use crate::frame::{Frame, Stamp, find_key, frame};
 use crate::scan::{Field, Fields, Raw, is_separator};
 use crate::verdict::Verdict;
 
@@ -265,6 +265,12 @@ impl Record {
 /// # Errors
 /// What is wrong and at which byte, where the text is not one whole record.
 pub fn parse_record(text: &[u8]) -> Result<Record, ParseError> {
+    let key = find_key(text).ok_or(ParseError::new(0, ParseErrorKind::NotARecord))?;
+    parse_at(text, key)
+}
+
+/// As [`parse_record`], with the place of the `apparmor=` key known.
+pub(crate) fn parse_at(text: &[u8], key: usize) -> Result<Record, ParseError> {
     let Frame {
         stamp,
         audit_type,
@@ -273,7 +279,7 @@ pub fn parse_record(text: &[u8]) -> Result<Record, ParseError> {
         after,
         message,
         kmsg,
-    } = frame(text)?;
+    } = frame(text, key)?;
     let carrier = Carrier { kmsg };
     let mut fields = Fields::new(text, body.start, body.end);
     let verdict = match fields.next()? {

@@ -26,8 +26,23 @@ pub(crate) struct Raw<'a> {
 /// Whether a byte stands between fields: white space, the NUL that ends some payloads, and the group separator after
 /// which auditd adds its own reading of the numbers.
 pub(crate) const fn is_separator(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\n' | b'\t' | b'\r' | 0 | 0x1d)
+    CLASS[byte as usize] == SEPARATOR
 }
+
+/// What each byte is to the scanner, which looks at every byte of a record.
+static CLASS: [u8; 256] = {
+    let mut class = [0; 256];
+    let separators = b" \n\t\r\0\x1d";
+    let mut at = 0;
+    while at < separators.len() {
+        class[separators[at] as usize] = SEPARATOR;
+        at += 1;
+    }
+    class[b'=' as usize] = EQUALS;
+    class
+};
+const SEPARATOR: u8 = 1;
+const EQUALS: u8 = 2;
 
 /// Reads fields from `text[from..to]`; offsets are those of `text`.
 pub(crate) struct Fields<'a> {
@@ -61,13 +76,10 @@ impl<'a> Fields<'a> {
             return Err(ParseError::new(at, ParseErrorKind::TooManyFields));
         }
         let key_at = at;
-        while at < text.len() && text[at] != b'=' {
-            if is_separator(text[at]) {
-                return Err(ParseError::new(key_at, ParseErrorKind::MissingEquals));
-            }
+        while at < text.len() && CLASS[usize::from(text[at])] == 0 {
             at += 1;
         }
-        if at == text.len() {
+        if at == text.len() || text[at] != b'=' {
             return Err(ParseError::new(key_at, ParseErrorKind::MissingEquals));
         }
         if at == key_at {

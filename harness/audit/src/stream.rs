@@ -6,7 +6,7 @@ use memchr::{memchr, memmem};
 
 use crate::error::ParseError;
 use crate::frame::find_key;
-use crate::record::{Record, parse_record};
+use crate::record::{Record, parse_at};
 
 /// A value and the line that it was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,15 +37,24 @@ impl std::error::Error for Located<ParseError> {
 /// goes: a shell command that searches a log for `apparmor="DENIED"` is none.
 #[must_use]
 pub fn looks_like(text: &[u8]) -> bool {
-    let Some(key) = find_key(text) else {
-        return false;
-    };
-    let head = &text[..key];
-    if memmem::find(head, b"audit(").is_some() || memmem::find(head, b"AVC ").is_some() {
-        return true;
-    }
-    let mut rest = text[key..].splitn(3, |&byte| byte == b'"').skip(2);
-    let Some(rest) = rest.next() else {
+    key_of_record(text).is_some()
+}
+
+/// The place of the `apparmor=` key in a text that [`looks_like`] a record.
+fn key_of_record(text: &[u8]) -> Option<usize> {
+    find_key(text).filter(|&key| has_head(&text[..key]) || goes_on(&text[key..]))
+}
+
+fn has_head(head: &[u8]) -> bool {
+    // The audit socket's form, by far the most frequent.
+    head.starts_with(b"audit(")
+        || memmem::find(head, b"audit(").is_some()
+        || memmem::find(head, b"AVC ").is_some()
+}
+
+/// Whether what begins with the key has the operation next, as far as it is there.
+fn goes_on(text: &[u8]) -> bool {
+    let Some(rest) = text.splitn(3, |&byte| byte == b'"').nth(2) else {
         // The verdict itself is cut short.
         return true;
     };
@@ -56,16 +65,17 @@ pub fn looks_like(text: &[u8]) -> bool {
 /// The records among the lines of `input`, in any of the forms in which they are logged; each with its line number and
 /// that line's offset. Lines that are not meant as AppArmor records are passed over, see [`looks_like`].
 pub fn records(input: &[u8]) -> impl Iterator<Item = Result<Located<Record>, Located<ParseError>>> {
-    lines(input).filter(|line| looks_like(line.value)).map(
+    lines(input).filter_map(
         |Located {
              line,
              offset,
              value: text,
          }| {
-            match parse_record(text) {
+            let key = key_of_record(text)?;
+            Some(match parse_at(text, key) {
                 Ok(value) => Ok(Located { line, offset, value }),
                 Err(value) => Err(Located { line, offset, value }),
-            }
+            })
         },
     )
 }
