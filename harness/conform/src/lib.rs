@@ -1,2 +1,11 @@
 //! Conformance tests of libvirt's AppArmor profiles.
+pub mod backend;
 pub mod case;
+pub mod data;
+pub mod fixture;
+pub mod image;
+pub mod known;
+pub mod profile_set;
+pub mod schema;
+pub mod tools;
+pub mod yaml;

@@ -1,2 +1,10 @@
 //! Cases: the format, reading it, and filling in its templates.
+pub mod expand;
+pub mod load;
 pub mod model;
+pub mod names;
+pub mod plan;
+pub mod problem;
+pub mod rules;
+pub mod template;
+pub mod world;

@@ -5,9 +5,11 @@
 //! stand for themselves.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One named operation, or a short sequence, and what must hold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -62,13 +64,53 @@ pub struct PolicyLoads {
 }
 
 /// A text or a whole number.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Scalar {
     /// A number.
     Int(i64),
     /// A text.
     Text(String),
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scalar::Int(number) => write!(out, "{number}"),
+            Scalar::Text(text) => write!(out, "{text}"),
+        }
+    }
+}
+
+// By hand, since serde's untagged enums say only that no variant matched.
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        input.deserialize_any(ScalarVisitor)
+    }
+}
+
+struct ScalarVisitor;
+
+impl Visitor<'_> for ScalarVisitor {
+    type Value = Scalar;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a text or a whole number")
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Scalar, E> {
+        Ok(Scalar::Int(number))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Scalar, E> {
+        i64::try_from(number)
+            .map(Scalar::Int)
+            .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(number), &self))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
+        Ok(Scalar::Text(text.to_owned()))
+    }
 }
 
 /// Where a case comes from.
@@ -190,9 +232,6 @@ pub struct Step {
     #[serde(default)]
     pub pci_reset: Option<PciReset>,
 
-    /// The capability this step asks for; one for a step.
-    #[serde(default)]
-    pub capability: Option<String>,
     /// What must come of it; success where nothing is said.
     #[serde(default)]
     pub expect: Option<Expect>,

@@ -1,0 +1,239 @@
+//! A step's action to the agent's act: words checked, numbers read.
+
+use virt_aa_probe::protocol::{
+    Act, FileSpec, IoctlSpec, LockMemory, PacketExchange, PciReset, RunSpec, SetLimit, SocketSpec,
+};
+
+use crate::case::model::{Scalar, Step};
+use crate::case::names;
+use crate::case::problem::{Located, Problem};
+use crate::yaml::path::Path;
+
+/// Every key that is an action.
+const ACTIONS: &str = "run, socket, packet-exchange, file, ioctl, lock-memory, acct, set-limit, signal, change-profile, pci-reset";
+
+/// The actions that a step names; a right one names exactly one.
+pub fn actions(step: &Step) -> Vec<&'static str> {
+    [
+        ("run", step.run.is_some()),
+        ("socket", step.socket.is_some()),
+        ("packet-exchange", step.packet_exchange.is_some()),
+        ("file", step.file.is_some()),
+        ("ioctl", step.ioctl.is_some()),
+        ("lock-memory", step.lock_memory.is_some()),
+        ("acct", step.acct.is_some()),
+        ("set-limit", step.set_limit.is_some()),
+        ("signal", step.signal.is_some()),
+        ("change-profile", step.change_profile.is_some()),
+        ("pci-reset", step.pci_reset.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(name, given)| given.then_some(name))
+    .collect()
+}
+
+/// What the agent does for a step whose templates are filled in; `path` is where the step stands.
+pub fn act(step: &Step, path: &Path) -> Result<Act, Located> {
+    let found = actions(step);
+    let [name] = found[..] else {
+        return Err(Problem::OneOf {
+            what: "a step",
+            keys: ACTIONS,
+            found,
+        }
+        .at(path.clone()));
+    };
+    let path = path.key(name);
+    if let Some(argv) = &step.run {
+        return run(step, argv, &path).map(Act::Run);
+    }
+    if let Some(socket) = &step.socket {
+        return Ok(Act::Socket(SocketSpec {
+            family: word(
+                "family of socket",
+                &socket.family,
+                names::FAMILIES,
+                &path.key("family"),
+            )?,
+            kind: word(
+                "type of socket",
+                &socket.kind,
+                names::SOCKET_TYPES,
+                &path.key("type"),
+            )?,
+            protocol: number(&socket.protocol, "a protocol's number", &path.key("protocol"))?,
+        }));
+    }
+    if let Some(pair) = &step.packet_exchange {
+        return Ok(Act::PacketExchange(PacketExchange {
+            send: pair.send.clone(),
+            receive: pair.receive.clone(),
+        }));
+    }
+    if let Some(file) = &step.file {
+        return Ok(Act::File(FileSpec {
+            path: absolute(&file.path, &path.key("path"))?,
+            open: word(
+                "way to open a file",
+                &file.open,
+                names::FILE_OPENS,
+                &path.key("open"),
+            )?,
+            create: file.create,
+            lock: file.lock,
+            at: file.at,
+            write: file.write.clone(),
+            read: file.read,
+            map: file.map,
+        }));
+    }
+    if let Some(ioctl) = &step.ioctl {
+        return Ok(Act::Ioctl(IoctlSpec {
+            path: absolute(&ioctl.path, &path.key("path"))?,
+            open: word(
+                "way to open a device",
+                &ioctl.open,
+                names::IOCTL_OPENS,
+                &path.key("open"),
+            )?,
+            request: number(&ioctl.request, "a request's number", &path.key("request"))?,
+            argument: hex(&ioctl.argument, &path.key("argument"))?,
+        }));
+    }
+    if let Some(memory) = &step.lock_memory {
+        let how = word("way to lock memory", &memory.how, names::LOCKS, &path.key("how"))?;
+        return Ok(Act::LockMemory(LockMemory {
+            how,
+            bytes: memory.bytes,
+        }));
+    }
+    if let Some(file) = &step.acct {
+        let file = if file == "off" {
+            None
+        } else {
+            Some(absolute(file, &path)?)
+        };
+        return Ok(Act::Acct { file });
+    }
+    if let Some(limit) = &step.set_limit {
+        let resource = word("resource", &limit.resource, names::LIMITS, &path.key("resource"))?;
+        return Ok(Act::SetLimit(SetLimit {
+            resource,
+            to: limit.to,
+            of: limit.of.clone(),
+            pid: None,
+        }));
+    }
+    if let Some(signal) = &step.signal {
+        let name = word("signal", &signal.signal, names::SIGNALS, &path.key("signal"))?;
+        return Ok(Act::Signal {
+            to: signal.to.clone(),
+            signal: name,
+        });
+    }
+    if let Some(label) = &step.change_profile {
+        return Ok(Act::ChangeProfile { to: label.clone() });
+    }
+    match &step.pci_reset {
+        Some(reset) => Ok(Act::PciReset(PciReset {
+            config: absolute(&reset.config, &path.key("config"))?,
+            how: word("way to reset", &reset.how, names::PCI_RESETS, &path.key("how"))?,
+            bridge: reset
+                .bridge
+                .as_ref()
+                .map(|bridge| absolute(bridge, &path.key("bridge")))
+                .transpose()?,
+        })),
+        None => Err(Problem::OneOf {
+            what: "a step",
+            keys: ACTIONS,
+            found: vec![],
+        }
+        .at(path)),
+    }
+}
+
+fn run(step: &Step, argv: &[String], path: &Path) -> Result<RunSpec, Located> {
+    let Some(program) = argv.first() else {
+        return Err(Problem::Empty("run").at(path.clone()));
+    };
+    absolute(program, &path.index(0))?;
+    Ok(RunSpec {
+        argv: argv.to_vec(),
+        env: step.env.clone(),
+        stdin: step.stdin.clone(),
+        stdin_file: step.stdin_file.clone(),
+        stdout_file: step.stdout_file.clone(),
+    })
+}
+
+fn word(what: &'static str, text: &str, known: &[&str], path: &Path) -> Result<String, Located> {
+    if known.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    let known = known.iter().map(ToString::to_string).collect();
+    Err(Problem::Unknown {
+        what,
+        name: text.to_owned(),
+        known,
+    }
+    .at(path.clone()))
+}
+
+fn absolute(text: &str, path: &Path) -> Result<String, Located> {
+    if text.starts_with('/') {
+        return Ok(text.to_owned());
+    }
+    Err(Problem::NotA {
+        text: text.to_owned(),
+        wanted: "an absolute path",
+    }
+    .at(path.clone()))
+}
+
+/// A number as such, or as a text that a template was filled into: decimal or `0x…`.
+fn number<T: TryFrom<i128>>(scalar: &Scalar, wanted: &'static str, path: &Path) -> Result<T, Located> {
+    let read = match scalar {
+        Scalar::Int(number) => Some(i128::from(*number)),
+        Scalar::Text(text) => match text.strip_prefix("0x") {
+            Some(digits) if !digits.starts_with(['+', '-']) => {
+                u64::from_str_radix(digits, 16).ok().map(i128::from)
+            }
+            Some(_) => None,
+            None => text.parse::<i64>().ok().map(i128::from),
+        },
+    };
+    let number = read.and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| {
+        Problem::NotA {
+            text: scalar.to_string(),
+            wanted,
+        }
+        .at(path.clone())
+    })
+}
+
+fn hex(text: &str, path: &Path) -> Result<Vec<u8>, Located> {
+    let bad = || {
+        Problem::NotA {
+            text: text.to_owned(),
+            wanted: "bytes in hex",
+        }
+        .at(path.clone())
+    };
+    let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b' ').collect();
+    let (pairs, rest) = digits.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(bad());
+    }
+    let value = |digit: u8| {
+        char::from(digit)
+            .to_digit(16)
+            .and_then(|value| u8::try_from(value).ok())
+    };
+    pairs
+        .iter()
+        .map(|[high, low]| Some(value(*high)? << 4 | value(*low)?))
+        .collect::<Option<Vec<u8>>>()
+        .ok_or_else(bad)
+}

@@ -1,0 +1,96 @@
+//! Where a step could succeed without having done the thing, an expectation is demanded.
+//!
+//! | step by a subject | what shows that it was done |
+//! |---|---|
+//! | `run` | one of `stdout`, `stderr`, `label`, `checked-by-next`, or a failure: `errno`, `denied` |
+//! | `file` with `read` | `bytes` or `content`: a short read is no error |
+//! | `ioctl` | `content`: what came back |
+//! | `lock-memory` | the subject has a `memlock` below the size, else no capability is asked for |
+//! | `set-limit` of `memlock` | the process meant has a `memlock` below the new one, likewise |
+//!
+//! Everything else succeeds by doing it: a descriptor of the socket's kind, a frame that arrived, bytes written, a
+//! lock taken, a label entered, a function reset and read again.
+
+use crate::case::model::{Case, Expect, Step};
+use crate::case::plan::AGENT;
+use crate::case::problem::{Located, Problem};
+use crate::yaml::path::Path;
+
+pub(super) fn check(case: &Case, step: &Step, next: Option<&Step>, path: &Path, problems: &mut Vec<Located>) {
+    let none = Expect::default();
+    let expect = step.expect.as_ref().unwrap_or(&none);
+    if expect.checked_by_next && !next.is_some_and(checks) {
+        problems.push(Problem::NothingChecks.at(path.key("expect").key("checked-by-next")));
+    }
+    // A failure that is waited for is an effect.
+    if step.by == AGENT || step.denied.is_some() || expect.errno.is_some() {
+        return;
+    }
+    let shown = expect.stdout.is_some()
+        || expect.stderr.is_some()
+        || !expect.label.is_empty()
+        || expect.checked_by_next;
+    if step.run.is_some() && !shown {
+        let why = "a program may exit with 0 and have done nothing";
+        let remedy = "expect `stdout`, `stderr` or `label`, or `checked-by-next: true` and look in a step by the agent";
+        problems.push(Problem::NoEffect { why, remedy }.at(path.key("run")));
+    }
+    if let Some(file) = &step.file
+        && file.read.is_some()
+        && expect.bytes.is_none()
+        && expect.content.is_none()
+    {
+        let why = "a read may end early and be no error";
+        problems.push(
+            Problem::NoEffect {
+                why,
+                remedy: "expect `bytes` or `content`",
+            }
+            .at(path.key("file").key("read")),
+        );
+    }
+    if step.ioctl.is_some() && expect.content.is_none() {
+        let why = "an ioctl may return and have answered nothing";
+        problems.push(
+            Problem::NoEffect {
+                why,
+                remedy: "expect `content`, in hex",
+            }
+            .at(path.key("ioctl")),
+        );
+    }
+    if let Some(memory) = &step.lock_memory {
+        over_limit(
+            case,
+            &step.by,
+            memory.bytes,
+            &path.key("lock-memory").key("bytes"),
+            problems,
+        );
+    }
+    if let Some(limit) = &step.set_limit
+        && limit.resource == "memlock"
+    {
+        let of = limit.of.as_ref().unwrap_or(&step.by);
+        over_limit(case, of, limit.to, &path.key("set-limit").key("to"), problems);
+    }
+}
+
+/// The step after one that is `checked-by-next`.
+fn checks(next: &Step) -> bool {
+    next.by == AGENT
+        && next
+            .expect
+            .as_ref()
+            .is_some_and(|expect| *expect != Expect::default())
+}
+
+fn over_limit(case: &Case, subject: &str, bytes: u64, path: &Path, problems: &mut Vec<Located>) {
+    // An unknown subject is complained of elsewhere.
+    let Some(subject) = case.subjects.get(subject) else {
+        return;
+    };
+    if subject.memlock.is_none_or(|limit| limit >= bytes) {
+        problems.push(Problem::WithinLimit { bytes }.at(path.clone()));
+    }
+}

@@ -1,0 +1,57 @@
+//! Known failures: what an entry must say.
+
+use crate::case::problem::{Located, Problem};
+use crate::known::{KnownFailure, StepRef};
+use crate::yaml::path::Path;
+
+/// What is wrong with an entry; `steps` is how many steps its case has, where that is known.
+pub fn known_failure(failure: &KnownFailure, steps: Option<usize>, path: &Path) -> Vec<Located> {
+    let mut problems = Vec::new();
+    let given = [
+        ("denial", failure.denial.is_some()),
+        ("effect", failure.effect.is_some()),
+    ];
+    let found: Vec<&'static str> = given
+        .into_iter()
+        .filter_map(|(key, given)| given.then_some(key))
+        .collect();
+    if found.len() != 1 {
+        problems.push(
+            Problem::OneOf {
+                what: "a known failure",
+                keys: "denial, effect",
+                found,
+            }
+            .at(path.clone()),
+        );
+    }
+    if let Some(denial) = &failure.denial {
+        super::record(denial, &path.key("denial"), &mut problems);
+    }
+    if failure.images.is_empty() {
+        problems.push(Problem::Empty("images").at(path.key("images")));
+    }
+    let effect = failure.effect.as_deref().unwrap_or("given elsewhere");
+    for (key, text) in [
+        ("effect", effect),
+        ("reason", &failure.reason),
+        ("link", &failure.link),
+    ] {
+        if text.trim().is_empty() {
+            problems.push(Problem::Empty(key).at(path.key(key)));
+        }
+    }
+    if let (StepRef::Index(index), Some(steps)) = (failure.step, steps)
+        && index >= steps
+    {
+        let wanted = "the index of a step of this case, counted from 0 over `setup` and `steps`";
+        problems.push(
+            Problem::NotA {
+                text: index.to_string(),
+                wanted,
+            }
+            .at(path.key("step")),
+        );
+    }
+    problems
+}

@@ -1,0 +1,126 @@
+//! The confined processes.
+
+use std::collections::BTreeSet;
+
+use super::one_of_known;
+use crate::case::model::{Case, Subject};
+use crate::case::plan::AGENT;
+use crate::case::problem::{Located, Problem};
+use crate::case::template;
+use crate::case::world::World;
+use crate::yaml::path::Path;
+
+pub(super) fn check(case: &Case, world: &World, problems: &mut Vec<Located>) {
+    let root = Path::root().key("subjects");
+    if case.subjects.is_empty() {
+        problems.push(Problem::Empty("subjects").at(root.clone()));
+    }
+    for (name, subject) in &case.subjects {
+        let path = root.key(name);
+        check_name(name, case, &path, problems);
+        check_label(subject, world, &path, problems);
+        if let Some(user) = &subject.user {
+            let users = world.users.iter().map(String::as_str);
+            one_of_known("user", user, users, &path.key("user"), problems);
+        }
+        if let Some(daemon) = &subject.daemon
+            && daemon.argv.is_empty()
+        {
+            problems.push(Problem::Empty("argv").at(path.key("daemon").key("argv")));
+        }
+    }
+}
+
+/// `{NAME.label}` must mean the subject, and `as: NAME` too.
+fn check_name(name: &str, case: &Case, path: &Path, problems: &mut Vec<Located>) {
+    let what = "subject";
+    if !template::is_word(name) {
+        problems.push(
+            Problem::BadName {
+                what,
+                name: name.to_owned(),
+            }
+            .at(path.clone()),
+        );
+    }
+    let taken = match name {
+        AGENT => "the unconfined agent",
+        "set" => "the profile set, in templates",
+        _ if case.needs.iter().any(|need| need == name) => "a fixture that the case needs",
+        _ => return,
+    };
+    problems.push(
+        Problem::Taken {
+            what,
+            name: name.to_owned(),
+            taken,
+        }
+        .at(path.clone()),
+    );
+}
+
+/// A label comes from a role or is written out; attachment and `except` go with a role.
+fn check_label(subject: &Subject, world: &World, path: &Path, problems: &mut Vec<Located>) {
+    let given = [
+        ("role", subject.role.is_some()),
+        ("label", subject.label.is_some()),
+    ];
+    let found: Vec<&'static str> = given
+        .into_iter()
+        .filter_map(|(key, given)| given.then_some(key))
+        .collect();
+    if found.len() != 1 {
+        problems.push(
+            Problem::OneOf {
+                what: "a subject",
+                keys: "role, label",
+                found,
+            }
+            .at(path.clone()),
+        );
+        return;
+    }
+    let Some(role) = &subject.role else {
+        if subject.daemon.is_some() {
+            problems.push(
+                Problem::Needs {
+                    key: "daemon",
+                    needs: "role",
+                }
+                .at(path.key("daemon")),
+            );
+        }
+        if !subject.except.is_empty() {
+            problems.push(
+                Problem::Needs {
+                    key: "except",
+                    needs: "role",
+                }
+                .at(path.key("except")),
+            );
+        }
+        return;
+    };
+    one_of_known(
+        "role",
+        role,
+        world.roles.keys().map(String::as_str),
+        &path.key("role"),
+        problems,
+    );
+    let nobody = BTreeSet::new();
+    let profiles = world.roles.get(role).unwrap_or(&nobody);
+    for (profile, reason) in &subject.except {
+        let path = path.key("except").key(profile);
+        one_of_known(
+            "profile of this role",
+            profile,
+            profiles.iter().map(String::as_str),
+            &path,
+            problems,
+        );
+        if reason.trim().is_empty() {
+            problems.push(Problem::Empty("reason").at(path));
+        }
+    }
+}

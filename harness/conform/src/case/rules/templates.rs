@@ -1,0 +1,48 @@
+//! Templates: every key is one that will be filled in.
+
+use std::collections::BTreeSet;
+
+use crate::case::model::Case;
+use crate::case::problem::{Located, Problem};
+use crate::case::template;
+use crate::case::world::{SET_KEYS, World};
+use crate::yaml::path::Path;
+
+pub(super) fn check(case: &Case, world: &World, problems: &mut Vec<Located>) {
+    let known = keys(case, world);
+    let root = Path::root();
+    let texts = [
+        template::texts(&case.subjects, &root.key("subjects")),
+        template::texts(&case.setup, &root.key("setup")),
+        template::texts(&case.steps, &root.key("steps")),
+        template::texts(&case.cleanup, &root.key("cleanup")),
+        template::texts(&case.guards, &root.key("guards")),
+        template::texts(&case.policy_loads, &root.key("policy-loads")),
+    ];
+    for (path, text) in texts.into_iter().flatten() {
+        for (_, key) in template::keys(&text) {
+            if !known.contains(key) {
+                let known = known.iter().cloned().collect();
+                problems.push(
+                    Problem::UnknownTemplate {
+                        key: key.to_owned(),
+                        known,
+                    }
+                    .at(path.clone()),
+                );
+            }
+        }
+    }
+}
+
+/// The keys that a case's templates may use.
+fn keys(case: &Case, world: &World) -> BTreeSet<String> {
+    let set = SET_KEYS.iter().map(|key| format!("set.{key}"));
+    let facts = case.needs.iter().flat_map(|need| {
+        let facts = world.fixtures.get(need).into_iter().flatten();
+        facts.map(move |fact| format!("{need}.{fact}"))
+    });
+    let labels = case.subjects.keys().map(|name| format!("{name}.label"));
+    let values = case.with.iter().flat_map(|entry| entry.keys().cloned());
+    set.chain(facts).chain(labels).chain(values).collect()
+}

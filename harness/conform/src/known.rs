@@ -1,0 +1,121 @@
+//! Known failures: real bugs of a shipped profile set, as data beside it. Any other failure of the same case is red,
+//! and so is its success.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::case::model::RecordMatch;
+
+/// The file of known failures.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Known(pub Vec<KnownFailure>);
+
+/// One known failure: exactly one of `denial`, `effect` says how it shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct KnownFailure {
+    /// A variant's id, `NAME`, `NAME:VARIANT`, or either with `@PROFILE`; without a profile it holds for each.
+    pub case: String,
+    /// The profile set.
+    pub set: String,
+    /// The images it holds for, `debian-12`.
+    pub images: Vec<String>,
+    /// The step that fails.
+    pub step: StepRef,
+    /// The denial by which it fails.
+    #[serde(default)]
+    pub denial: Option<RecordMatch>,
+    /// A text that stands in the verdict's reason.
+    #[serde(default)]
+    pub effect: Option<String>,
+    /// Why it fails.
+    pub reason: String,
+    /// Where it is reported, or the change that brought it.
+    pub link: String,
+}
+
+/// Which step of a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "StepRefForm")]
+pub enum StepRef {
+    /// That one of `setup` followed by `steps`, from 0.
+    Index(usize),
+    /// Every one.
+    All,
+}
+
+/// As written: an index from 0, or `all`.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+enum StepRefForm {
+    Index(usize),
+    Word(AllSteps),
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum AllSteps {
+    All,
+}
+
+impl Serialize for StepRef {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        match self {
+            StepRef::Index(index) => StepRefForm::Index(*index),
+            StepRef::All => StepRefForm::Word(AllSteps::All),
+        }
+        .serialize(out)
+    }
+}
+
+impl<'de> Deserialize<'de> for StepRef {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        input.deserialize_any(StepRefVisitor)
+    }
+}
+
+struct StepRefVisitor;
+
+impl Visitor<'_> for StepRefVisitor {
+    type Value = StepRef;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a step's index from 0, or `all`")
+    }
+
+    fn visit_u64<E: de::Error>(self, index: u64) -> Result<StepRef, E> {
+        usize::try_from(index)
+            .map(StepRef::Index)
+            .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(index), &self))
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<StepRef, E> {
+        match word {
+            "all" => Ok(StepRef::All),
+            _ => Err(E::invalid_value(de::Unexpected::Str(word), &self)),
+        }
+    }
+}
+
+impl Known {
+    /// The failures known of a case under a set on an image; `case` is a variant's whole id.
+    pub fn find(&self, set: &str, image: &str, case: &str) -> Vec<&KnownFailure> {
+        self.0
+            .iter()
+            .filter(|known| {
+                known.set == set && known.images.iter().any(|name| name == image) && known.is_of(case)
+            })
+            .collect()
+    }
+}
+
+impl KnownFailure {
+    /// Whether it is of the variant with this whole id.
+    pub fn is_of(&self, id: &str) -> bool {
+        self.case == id || id.split_once('@').is_some_and(|(name, _)| name == self.case)
+    }
+}

@@ -1,0 +1,4 @@
+//! Profile sets: which profiles are under test, what each is for, and sets that are wrong on purpose.
+pub mod load;
+pub mod manifest;
+pub mod template;

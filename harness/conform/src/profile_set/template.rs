@@ -1,0 +1,76 @@
+//! A guest's profile out of a template, as virt-aa-helper makes it.
+
+/// Why a template makes no profile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// The word to replace is not there.
+    #[error(
+        "the template has no word `{0}`; say in the manifest's `placeholder` what stands for the profile's name"
+    )]
+    NoPlaceholder(String),
+    /// Nowhere to put the include.
+    #[error("the template has no `}}` that ends a profile")]
+    NoEnd,
+}
+
+/// A guest's two files, both for `/etc/apparmor.d/libvirt`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestProfile {
+    /// Text of the file called like the profile.
+    pub profile: String,
+    /// Text of the file called like the profile with `.files` behind it.
+    pub files: String,
+}
+
+/// Put `name` where `placeholder` stands, and include `libvirt/NAME.files` before the last closing brace; that file
+/// gets a line for each of `rules`.
+pub fn instantiate(
+    text: &str,
+    placeholder: &str,
+    name: &str,
+    rules: &[String],
+) -> Result<GuestProfile, TemplateError> {
+    if placeholder.is_empty() || !text.contains(placeholder) {
+        return Err(TemplateError::NoPlaceholder(placeholder.to_owned()));
+    }
+    // A brace in a comment at the end is no end of a profile.
+    let mut at = text.len();
+    let end = text.lines().rev().find_map(|line| {
+        at = text[..at].rfind(line)?;
+        let code = line.split_once('#').map_or(line, |(code, _)| code);
+        code.rfind('}').map(|brace| at + brace)
+    });
+    let Some(end) = end else {
+        return Err(TemplateError::NoEnd);
+    };
+    let include = format!("  #include <libvirt/{name}.files>\n");
+    let profile = format!("{}{include}{}", &text[..end], &text[end..]).replace(placeholder, name);
+    let files = rules.iter().map(|rule| format!("  {rule}\n")).collect();
+    Ok(GuestProfile { profile, files })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[test]
+    fn a_guest_gets_its_name_and_its_files() {
+        let text = "# made up }\nprofile WORD {\n  #include <x>\n}\n# the end }\n";
+        let made = instantiate(text, "WORD", "guest-1", &["\"/a\" rwk,".to_owned()]).unwrap();
+        assert_eq!(
+            made.profile,
+            "# made up }\nprofile guest-1 {\n  #include <x>\n  #include <libvirt/guest-1.files>\n}\n# the end }\n"
+        );
+        assert_eq!(made.files, "  \"/a\" rwk,\n");
+    }
+
+    #[rstest]
+    #[case("profile X {\n}\n", "WORD", TemplateError::NoPlaceholder("WORD".to_owned()))]
+    #[case("profile X {\n}\n", "", TemplateError::NoPlaceholder(String::new()))]
+    #[case("profile WORD {\n", "WORD", TemplateError::NoEnd)]
+    fn what_is_no_template(#[case] text: &str, #[case] placeholder: &str, #[case] want: TemplateError) {
+        assert_eq!(instantiate(text, placeholder, "guest-1", &[]).unwrap_err(), want);
+    }
+}

@@ -1,0 +1,48 @@
+//! JSON Schemas of the data files, from the types that read them.
+
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+use crate::case::model::Case;
+use crate::fixture::model::Fixture;
+use crate::known::Known;
+use crate::profile_set::manifest::{KnownBad, Manifest};
+
+/// Kinds of data files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A document of `cases/FOLDER/*.yaml`.
+    Case,
+    /// `cases/fixtures/*.yaml`.
+    Fixture,
+    /// `profiles/*.yaml`.
+    Manifest,
+    /// `profiles/known-bad/*.yaml`.
+    KnownBad,
+    /// `profiles/known-failures.yaml`.
+    KnownFailures,
+}
+
+impl Kind {
+    /// Every kind with the word for it.
+    pub const ALL: [(&str, Kind); 5] = [
+        ("case", Kind::Case),
+        ("fixture", Kind::Fixture),
+        ("manifest", Kind::Manifest),
+        ("known-bad", Kind::KnownBad),
+        ("known-failures", Kind::KnownFailures),
+    ];
+}
+
+/// The schema of a kind, draft 2020-12.
+pub fn of(kind: Kind) -> Value {
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    let schema = match kind {
+        Kind::Case => generator.into_root_schema_for::<Case>(),
+        Kind::Fixture => generator.into_root_schema_for::<Fixture>(),
+        Kind::Manifest => generator.into_root_schema_for::<Manifest>(),
+        Kind::KnownBad => generator.into_root_schema_for::<KnownBad>(),
+        Kind::KnownFailures => generator.into_root_schema_for::<Known>(),
+    };
+    schema.into()
+}

@@ -1,0 +1,161 @@
+//! What is wrong with a data file, where, and what to do.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, renderer::DecorStyle};
+
+use super::source::Source;
+
+/// One thing that is wrong with a data file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataError {
+    /// The file, as messages name it.
+    pub file: PathBuf,
+    /// Where in it; `None` where it is the file as a whole.
+    pub place: Option<Place>,
+    /// What is wrong; lower case, no full stop.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// A second place that has to do with it, and how.
+    pub related: Option<(Place, String)>,
+}
+
+/// A stretch of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file's text.
+    pub source: Arc<Source>,
+    /// Bytes of it.
+    pub span: Range<usize>,
+    /// From 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+}
+
+impl Place {
+    /// A stretch of `source`; bytes outside of it are cut off.
+    pub fn new(source: &Arc<Source>, span: Range<usize>) -> Self {
+        let start = source.text.floor_char_boundary(span.start);
+        let end = source.text.ceil_char_boundary(span.end).max(start);
+        // An excerpt of many lines hides the point.
+        let end = source.text[start..end]
+            .find('\n')
+            .map_or(end, |newline| start + newline);
+        let (line, column) = source.position(start);
+        Self {
+            source: source.clone(),
+            span: start..end,
+            line,
+            column,
+        }
+    }
+}
+
+impl DataError {
+    /// About a file as a whole.
+    pub fn of_file(file: &Path, message: String) -> Self {
+        Self {
+            file: file.to_owned(),
+            place: None,
+            message,
+            help: None,
+            related: None,
+        }
+    }
+
+    /// About a place in a file.
+    pub fn at(place: Place, message: String) -> Self {
+        Self {
+            file: place.source.file.clone(),
+            place: Some(place),
+            message,
+            help: None,
+            related: None,
+        }
+    }
+
+    /// The same, with advice.
+    pub fn with_help(self, help: impl Into<String>) -> Self {
+        Self {
+            help: Some(help.into()),
+            ..self
+        }
+    }
+
+    /// The same, with a second place.
+    pub fn with_related(self, place: Place, label: impl Into<String>) -> Self {
+        Self {
+            related: Some((place, label.into())),
+            ..self
+        }
+    }
+
+    /// Several lines with an excerpt of the file; with colours where `colour` says so.
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        let mut group = Group::with_title(Level::ERROR.primary_title(self.message.as_str()));
+        match &self.place {
+            None => group = group.element(annotate_snippets::Origin::path(self.file.to_string_lossy())),
+            Some(place) => {
+                let mut snippet = excerpt(place).annotation(AnnotationKind::Primary.span(place.span.clone()));
+                match &self.related {
+                    Some((other, label)) if other.source.file == place.source.file => {
+                        snippet =
+                            snippet.annotation(AnnotationKind::Context.span(other.span.clone()).label(label));
+                        group = group.element(snippet);
+                    }
+                    Some((other, label)) => {
+                        let other_snippet = excerpt(other)
+                            .annotation(AnnotationKind::Context.span(other.span.clone()).label(label));
+                        group = group.element(snippet).element(other_snippet);
+                    }
+                    None => group = group.element(snippet),
+                }
+            }
+        }
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        renderer.decor_style(DecorStyle::Ascii).render(&[group])
+    }
+
+    /// By file, then place: the order in which errors are shown.
+    pub fn order(&self, other: &Self) -> Ordering {
+        let key = |error: &Self| error.place.as_ref().map(|place| (place.line, place.column));
+        self.file
+            .cmp(&other.file)
+            .then(key(self).cmp(&key(other)))
+            .then(self.message.cmp(&other.message))
+    }
+}
+
+fn excerpt(place: &Place) -> Snippet<'_, annotate_snippets::Annotation<'_>> {
+    Snippet::source(place.source.text.as_str()).path(place.source.file.to_string_lossy())
+}
+
+/// One line: `FILE:LINE:COLUMN: what is wrong (what to do)`.
+impl fmt::Display for DataError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.file.display())?;
+        if let Some(place) = &self.place {
+            write!(out, ":{}:{}", place.line, place.column)?;
+        }
+        write!(out, ": {}", self.message)?;
+        if let Some(help) = &self.help {
+            write!(out, " ({help})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for DataError {}
