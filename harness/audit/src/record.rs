@@ -96,6 +96,10 @@ macro_rules! keys {
             /// The audit type as written before the stamp: `1400`, `AVC`, `1107`, `USER_AVC`. The audit socket's
             /// payload does not have it.
             pub audit_type: Option<String>,
+            /// Whether a user-space program wrote the record and not the kernel, as the D-Bus daemon does: judged by
+            /// the audit type, the `msg='…'` around it and the operation. A user-space program may write anything, so
+            /// `false` proves nothing where the text comes from a log that such programs write to.
+            pub user_space: bool,
             /// The word of the `apparmor=` key.
             pub verdict: Verdict,
             $($(#[$doc])* pub $key: Option<field_type!($kind)>,)*
@@ -107,7 +111,7 @@ macro_rules! keys {
             /// A record of which only the verdict is known.
             #[must_use]
             pub const fn new(verdict: Verdict) -> Self {
-                Self { stamp: None, audit_type: None, verdict, $($key: None,)* extra: Vec::new() }
+                Self { stamp: None, audit_type: None, user_space: false, verdict, $($key: None,)* extra: Vec::new() }
             }
 
             /// Takes one field in.
@@ -247,18 +251,6 @@ keys! {
     exe: untrusted,
 }
 
-impl Record {
-    /// Whether a user-space program wrote the record and not the kernel, as the D-Bus daemon does.
-    #[must_use]
-    pub fn is_from_user_space(&self) -> bool {
-        matches!(self.audit_type.as_deref(), Some("USER_AVC" | "1107"))
-            || self
-                .operation
-                .as_deref()
-                .is_some_and(|operation| operation.starts_with("dbus_"))
-    }
-}
-
 /// Reads ONE record: the audit socket's payload (`audit(…): apparmor=…`) or a line in any of the forms in which it is
 /// logged. Fields may stand on lines of their own.
 ///
@@ -289,13 +281,16 @@ pub(crate) fn parse_at(text: &[u8], key: usize) -> Result<Record, ParseError> {
     };
     let mut record = Record::new(verdict);
     record.stamp = stamp;
-    record.audit_type = match audit_type {
-        Some(range) => Some(to_text(&text[range])),
-        None => message.then(|| "USER_AVC".to_owned()),
-    };
+    record.audit_type = audit_type.map(|range| to_text(&text[range]));
     while let Some(field) = fields.next()? {
         record.take(field, carrier)?;
     }
+    record.user_space = message
+        || matches!(record.audit_type.as_deref(), Some("USER_AVC" | "1107"))
+        || record
+            .operation
+            .as_deref()
+            .is_some_and(|operation| operation.starts_with("dbus_"));
     surroundings(&mut record, &text[before], carrier);
     let mut added = Fields::new(text, after.start, after.end);
     while let Some(field) = added.next()? {

@@ -47,7 +47,6 @@ fn who(record: &Record) -> String {
     let name = record
         .comm
         .as_deref()
-        .or(record.exe.as_deref())
         .map_or_else(|| "a process".to_owned(), word);
     let mut notes = Vec::new();
     if let Some(pid) = record.pid {

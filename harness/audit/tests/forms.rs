@@ -127,22 +127,27 @@ const MESSAGE: &str = r#"apparmor="DENIED" operation="dbus_method_call"  bus="sy
 #[case::audit_log(
     "type=USER_AVC msg=audit(1700000000.005:77): pid=9 uid=102 auid=4294967295 ses=4294967295 subj=dbus-daemon (enforce) msg='",
     "'\x1dUID=\"messagebus\"",
-    "USER_AVC"
+    Some("USER_AVC")
 )]
 #[case::kmsg(
     "5,1,2,-;audit: type=1107 audit(1700000000.005:77): pid=9 uid=102 auid=4294967295 ses=4294967295 subj=dbus-daemon (enforce) msg='",
     "'",
-    "1107"
+    Some("1107")
+)]
+#[case::audit_socket(
+    "audit(1700000000.005:77): pid=9 uid=102 auid=4294967295 ses=4294967295 subj=dbus-daemon (enforce) msg='",
+    "'",
+    None
 )]
 #[case::journal_transport(
     "Nov 01 10:00:00 host audit[9]: USER_AVC pid=9 uid=102 auid=4294967295 ses=4294967295 subj=dbus-daemon (enforce) msg='",
     "'",
-    "USER_AVC"
+    Some("USER_AVC")
 )]
-fn user_space_messages(#[case] head: &str, #[case] tail: &str, #[case] audit_type: &str) {
+fn user_space_messages(#[case] head: &str, #[case] tail: &str, #[case] audit_type: Option<&str>) {
     let record = record(format!("{head}{MESSAGE}{tail}"));
-    assert!(record.is_from_user_space());
-    assert_eq!(record.audit_type.as_deref(), Some(audit_type));
+    assert!(record.user_space);
+    assert_eq!(record.audit_type.as_deref(), audit_type);
     // The message's own pid is the subject's; that of the bus daemon is a repeat.
     assert_eq!(record.pid, Some(12));
     assert_eq!(record.peer_label.as_deref(), Some("it's"));
@@ -169,8 +174,16 @@ fn user_space_messages(#[case] head: &str, #[case] tail: &str, #[case] audit_typ
     assert_eq!(extra, expected);
     assert_eq!(
         record.sentence(),
-        r#"/usr/bin/dbus-daemon (pid 12, profile "libvirtd") was denied sending on the system bus of org.freedesktop.DBus.Hello at "/org/freedesktop/DBus", name "org.freedesktop.DBus", peer "it's""#
+        r#"a process (pid 12, profile "libvirtd") was denied sending on the system bus of org.freedesktop.DBus.Hello at "/org/freedesktop/DBus", name "org.freedesktop.DBus", peer "it's""#
     );
+}
+
+/// What the D-Bus daemon writes to the system's log where there is no audit system, and a record of the kernel's.
+#[test]
+fn user_space_is_told_from_the_kernel() {
+    let text = format!("Nov 01 10:00:00 host dbus-daemon[5]: {MESSAGE}");
+    assert!(record(text).user_space);
+    assert!(!record(format!("audit(1700000000.005:77): {BODY}")).user_space);
 }
 
 #[rstest]
