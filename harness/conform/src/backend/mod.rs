@@ -1,0 +1,13 @@
+//! Where cases run.
+
+pub mod accel;
+pub mod children;
+mod console;
+mod qemu;
+mod stream;
+mod vm;
+mod watch;
+
+pub use stream::AgentStream;
+pub use vm::{Console, Vm, VmConfig, VmError};
+pub use watch::{DeathReason, VmDeath};

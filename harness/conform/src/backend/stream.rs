@@ -1,0 +1,117 @@
+//! The byte stream to the agent. Every read and write has a deadline.
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use nix::poll::PollFlags;
+
+use super::children::{readable, ready};
+
+/// The byte stream to the agent. A read or write that goes beyond its time fails with
+/// [`io::ErrorKind::TimedOut`]; a read of 0 bytes means that the machine has ended.
+#[derive(Debug)]
+pub struct AgentStream {
+    socket: UnixStream,
+    deadline: Instant,
+}
+
+impl AgentStream {
+    /// Takes the socket over. The first deadline is so much later than now.
+    pub(super) fn new(socket: UnixStream, limit: Duration) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            socket,
+            deadline: Instant::now() + limit,
+        })
+    }
+
+    /// Until when the reads and writes from here on may take.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
+    /// A second handle to the same stream, for a thread that only reads or only writes; it has a deadline of
+    /// its own.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            socket: self.socket.try_clone()?,
+            deadline: self.deadline,
+        })
+    }
+}
+
+impl Read for AgentStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.socket.read(buffer) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(0),
+                done => return done,
+            }
+            if !readable(self.socket.as_fd(), self.deadline)? {
+                return Err(late("the agent has not answered in time"));
+            }
+        }
+    }
+}
+
+impl Write for AgentStream {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.socket.write(buffer) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                done => return done,
+            }
+            if !ready(self.socket.as_fd(), PollFlags::POLLOUT, self.deadline)? {
+                return Err(late("the agent has not taken its orders in time"));
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn late(message: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(50);
+    const LATER: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_silent_agent_is_noticed_and_a_speaking_one_heard() {
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let mut stream = AgentStream::new(here, SOON).unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(
+            stream.read(&mut buffer).unwrap_err().kind(),
+            io::ErrorKind::TimedOut
+        );
+        there.write_all(b"hello").unwrap();
+        stream.set_deadline(Instant::now() + LATER);
+        assert_eq!(stream.read(&mut buffer).unwrap(), 5);
+        drop(there);
+        assert_eq!(stream.read(&mut buffer).unwrap(), 0);
+    }
+
+    #[test]
+    fn an_agent_that_does_not_read_is_noticed() {
+        let (here, _there) = UnixStream::pair().unwrap();
+        let mut stream = AgentStream::new(here, SOON).unwrap();
+        let more_than_fits = vec![0; 16 * 1024 * 1024];
+        assert_eq!(
+            stream.write_all(&more_than_fits).unwrap_err().kind(),
+            io::ErrorKind::TimedOut
+        );
+    }
+}

@@ -1,0 +1,218 @@
+//! A virtual machine: started from an image, watched while it runs, ended with its owner.
+
+use std::io::{self, IsTerminal, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+use virt_aa_probe::init::READY_LINE;
+
+use super::accel::Accelerator;
+use super::children::{self, Group};
+use super::qemu::{self, Machine};
+use super::stream::AgentStream;
+use super::watch::{VmDeath, Watch};
+use crate::image::{AgentError, Image, boot_initrd};
+use crate::tools::{self, MissingTools, QEMU};
+
+/// Where the guest's console is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Console {
+    /// Kept for the report of a failure.
+    #[default]
+    Captured,
+    /// This program's terminal.
+    Stdio,
+}
+
+/// How a machine is made.
+#[derive(Debug, Clone)]
+pub struct VmConfig {
+    /// The guest's memory.
+    pub memory_mib: u32,
+    /// The guest's processors.
+    pub cpus: u32,
+    /// What runs the guest.
+    pub accelerator: Accelerator,
+    /// Further arguments of QEMU; a `-M` or `-machine` among them replaces the plain `q35`.
+    pub devices: Vec<String>,
+    /// Further words of the kernel's command line.
+    pub cmdline_extra: String,
+    /// Where the console is.
+    pub console: Console,
+    /// How long the agent may take to report.
+    pub boot_timeout: Duration,
+    /// The program that becomes the machine's init: by default this one.
+    pub program: PathBuf,
+}
+
+/// A running machine. Dropping it ends it.
+#[derive(Debug)]
+pub struct Vm {
+    stream: AgentStream,
+    watch: Watch,
+    boot_time: Duration,
+    terminal: Option<Termios>,
+}
+
+/// Why a machine did not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum VmError {
+    /// QEMU is not installed.
+    #[error(transparent)]
+    MissingTools(#[from] MissingTools),
+    /// This program cannot be the guest's init.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// QEMU or what belongs to it could not be started.
+    #[error("cannot start the machine: {0}")]
+    Start(#[from] io::Error),
+    /// It ended, or was ended, before the agent reported.
+    #[error("the machine did not come up within {} s: {death}", .after.as_secs())]
+    Boot {
+        /// How it ended.
+        death: Box<VmDeath>,
+        /// After how long.
+        after: Duration,
+    },
+}
+
+impl Default for VmConfig {
+    fn default() -> Self {
+        Self {
+            memory_mib: 768,
+            cpus: 1,
+            accelerator: Accelerator::detect(),
+            devices: Vec::new(),
+            cmdline_extra: String::new(),
+            console: Console::Captured,
+            boot_timeout: Duration::from_secs(120),
+            program: PathBuf::from("/proc/self/exe"),
+        }
+    }
+}
+
+impl Vm {
+    /// Starts the machine and waits until its agent has reported.
+    pub fn start(image: &Image, config: &VmConfig) -> Result<Self, VmError> {
+        let start = Instant::now();
+        tools::require(&[QEMU])?;
+        let initrd = boot_initrd(&image.initrd, &config.program)?;
+        let (agent, agent_there) = UnixStream::pair()?;
+        let (console, console_there) = match config.console {
+            Console::Captured => {
+                let (here, there) = UnixStream::pair()?;
+                (Some(here), Some(there))
+            }
+            Console::Stdio => (None, None),
+        };
+        let (stderr, stderr_there) = io::pipe()?;
+        let arguments = qemu::arguments(&Machine {
+            accelerator: config.accelerator,
+            memory_mib: config.memory_mib,
+            cpus: config.cpus,
+            kernel: &image.kernel,
+            disk: &image.disk,
+            initrd_fd: initrd.as_raw_fd(),
+            agent_fd: agent_there.as_raw_fd(),
+            console_fd: console_there.as_ref().map(AsRawFd::as_raw_fd),
+            extra_devices: &config.devices,
+            extra_cmdline: &config.cmdline_extra,
+        });
+        // The throwaway overlay of the disk goes to where the image is: /tmp may be memory.
+        let mut expression = duct::cmd(
+            tools::find(QEMU).unwrap_or_else(|| QEMU.program.into()),
+            arguments,
+        )
+        .env("TMPDIR", &image.dir)
+        .stderr_file(stderr_there);
+        let (group, terminal) = match config.console {
+            Console::Captured => {
+                expression = expression.stdin_null().stdout_null();
+                (Group::Own, None)
+            }
+            Console::Stdio => (Group::Terminal, terminal_settings()),
+        };
+        let mut inherited: Vec<OwnedFd> = vec![initrd.into(), agent_there.into()];
+        inherited.extend(console_there.map(OwnedFd::from));
+        let child = children::spawn(expression, group, inherited)?;
+        let watch = Watch::start(child, agent.try_clone()?, console, stderr)?;
+        let stream = AgentStream::new(agent, config.boot_timeout)?;
+        let mut vm = Self {
+            stream,
+            watch,
+            boot_time: Duration::ZERO,
+            terminal,
+        };
+        match vm.read_greeting() {
+            Ok(()) => {
+                vm.boot_time = start.elapsed();
+                Ok(vm)
+            }
+            Err(_) => Err(VmError::Boot {
+                death: Box::new(vm.post_mortem()),
+                after: start.elapsed(),
+            }),
+        }
+    }
+
+    /// The stream to the agent, behind its greeting.
+    pub fn stream(&mut self) -> &mut AgentStream {
+        &mut self.stream
+    }
+
+    /// How long it took from the start to the agent's greeting.
+    pub fn boot_time(&self) -> Duration {
+        self.boot_time
+    }
+
+    /// The end of the machine, if it comes within that time.
+    pub fn wait_failure(&self, limit: Duration) -> Option<VmDeath> {
+        self.watch.wait(limit)
+    }
+
+    /// How the machine ended; one that still runs is ended now, as not responding.
+    pub fn post_mortem(&mut self) -> VmDeath {
+        let death = self.watch.end();
+        self.restore_terminal();
+        death
+    }
+
+    fn read_greeting(&mut self) -> io::Result<()> {
+        let mut greeting = vec![0; READY_LINE.len()];
+        self.stream.read_exact(&mut greeting)?;
+        if greeting == READY_LINE.as_bytes() {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the agent's greeting is not of this program",
+        ))
+    }
+
+    /// QEMU sets the terminal to raw and, when it is killed, leaves it so.
+    fn restore_terminal(&mut self) {
+        if let Some(settings) = self.terminal.take() {
+            // Without a terminal any more there is nothing to restore.
+            let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &settings);
+        }
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        self.watch.end();
+        self.restore_terminal();
+    }
+}
+
+fn terminal_settings() -> Option<Termios> {
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        tcgetattr(&stdin).ok()
+    } else {
+        None
+    }
+}

@@ -1,0 +1,194 @@
+//! The part of a root file system that the host needs: the packaged profiles, their parser with its loader and
+//! libraries, and the accounts. Paths in it are those of the image, so the parser can be run from it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Component, Path, PathBuf};
+
+use super::elf::Elf;
+use super::error::ImageError;
+
+/// Files and folders that are taken over as they are.
+const TAKEN: &[&str] = &[
+    "etc/apparmor",
+    "etc/apparmor.d",
+    "etc/passwd",
+    "etc/group",
+    "var/lib/dpkg/status",
+];
+/// Programs that are taken with their loader and libraries.
+const PROGRAMS: &[&str] = &["usr/sbin/apparmor_parser"];
+/// Where a distribution with a merged /usr has links; a program's paths go through them.
+const LINKS: &[&str] = &["bin", "sbin", "lib", "lib64", "usr/lib64"];
+const LIBRARY_DIRS: &[&str] = &["usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib"];
+
+/// How many symbolic links a path may lead through before it is taken for a loop.
+const MOST_LINKS: usize = 40;
+
+/// Copies the host's part of `root` to `target`, which does not exist yet.
+pub fn copy(root: &Path, target: &Path) -> Result<(), ImageError> {
+    fs::create_dir_all(target).map_err(ImageError::file("create", target))?;
+    for link in LINKS {
+        copy_link(root, target, Path::new(link))?;
+    }
+    for path in TAKEN {
+        copy_any(root, target, Path::new(path))?;
+    }
+    for program in PROGRAMS {
+        copy_program(root, target, Path::new(program))?;
+    }
+    Ok(())
+}
+
+/// A path inside the tree, with every link on the way followed *inside the tree*; links may be absolute.
+fn resolve(root: &Path, path: &Path) -> Option<PathBuf> {
+    let mut pending: Vec<String> = parts(path)?;
+    pending.reverse();
+    let mut done = PathBuf::new();
+    let mut links = 0;
+    while let Some(part) = pending.pop() {
+        if part == ".." {
+            done.pop();
+            continue;
+        }
+        let next = done.join(&part);
+        match fs::read_link(root.join(&next)) {
+            Ok(target) => {
+                links += 1;
+                if links > MOST_LINKS {
+                    return None;
+                }
+                if target.is_absolute() {
+                    done = PathBuf::new();
+                }
+                pending.extend(parts(&target)?.into_iter().rev());
+            }
+            Err(_) => done = next,
+        }
+    }
+    root.join(&done).exists().then_some(done)
+}
+
+fn parts(path: &Path) -> Option<Vec<String>> {
+    path.components()
+        .filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_str().map(str::to_owned)),
+            Component::ParentDir => Some(Some("..".to_owned())),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+        })
+        .collect()
+}
+
+fn copy_program(root: &Path, target: &Path, program: &Path) -> Result<(), ImageError> {
+    let mut waiting = vec![program.to_owned()];
+    let mut seen = BTreeSet::new();
+    while let Some(path) = waiting.pop() {
+        if !seen.insert(path.clone()) {
+            continue;
+        }
+        let lacking = || {
+            ImageError::malformed(
+                &root.join(&path),
+                "needed to run the image's parser, but not there",
+            )
+        };
+        let real = resolve(root, &path).ok_or_else(lacking)?;
+        copy_file(&root.join(&real), &target.join(&real))?;
+        // A library is asked for by the name of a link; the copy stands under both names.
+        if real.parent() == path.parent() && real != path {
+            copy_link(root, target, &path)?;
+        }
+        let bytes = fs::read(root.join(&real)).map_err(ImageError::file("read", &root.join(&real)))?;
+        let malformed = |e: super::elf::ElfError| ImageError::malformed(&root.join(&real), e);
+        let elf = Elf::parse(&bytes).map_err(malformed)?;
+        if let Some(loader) = elf.interpreter().map_err(malformed)? {
+            waiting.push(PathBuf::from(loader.trim_start_matches('/')));
+        }
+        for library in elf.needed().map_err(malformed)? {
+            let found = LIBRARY_DIRS
+                .iter()
+                .map(|dir| Path::new(dir).join(&library))
+                .find(|p| resolve(root, p).is_some());
+            waiting.push(found.ok_or_else(|| {
+                ImageError::malformed(
+                    &root.join(&real),
+                    format!("needs {library}, which is not in the tree"),
+                )
+            })?);
+        }
+    }
+    Ok(())
+}
+
+fn copy_any(root: &Path, target: &Path, path: &Path) -> Result<(), ImageError> {
+    let from = root.join(path);
+    let kind = fs::symlink_metadata(&from)
+        .map_err(ImageError::file("read", &from))?
+        .file_type();
+    if kind.is_symlink() {
+        return copy_link(root, target, path);
+    }
+    if kind.is_file() {
+        return copy_file(&from, &target.join(path));
+    }
+    if kind.is_dir() {
+        let to = target.join(path);
+        fs::create_dir_all(&to).map_err(ImageError::file("create", &to))?;
+        for entry in fs::read_dir(&from).map_err(ImageError::file("read", &from))? {
+            let entry = entry.map_err(ImageError::file("read", &from))?;
+            copy_any(root, target, &path.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes a link over as it is; what is not a link there is left out.
+fn copy_link(root: &Path, target: &Path, path: &Path) -> Result<(), ImageError> {
+    let Ok(leads_to) = fs::read_link(root.join(path)) else {
+        return Ok(());
+    };
+    let to = target.join(path);
+    create_parent(&to)?;
+    match symlink(leads_to, &to) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(ImageError::file("link", &to)(e)),
+        _ => Ok(()),
+    }
+}
+
+fn copy_file(from: &Path, to: &Path) -> Result<(), ImageError> {
+    create_parent(to)?;
+    fs::copy(from, to).map_err(ImageError::file("copy", from))?;
+    Ok(())
+}
+
+fn create_parent(path: &Path) -> Result<(), ImageError> {
+    match path.parent() {
+        Some(parent) => fs::create_dir_all(parent).map_err(ImageError::file("create", parent)),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_followed_inside_the_tree() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        fs::create_dir_all(root.join("usr/lib")).unwrap();
+        fs::write(root.join("usr/lib/real.so.1"), "").unwrap();
+        symlink("usr/lib", root.join("lib")).unwrap();
+        symlink("/lib/real.so.1", root.join("usr/lib/link.so")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        let resolved = resolve(root, Path::new("/lib/link.so"));
+        assert_eq!(resolved, Some(PathBuf::from("usr/lib/real.so.1")));
+        assert_eq!(resolve(root, Path::new("loop")), None);
+        assert_eq!(
+            resolve(root, Path::new("etc/passwd")),
+            None,
+            "the host's own file is not found"
+        );
+    }
+}

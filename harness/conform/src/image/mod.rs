@@ -1,0 +1,23 @@
+//! Images: recipes, and what is built from them.
+
+mod bootstrap;
+mod build;
+mod elf;
+mod error;
+mod facts;
+mod host_tree;
+mod initramfs;
+mod kernel;
+mod modules;
+mod progress;
+mod recipe;
+mod store;
+
+pub use build::{BuildOptions, ensure};
+pub use error::ImageError;
+pub use facts::ImageFacts;
+pub use initramfs::AgentError;
+pub(crate) use initramfs::boot_initrd;
+pub use progress::{PlainProgress, Progress, TerminalProgress, progress_for_stderr};
+pub use recipe::{DEFAULT, Filesystem, Recipe, RecipeError};
+pub use store::{Image, ImageState, Pruned, Row, Store, find, list, path, prune};
