@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use crate::error::{ParseError, ParseErrorKind};
-use crate::scan::Raw;
+use crate::scan::{Carrier, Raw};
 
 /// The bytes that a text of a [`Record`](crate::Record) stands for: the same bytes, but `\xNN` with `NN` from `80` to
 /// `FF`, or `5C`, in upper-case digits, is that one byte.
@@ -105,13 +105,6 @@ fn undo_kmsg(bytes: &[u8]) -> Vec<u8> {
         }
     }
     out
-}
-
-/// How the text was carried, which decides how a value is read.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Carrier {
-    /// The line comes from `/dev/kmsg`, which escapes.
-    pub kmsg: bool,
 }
 
 impl Carrier {

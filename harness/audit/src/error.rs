@@ -43,9 +43,6 @@ pub enum ParseErrorKind {
     /// A quoted value does not end.
     #[error("missing closing quote; the record is cut short")]
     UnclosedQuote,
-    /// The message of a user-space record does not end.
-    #[error("missing closing ' of msg='…'; the record is cut short")]
-    UnclosedMessage,
     /// Text follows a closing quote with no space between.
     #[error("text right after a closing quote; the record is mixed with other text")]
     TextAfterQuote,

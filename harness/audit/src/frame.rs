@@ -4,12 +4,12 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use memchr::memchr;
 use memchr::memmem::{self, Finder};
-use memchr::{memchr, memrchr};
 
 use crate::decode::decimal;
 use crate::error::{ParseError, ParseErrorKind};
-use crate::scan::is_separator;
+use crate::scan::{Carrier, is_separator};
 
 /// The `audit(SECONDS.MILLIS:SERIAL)` of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,7 +29,7 @@ impl fmt::Display for Stamp {
     }
 }
 
-/// The parts of a record's text.
+/// What stands around a record.
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub stamp: Option<Stamp>,
@@ -37,20 +37,13 @@ pub(crate) struct Frame {
     pub audit_type: Option<Range<usize>>,
     /// Fields before the record proper: those that the kernel puts before a user-space message.
     pub before: Range<usize>,
-    /// The record proper, from its `apparmor=` key on.
-    pub body: Range<usize>,
-    /// Fields after the record proper: what auditd adds after a user-space message.
-    pub after: Range<usize>,
-    /// Whether the record is the message of a user-space program.
-    pub message: bool,
-    /// Whether the text is a line of `/dev/kmsg`.
-    pub kmsg: bool,
+    /// How the record proper is carried.
+    pub carrier: Carrier,
 }
 
 const KEY: &[u8] = b"apparmor=";
 const STAMP: &[u8] = b"audit(";
 const MESSAGE: &[u8] = b"msg='";
-const GROUP_SEPARATOR: u8 = 0x1d;
 
 static KEY_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(KEY));
 
@@ -96,25 +89,15 @@ pub(crate) fn frame(text: &[u8], key: usize) -> Result<Frame, ParseError> {
             }
         }
     }
-    let (body_end, after) = if message {
-        // The message ends at the last apostrophe: its own texts may have some. What auditd adds comes later.
-        let added = memchr(GROUP_SEPARATOR, &text[key..]).map_or(text.len(), |length| key + length);
-        let Some(length) = memrchr(b'\'', &text[key..added]) else {
-            return Err(ParseError::new(key - 1, ParseErrorKind::UnclosedMessage));
-        };
-        (key + length, key + length + 1..text.len())
-    } else {
-        (text.len(), text.len()..text.len())
-    };
     let before_end = if message { key - MESSAGE.len() } else { key };
     Ok(Frame {
         stamp,
         audit_type,
         before: start.min(before_end)..before_end,
-        body: key..body_end,
-        after,
-        message,
-        kmsg: is_kmsg(text),
+        carrier: Carrier {
+            kmsg: is_kmsg(text),
+            message,
+        },
     })
 }
 

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::decode::{Carrier, decimal, number, to_text, user_id};
+use crate::decode::{decimal, number, to_text, user_id};
 use crate::error::{ParseError, ParseErrorKind};
 use crate::frame::{Frame, Stamp, find_key, frame};
-use crate::scan::{Field, Fields, Raw, is_separator};
+use crate::scan::{Carrier, Field, Fields, Raw, is_separator};
 use crate::verdict::Verdict;
 
 /// The value of a key that has no field of its own in [`Record`].
@@ -267,17 +267,13 @@ pub(crate) fn parse_at(text: &[u8], key: usize) -> Result<Record, ParseError> {
         stamp,
         audit_type,
         before,
-        body,
-        after,
-        message,
-        kmsg,
+        carrier,
     } = frame(text, key)?;
-    let carrier = Carrier { kmsg };
-    let mut fields = Fields::new(text, body.start, body.end);
+    let mut fields = Fields::new(text, key, carrier);
     let verdict = match fields.next()? {
         Some(field) => Verdict::from_word(field.value.bytes)
             .ok_or(ParseError::new(field.value.at, ParseErrorKind::UnknownVerdict))?,
-        None => return Err(ParseError::new(body.start, ParseErrorKind::NotARecord)),
+        None => return Err(ParseError::new(key, ParseErrorKind::NotARecord)),
     };
     let mut record = Record::new(verdict);
     record.stamp = stamp;
@@ -285,14 +281,21 @@ pub(crate) fn parse_at(text: &[u8], key: usize) -> Result<Record, ParseError> {
     while let Some(field) = fields.next()? {
         record.take(field, carrier)?;
     }
-    record.user_space = message
+    record.user_space = carrier.message
         || matches!(record.audit_type.as_deref(), Some("USER_AVC" | "1107"))
         || record
             .operation
             .as_deref()
             .is_some_and(|operation| operation.starts_with("dbus_"));
     surroundings(&mut record, &text[before], carrier);
-    let mut added = Fields::new(text, after.start, after.end);
+    let mut added = Fields::new(
+        text,
+        fields.position(),
+        Carrier {
+            message: false,
+            ..carrier
+        },
+    );
     while let Some(field) = added.next()? {
         record
             .extra

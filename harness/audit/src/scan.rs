@@ -44,28 +44,57 @@ static CLASS: [u8; 256] = {
 const SEPARATOR: u8 = 1;
 const EQUALS: u8 = 2;
 
-/// Reads fields from `text[from..to]`; offsets are those of `text`.
+/// How the text was carried, which decides where a value ends and what it means.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Carrier {
+    /// The text is a line of `/dev/kmsg`, which writes control characters and the backslash as `\xNN`.
+    pub kmsg: bool,
+    /// The fields stand in a user-space program's `msg='…'`.
+    pub message: bool,
+}
+
+/// A line break as `/dev/kmsg` writes it. The D-Bus daemon has one in the midst of its message.
+const KMSG_NEWLINE: &[u8] = br"\x0a";
+
+/// Reads fields from `text`; offsets are those of `text`.
 pub(crate) struct Fields<'a> {
     text: &'a [u8],
     at: usize,
     count: usize,
+    carrier: Carrier,
 }
 
 impl<'a> Fields<'a> {
-    pub(crate) fn new(text: &'a [u8], from: usize, to: usize) -> Self {
+    pub(crate) fn new(text: &'a [u8], from: usize, carrier: Carrier) -> Self {
         Self {
-            text: &text[..to],
+            text,
             at: from,
             count: 0,
+            carrier,
         }
     }
 
-    /// The next field, or `None` at the end.
+    /// How far the text is read; after a message's last field, what comes after the message.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
+    /// The next field, or `None` at the end of the text or of the message.
     pub(crate) fn next(&mut self) -> Result<Option<Field<'a>>, ParseError> {
         let text = self.text;
         let mut at = self.at;
-        while at < text.len() && is_separator(text[at]) {
-            at += 1;
+        loop {
+            if at < text.len() && is_separator(text[at]) {
+                at += 1;
+            } else if self.carrier.kmsg && text[at..].starts_with(KMSG_NEWLINE) {
+                at += KMSG_NEWLINE.len();
+            } else {
+                break;
+            }
+        }
+        if self.carrier.message && text.get(at) == Some(&b'\'') {
+            self.at = at + 1;
+            return Ok(None);
         }
         if at == text.len() {
             self.at = at;
@@ -85,44 +114,85 @@ impl<'a> Fields<'a> {
         if at == key_at {
             return Err(ParseError::new(key_at, ParseErrorKind::MissingKey));
         }
-        let value = self.value(at + 1)?;
+        let value = if text.get(at + 1) == Some(&b'"') {
+            self.quoted(at + 1)?
+        } else {
+            self.bare(at + 1)?
+        };
         Ok(Some(Field {
             key: &text[key_at..at],
             value,
         }))
     }
 
-    /// The value at `at`; moves past it.
-    fn value(&mut self, at: usize) -> Result<Raw<'a>, ParseError> {
-        let text = self.text;
-        if text.get(at) == Some(&b'"') {
-            let start = at + 1;
-            let Some(length) = memchr(b'"', &text[start..]) else {
-                return Err(ParseError::new(at, ParseErrorKind::UnclosedQuote));
-            };
-            let end = start + length;
-            if text.get(end + 1).is_some_and(|&byte| !is_separator(byte)) {
-                return Err(ParseError::new(end + 1, ParseErrorKind::TextAfterQuote));
+    /// The value whose opening quote is at `at`; moves past it.
+    fn quoted(&mut self, at: usize) -> Result<Raw<'a>, ParseError> {
+        let start = at + 1;
+        let Some(length) = memchr(b'"', &self.text[start..]) else {
+            return Err(ParseError::new(at, ParseErrorKind::UnclosedQuote));
+        };
+        let end = start + length;
+        if !self.may_follow(&self.text[end + 1..]) {
+            return Err(ParseError::new(end + 1, ParseErrorKind::TextAfterQuote));
+        }
+        self.at = end + 1;
+        Ok(Raw {
+            bytes: &self.text[start..end],
+            quoted: true,
+            at,
+        })
+    }
+
+    /// The value without quotes at `at`; moves past it.
+    fn bare(&mut self, at: usize) -> Result<Raw<'a>, ParseError> {
+        let rest = &self.text[at..];
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let length = if digits > 0 && is_enriched(&rest[digits..]) {
+            // `ouid=0FSUID="root"`: auditd's separator got lost.
+            digits
+        } else {
+            // Stops at the first end: what comes after is looked at once more, and that must not add up.
+            let mut length = digits;
+            while length < rest.len() && !self.ends_bare(&rest[length..]) {
+                length += 1;
             }
-            self.at = end + 1;
-            return Ok(Raw {
-                bytes: &text[start..end],
-                quoted: true,
-                at,
-            });
-        }
-        let mut end = at;
-        while end < text.len() && !is_separator(text[end]) {
-            end += 1;
-        }
-        if end == at {
+            length
+        };
+        if length == 0 {
             return Err(ParseError::new(at, ParseErrorKind::MissingValue));
         }
-        self.at = end;
+        self.at = at + length;
         Ok(Raw {
-            bytes: &text[at..end],
+            bytes: &rest[..length],
             quoted: false,
             at,
         })
     }
+
+    /// Whether a value without quotes ends where `rest`, which is not empty, begins.
+    fn ends_bare(&self, rest: &[u8]) -> bool {
+        match rest[0] {
+            b'\'' => self.carrier.message && self.may_follow(&rest[1..]),
+            b'\\' => self.carrier.kmsg && rest.starts_with(KMSG_NEWLINE),
+            byte => is_separator(byte),
+        }
+    }
+
+    /// Whether a field may end where `rest` begins.
+    fn may_follow(&self, rest: &[u8]) -> bool {
+        match rest {
+            [] => true,
+            [byte, ..] if is_separator(*byte) => true,
+            [b'\'', ..] => self.carrier.message,
+            [b'\\', ..] => self.carrier.kmsg && rest.starts_with(KMSG_NEWLINE),
+            _ => is_enriched(rest),
+        }
+    }
+}
+
+/// Whether a text begins with a key of auditd's own, as `FSUID=`. The invisible separator before the first of them is
+/// easily lost when a record is copied.
+fn is_enriched(text: &[u8]) -> bool {
+    let length = text.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+    length > 0 && text.get(length) == Some(&b'=')
 }

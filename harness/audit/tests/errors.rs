@@ -56,8 +56,17 @@ use rstest::rstest;
     ParseErrorKind::BadStamp
 )]
 #[case::message_cut(
-    "audit(1.001:2): pid=1 msg=^'apparmor=\"DENIED\" operation=\"dbus_method_call\"",
-    ParseErrorKind::UnclosedMessage
+    "audit(1.001:2): pid=1 msg='apparmor=\"DENIED\" member=^\"Hel",
+    ParseErrorKind::UnclosedQuote
+)]
+#[case::after_message(
+    "audit(1.001:2): pid=1 msg='apparmor=\"DENIED\"' ^what",
+    ParseErrorKind::MissingEquals
+)]
+// An apostrophe ends nothing outside of a message.
+#[case::apostrophe(
+    "audit(1.001:2): apparmor=\"DENIED\" name=\"/a\"^'",
+    ParseErrorKind::TextAfterQuote
 )]
 fn kinds_and_offsets(#[case] marked: &str, #[case] kind: ParseErrorKind) {
     let offset = marked.find('^').unwrap_or_default();

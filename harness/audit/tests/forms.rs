@@ -98,6 +98,16 @@ fn enriched_log_keeps_what_auditd_adds() {
     assert_eq!(record, expected);
 }
 
+/// The separator before what auditd adds is invisible, and gets lost where a record is copied.
+#[test]
+fn enriched_log_without_its_separator() {
+    let record = record(format!("{BODY}FSUID=\"root\" OUID=\"root\""));
+    assert_eq!(record.ouid, Some(0));
+    assert_eq!(record.extra.len(), 2);
+    let quoted = r#"apparmor="DENIED" operation="link" target="/b"FSUID="root""#;
+    assert_eq!(self::record(quoted).target.as_deref(), Some("/b"));
+}
+
 /// The denial that libvirt's commit b61fb8e8af quotes: of an old kernel, folded by a mailer.
 #[test]
 fn folded_and_repeated() {
@@ -176,6 +186,31 @@ fn user_space_messages(#[case] head: &str, #[case] tail: &str, #[case] audit_typ
         record.sentence(),
         r#"a process (pid 12, profile "libvirtd") was denied sending on the system bus of org.freedesktop.DBus.Hello at "/org/freedesktop/DBus", name "org.freedesktop.DBus", peer "it's""#
     );
+}
+
+/// The D-Bus daemon has a line break in its message: the print buffer's readers tear the record there, `/dev/kmsg`
+/// escapes it.
+#[rstest]
+#[case::whole("audit(1700000000.005:77): pid=9 msg='", "\n     ", "'")]
+#[case::first_line("[   31.0] audit: type=1107 audit(1700000000.005:77): pid=9 msg='", "\n", "")]
+#[case::kmsg(
+    "5,1,2,-;audit: type=1107 audit(1700000000.005:77): pid=9 msg='",
+    r"\x0a     ",
+    "'"
+)]
+fn a_message_of_two_lines(#[case] head: &str, #[case] line_break: &str, #[case] end: &str) {
+    let mut text =
+        format!(r#"{head}apparmor="DENIED" operation="dbus_signal" peer_label="it's"{line_break}"#);
+    if !end.is_empty() {
+        text.push_str(&format!(r#"exe="/usr/bin/dbus-daemon" terminal=?{end}"#));
+    }
+    let record = record(text);
+    assert_eq!(record.peer_label.as_deref(), Some("it's"));
+    assert_eq!(
+        record.exe.as_deref(),
+        (!end.is_empty()).then_some("/usr/bin/dbus-daemon")
+    );
+    assert!(record.user_space);
 }
 
 /// What the D-Bus daemon writes to the system's log where there is no audit system, and a record of the kernel's.

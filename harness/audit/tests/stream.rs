@@ -86,6 +86,9 @@ fn what_is_meant_as_a_record(#[case] text: &str, #[case] expected: bool) {
 #[case::equals(" =")]
 #[case::digits("1,")]
 #[case::newlines("\n")]
+#[case::lost_separators("1FSUID=")]
+#[case::kmsg_newlines(r"\x0aa=1")]
+#[case::upper_case("A")]
 fn linear_in_hostile_input(#[case] unit: &str) {
     let started = Instant::now();
     for head in [
