@@ -115,6 +115,8 @@ fn socket(record: &Record) -> String {
     for (side, address, port) in [
         ("local", &record.laddr, record.lport),
         ("foreign", &record.faddr, record.fport),
+        ("source", &record.saddr, record.src),
+        ("destination", &record.daddr, record.dest),
     ] {
         if let Some(address) = address {
             phrase.push_str(&format!(", {side} address {address}"));

@@ -66,7 +66,7 @@ impl Record {
             "userns_create" => return Kind::UserNamespace,
             _ if operation.starts_with("dbus_") => return Kind::Dbus,
             _ if operation.starts_with("uring_") => return Kind::IoUring,
-            _ if operation.starts_with("mqueue_") => return Kind::MessageQueue,
+            _ if operation.starts_with("mqueue_") || operation == "sysv_mqueue" => return Kind::MessageQueue,
             _ => {}
         }
         match self.class.as_deref() {
@@ -96,14 +96,6 @@ impl Record {
             // A status tells of the policy, also where its operation is none of the above.
             _ if self.verdict == Verdict::Status => Kind::Policy,
             _ if self.name.is_some() && self.requested_mask.is_some() => Kind::File,
-            _ if self.name.is_some()
-                && self
-                    .info
-                    .as_deref()
-                    .is_some_and(|info| info.starts_with("Failed name")) =>
-            {
-                Kind::File
-            }
             _ => Kind::Other,
         }
     }

@@ -207,6 +207,14 @@ keys! {
     faddr: trusted,
     /// Foreign port.
     fport: u32,
+    /// Source address of an access that has its own addresses, as `sendmsg`.
+    saddr: trusted,
+    /// Source port.
+    src: u32,
+    /// Destination address of an access that has its own addresses.
+    daddr: trusted,
+    /// Destination port.
+    dest: u32,
     /// The other side's label.
     peer: untrusted,
     /// The signal's name without `SIG`: `term`, `rtmin+3`; `exists` for signal 0.

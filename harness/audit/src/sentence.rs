@@ -73,7 +73,8 @@ fn policy(record: &Record, who: &str) -> String {
         Some("profile_load") => ("loaded the profile", "the load of the profile"),
         Some("profile_replace") => ("replaced the profile", "the replacement of the profile"),
         Some("profile_remove") => ("removed the profile", "the removal of the profile"),
-        _ => ("changed the policy", "a change of the policy"),
+        Some(_) => ("changed the policy", "a change of the policy"),
+        None => ("reported a status of AppArmor", "a change of the policy"),
     };
     match record.verdict {
         // A load that fails is told as a status as well, with its errno.

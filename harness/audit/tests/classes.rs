@@ -90,6 +90,11 @@ fn assert_extra(record: &Record, keys: &[&str]) {
     Kind::Network,
     r#"c (pid 12, profile "p") was denied sendmsg on a socket of family inet6, type dgram, protocol 17 (send), local address 10.0.0.1, local port 68, foreign address 2001:db8::1, foreign port 67"#
 )]
+#[case::network_own_addresses(
+    r#"apparmor="DENIED" operation="bind" class="net" profile="p" pid=12 comm="c" saddr=127.0.97.3 src=3456 family="inet" sock_type="dgram" protocol=17 requested="bind" denied="bind""#,
+    Kind::Network,
+    r#"c (pid 12, profile "p") was denied bind on a socket of family inet, type dgram, protocol 17 (bind), source address 127.0.97.3, source port 3456"#
+)]
 #[case::network_odd_protocol(
     r#"apparmor="DENIED" operation="create" class="net" profile="p" pid=12 comm="c" family="unknown(46)" sock_type="unknown(7)" protocol=-1 requested_mask="create" denied_mask="create""#,
     Kind::Network,
@@ -155,6 +160,11 @@ fn assert_extra(record: &Record, keys: &[&str]) {
     Kind::MessageQueue,
     r#"c (pid 5, profile "p") was denied create access to the message queue "/q" (open)"#
 )]
+#[case::sysv_message_queue(
+    r#"apparmor="DENIED" operation="sysv_mqueue" class="sysv_mqueue" profile="p" name="123" pid=5 comm="c" requested="open" denied="open""#,
+    Kind::MessageQueue,
+    r#"c (pid 5, profile "p") was denied open access to the message queue "123" (sysv_mqueue)"#
+)]
 #[case::complain(
     r#"apparmor="ALLOWED" operation="open" profile="p" name="/a" pid=5 comm="c" requested_mask="r" denied_mask="r" fsuid=0 ouid=0"#,
     Kind::File,
@@ -195,6 +205,16 @@ fn assert_extra(record: &Record, keys: &[&str]) {
     Kind::Policy,
     r#"apparmor_parser (pid 3, profile "unconfined") removed the profile "libvirt-1""#
 )]
+#[case::no_operation(
+    r#"apparmor="STATUS" info="AppArmor Filesystem Enabled" pid=1 comm="swapper/0""#,
+    Kind::Policy,
+    "swapper/0 (pid 1) reported a status of AppArmor [AppArmor Filesystem Enabled]"
+)]
+#[case::unpack_failed(
+    r#"apparmor="STATUS" info="failed to unpack profile" error=-71 pid=3 comm="apparmor_parser" name="x""#,
+    Kind::Policy,
+    r#"apparmor_parser (pid 3) failed at a change of the policy "x" [failed to unpack profile, error -71]"#
+)]
 #[case::load_failed(
     r#"apparmor="STATUS" operation="profile_load" info="failed to unpack end of profile" error=-71 profile="unconfined" pid=3 comm="apparmor_parser" name="x""#,
     Kind::Policy,
@@ -210,7 +230,7 @@ fn says_what_happened(#[case] text: &str, #[case] kind: Kind, #[case] sentence: 
 #[test]
 fn every_typed_key_is_read() {
     let record = record(
-        r#"audit(1363123456.007:45): apparmor="DENIED" operation="o" class="c" info="i" error=-13 namespace="root//n" profile="p" name="n" pid=1 comm="co" requested_mask="rm" denied_mask="dm" requested="r" denied="d" fsuid=2 ouid=3 capability=4 capname="cn" family="f" sock_type="st" protocol=5 addr="a" peer_addr="pa" laddr=la lport=6 faddr=fa fport=7 peer="pe" signal=term target="t" parent=8 label="l" opid=9 ocomm="oc" rlimit=nofile value=10 fstype="fs" srcname="sn" flags="fl" options="op" bus="b" path="pt" interface="if" member="m" mask="ma" peer_pid=11 peer_label="pl" exe="e""#,
+        r#"audit(1363123456.007:45): apparmor="DENIED" operation="o" class="c" info="i" error=-13 namespace="root//n" profile="p" name="n" pid=1 comm="co" requested_mask="rm" denied_mask="dm" requested="r" denied="d" fsuid=2 ouid=3 capability=4 capname="cn" family="f" sock_type="st" protocol=5 addr="a" peer_addr="pa" laddr=la lport=6 faddr=fa fport=7 saddr=sa src=12 daddr=da dest=13 peer="pe" signal=term target="t" parent=8 label="l" opid=9 ocomm="oc" rlimit=nofile value=10 fstype="fs" srcname="sn" flags="fl" options="op" bus="b" path="pt" interface="if" member="m" mask="ma" peer_pid=11 peer_label="pl" exe="e""#,
     );
     let mut expected = Record::new(Verdict::Denied);
     let text = |text: &str| Some(text.to_owned());
@@ -245,6 +265,10 @@ fn every_typed_key_is_read() {
     expected.lport = Some(6);
     expected.faddr = text("fa");
     expected.fport = Some(7);
+    expected.saddr = text("sa");
+    expected.src = Some(12);
+    expected.daddr = text("da");
+    expected.dest = Some(13);
     expected.peer = text("pe");
     expected.signal = text("term");
     expected.target = text("t");
