@@ -11,7 +11,7 @@ pub(crate) const MAX_GLOB: usize = 32 << 10;
 const MAX_DEPTH: usize = 50;
 
 /// How many pairs of states a comparison of two globs may visit before it answers carefully.
-const MAX_PAIRS: usize = 500_000;
+const MAX_PAIRS: usize = 200_000;
 
 /// Why a text is not a glob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -112,6 +112,11 @@ impl Glob {
         Ok(glob)
     }
 
+    /// Whether a text is a glob, without making one.
+    pub(crate) fn check(text: &[u8]) -> Result<(), GlobError> {
+        Reader::read(text).map(drop)
+    }
+
     /// The glob that matches this text and no other.
     pub(crate) fn literal(text: &[u8]) -> Self {
         let mut glob = Self {
@@ -166,31 +171,6 @@ impl Glob {
         }
     }
 
-    /// The byte and end states reached from these without reading.
-    fn closure(&self, from: impl IntoIterator<Item = u32>) -> Vec<u32> {
-        let mut seen = HashSet::new();
-        let mut todo: Vec<u32> = from.into_iter().collect();
-        let mut out = Vec::new();
-        while let Some(at) = todo.pop() {
-            if !seen.insert(at) {
-                continue;
-            }
-            match &self.states[at as usize] {
-                State::Split(next) => todo.extend(next),
-                State::Byte(..) | State::End => out.push(at),
-            }
-        }
-        out.sort_unstable();
-        out
-    }
-
-    fn step(&self, from: &[u32], byte: u8) -> Vec<u32> {
-        self.closure(from.iter().filter_map(|at| match &self.states[*at as usize] {
-            State::Byte(set, next) if set.has(byte) => Some(*next),
-            _ => None,
-        }))
-    }
-
     fn ends(&self, states: &[u32]) -> bool {
         states
             .iter()
@@ -199,23 +179,26 @@ impl Glob {
 
     /// Whether the whole text matches.
     pub(crate) fn is_match(&self, text: &[u8]) -> bool {
-        let mut at = self.closure([self.start]);
+        let mut walk = Walk::new(self);
+        let mut at = walk.closure([self.start]);
         for byte in text {
             if at.is_empty() {
                 return false;
             }
-            at = self.step(&at, *byte);
+            at = walk.step(&at, *byte);
         }
         self.ends(&at)
     }
 
     /// Whether some text matches both. Two globs too large to compare are taken to.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let (mut here, mut there) = (Walk::new(self), Walk::new(other));
         let mut seen = HashSet::new();
         let mut todo: Vec<(u32, u32)> = Vec::new();
-        let push = |todo: &mut Vec<(u32, u32)>, a: u32, b: u32| {
-            for a in self.closure([a]) {
-                todo.extend(other.closure([b]).into_iter().map(|b| (a, b)));
+        let mut push = |todo: &mut Vec<(u32, u32)>, a: u32, b: u32| {
+            let others = there.closure([b]);
+            for a in here.closure([a]) {
+                todo.extend(others.iter().map(|b| (a, *b)));
             }
         };
         push(&mut todo, self.start, other.start);
@@ -223,7 +206,7 @@ impl Glob {
             if !seen.insert((a, b)) {
                 continue;
             }
-            if seen.len() > MAX_PAIRS {
+            if seen.len() + todo.len() > MAX_PAIRS {
                 return true;
             }
             match (&self.states[a as usize], &other.states[b as usize]) {
@@ -239,17 +222,11 @@ impl Glob {
 
     /// Whether all that matches this matches the other too. Two globs too large to compare are taken not to.
     pub(crate) fn within(&self, other: &Self) -> bool {
+        let (mut here, mut there) = (Walk::new(self), Walk::new(other));
         // Pairs of a state here and the set of states there that the same text leads to.
-        let mut sets: HashMap<Vec<u32>, usize> = HashMap::new();
-        let mut by_id: Vec<Vec<u32>> = Vec::new();
-        let mut id = |set: Vec<u32>, by_id: &mut Vec<Vec<u32>>| {
-            *sets.entry(set).or_insert_with_key(|set| {
-                by_id.push(set.clone());
-                by_id.len() - 1
-            })
-        };
-        let first = id(other.closure([other.start]), &mut by_id);
-        let mut todo: Vec<(u32, usize)> = self
+        let mut sets = Sets::default();
+        let first = sets.id(there.closure([other.start]));
+        let mut todo: Vec<(u32, usize)> = here
             .closure([self.start])
             .into_iter()
             .map(|at| (at, first))
@@ -260,33 +237,97 @@ impl Glob {
             if !seen.insert((a, set)) {
                 continue;
             }
-            work += 1 + by_id[set].len();
-            if work > MAX_PAIRS {
+            let states = sets.by_id[set].clone();
+            work += 1 + states.len();
+            if work + todo.len() > MAX_PAIRS {
                 return false;
             }
             match &self.states[a as usize] {
-                State::End if !other.ends(&by_id[set]) => return false,
+                State::End if !other.ends(&states) => return false,
                 State::End | State::Split(_) => {}
                 State::Byte(bytes, next) => {
-                    let next = self.closure([*next]);
+                    let next = here.closure([*next]);
                     // Bytes that the other side treats alike lead to the same set: look at one of each kind.
                     let mut kinds = HashSet::new();
                     for byte in (0..=255).filter(|byte| bytes.has(*byte)) {
-                        let there = by_id[set].clone();
-                        let kind: Vec<bool> = there
+                        let kind: Vec<bool> = states
                             .iter()
                             .map(|at| matches!(&other.states[*at as usize], State::Byte(set, _) if set.has(byte)))
                             .collect();
-                        work += there.len() / 8;
+                        work += states.len() / 64;
                         if kinds.insert(kind) {
-                            let there = id(other.step(&there, byte), &mut by_id);
-                            todo.extend(next.iter().map(|at| (*at, there)));
+                            work += states.len();
+                            let set = sets.id(there.step(&states, byte));
+                            todo.extend(next.iter().map(|at| (*at, set)));
                         }
                     }
                 }
             }
         }
         true
+    }
+}
+
+/// Sets of states by number.
+#[derive(Default)]
+struct Sets {
+    ids: HashMap<Vec<u32>, usize>,
+    by_id: Vec<Vec<u32>>,
+}
+
+impl Sets {
+    fn id(&mut self, set: Vec<u32>) -> usize {
+        if let Some(id) = self.ids.get(&set) {
+            return *id;
+        }
+        self.by_id.push(set.clone());
+        self.ids.insert(set, self.by_id.len() - 1);
+        self.by_id.len() - 1
+    }
+}
+
+/// Steps through a glob, with a mark for each state so that none is visited twice in a step.
+struct Walk<'g> {
+    glob: &'g Glob,
+    marks: Vec<u32>,
+    round: u32,
+}
+
+impl<'g> Walk<'g> {
+    fn new(glob: &'g Glob) -> Self {
+        Self {
+            glob,
+            marks: vec![0; glob.states.len()],
+            round: 0,
+        }
+    }
+
+    /// The byte and end states reached from these without reading, sorted.
+    fn closure(&mut self, from: impl IntoIterator<Item = u32>) -> Vec<u32> {
+        self.round += 1;
+        let mut todo: Vec<u32> = from.into_iter().collect();
+        let mut out = Vec::new();
+        while let Some(at) = todo.pop() {
+            let mark = &mut self.marks[at as usize];
+            if *mark == self.round {
+                continue;
+            }
+            *mark = self.round;
+            match &self.glob.states[at as usize] {
+                State::Split(next) => todo.extend(next),
+                State::Byte(..) | State::End => out.push(at),
+            }
+        }
+        out.sort_unstable();
+        out
+    }
+
+    fn step(&mut self, from: &[u32], byte: u8) -> Vec<u32> {
+        let glob = self.glob;
+        self.closure(from.iter().filter_map(|at| match &glob.states[*at as usize] {
+            State::Byte(set, next) if set.has(byte) => Some(*next),
+            _ => None,
+        }))
     }
 }
 

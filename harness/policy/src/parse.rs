@@ -17,6 +17,12 @@ const MAX_DEPTH: usize = 64;
 /// The most text read for one policy file, in bytes, each included file counted each time it is read.
 const MAX_BYTES: usize = 32 << 20;
 
+/// What each file read counts for besides its bytes: empty ones must not be free.
+const FILE_COST: usize = 64;
+
+/// The longest name of a profile, parents included, in bytes.
+const MAX_NAME: usize = 4096;
+
 /// The most rules one policy file may come to.
 const MAX_RULES: usize = 200_000;
 
@@ -112,14 +118,21 @@ impl<'t> Reader<'t> {
                 PolicyErrorKind::NoFile(file.to_owned())
             }));
         };
-        self.bytes += text.len();
-        if self.bytes > MAX_BYTES {
-            return Err(error(PolicyErrorKind::TooMuch(
-                "its includes come to more than 32 MiB",
-            )));
-        }
+        self.charge(text.len() + FILE_COST, at)?;
         self.files.insert(file.to_owned());
         Ok(text)
+    }
+
+    fn charge(&mut self, bytes: usize, at: &Location) -> Result<(), PolicyError> {
+        self.bytes += bytes;
+        if self.bytes > MAX_BYTES {
+            let kind = PolicyErrorKind::TooMuch("its includes come to more than 32 MiB");
+            return Err(PolicyError {
+                location: at.clone(),
+                kind,
+            });
+        }
+        Ok(())
     }
 
     pub(crate) fn pattern(&self, scanner: &Scanner, word: &Word, path: bool) -> Result<Pattern, PolicyError> {
@@ -226,13 +239,14 @@ impl<'t> Reader<'t> {
             return Ok(Some(vec![path.to_owned()]));
         }
         if self.tree.is_dir(path) {
-            return Ok(Some(
-                self.tree
-                    .files_in(path)
-                    .filter(|file| read_in_directories(file))
-                    .map(str::to_owned)
-                    .collect(),
-            ));
+            let files: Vec<String> = self
+                .tree
+                .files_in(path)
+                .filter(|file| read_in_directories(file))
+                .map(str::to_owned)
+                .collect();
+            self.charge(files.len() * FILE_COST, &scanner.source.location(start))?;
+            return Ok(Some(files));
         }
         // Where this is read only to be dropped, the parser still wants the file.
         if optional || place.seen.contains(path) {
@@ -415,6 +429,12 @@ impl<'t> Reader<'t> {
         };
         let own = expanded.map_err(|kind| scanner.error(name.at, kind))?;
         let full = format!("{}{own}", place.prefix);
+        if full.len() > MAX_NAME {
+            return Err(scanner.error(
+                name.at,
+                PolicyErrorKind::TooMuch("the profile's name is longer than 4096 bytes"),
+            ));
+        }
         if attachment.is_none() && own.starts_with('/') {
             attachment = Some(name);
         }
@@ -432,7 +452,7 @@ impl<'t> Reader<'t> {
         };
         let mut body = Body::default();
         self.body(scanner, &mut inner, &mut body, true)?;
-        self.scope.values = outer;
+        self.restore(outer);
         Ok(Profile {
             name: full,
             attachment,
@@ -446,24 +466,35 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// Sets the variables a profile has by itself; gives back those before.
+    /// Sets the variables a profile has by itself; gives back what they were before.
     fn local_variables(
         &mut self,
         name: &str,
         attachment: Option<&Pattern>,
-    ) -> std::collections::BTreeMap<String, Vec<String>> {
-        let outer = self.scope.values.clone();
-        self.scope
-            .values
-            .insert("profile_name".to_owned(), vec![crate::glob::escape_name(name)]);
-        if let Some(attachment) = attachment {
-            for variable in ["attach_path", "exec_path"] {
-                self.scope
-                    .values
-                    .insert(variable.to_owned(), vec![attachment.expanded().to_owned()]);
-            }
+    ) -> Vec<(&'static str, Option<Vec<String>>)> {
+        let attachment = attachment.map(|pattern| pattern.expanded().to_owned());
+        let local = [
+            ("profile_name", Some(crate::glob::escape_name(name))),
+            ("attach_path", attachment.clone()),
+            ("exec_path", attachment),
+        ];
+        let set = |(variable, value): (&'static str, Option<String>)| {
+            let before = match value {
+                Some(value) => self.scope.values.insert(variable.to_owned(), vec![value]),
+                None => self.scope.values.remove(variable),
+            };
+            (variable, before)
+        };
+        local.into_iter().map(set).collect()
+    }
+
+    fn restore(&mut self, variables: Vec<(&'static str, Option<Vec<String>>)>) {
+        for (variable, before) in variables {
+            match before {
+                Some(value) => self.scope.values.insert(variable.to_owned(), value),
+                None => self.scope.values.remove(variable),
+            };
         }
-        outer
     }
 
     /// What stands in a profile or block, up to and with its closing brace, or in an included file to its end.
@@ -599,10 +630,7 @@ pub(crate) fn parse_one(policy: &PolicyFile, profile: &Profile, text: &str) -> R
     let tree = Tree::new();
     let mut reader = Reader {
         tree: &tree,
-        scope: Scope {
-            values: policy.variables.clone(),
-            booleans: policy.booleans.clone(),
-        },
+        scope: Scope::new(policy.variables.clone(), policy.booleans.clone()),
         dead: false,
         bytes: 0,
         rules: 0,

@@ -360,13 +360,7 @@ fn perms_of(word: &Word) -> Option<(Perms, Option<String>)> {
     if !exec.is_empty() && !exec.ends_with(['x', 'X']) {
         return None;
     }
-    // `c` is a form of exec here, not the create of audit records.
-    let others: String = word
-        .text
-        .chars()
-        .filter(|letter| !matches!(letter, 'c' | 'C'))
-        .collect();
-    Some((Perms::read(&others)?, (!exec.is_empty()).then_some(exec)))
+    Some((Perms::of_rule(&word.text)?, (!exec.is_empty()).then_some(exec)))
 }
 
 /// The parts of a rule written as accesses, words and conditions.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::glob::Glob;
-use crate::rule::{Conditional, Mount, Network, Owner, Pattern, Rule, RuleKind};
+use crate::rule::{Conditional, Mount, Network, Owner, Pattern, Perms, Rule, RuleKind};
 
 /// All names of accesses, each with a bit of its own; classes share those of the same name.
 const ACCESS: [&str; 20] = [
@@ -47,10 +47,14 @@ fn access_bits(names: &[String]) -> u32 {
     })
 }
 
-/// The permissions a rule speaks of; all of them for a class that has none.
+/// The permissions a rule comes to, those that come along with others included; all of them for a class that has none.
 pub(crate) fn bits(rule: &Rule) -> u32 {
     match &rule.kind {
-        RuleKind::File { perms, .. } => perms.0,
+        RuleKind::File { perms, exec, .. } => {
+            // A program that inherits the profile may also be mapped to run; the parser adds that by itself.
+            let inherits = exec.as_ref().is_some_and(|exec| exec.mode.contains(['i', 'I']));
+            perms.0 | if inherits { Perms::MMAP.0 } else { 0 }
+        }
         RuleKind::Network(network) => access_bits(&network.access),
         RuleKind::Signal(rule)
         | RuleKind::Ptrace(rule)
@@ -74,8 +78,12 @@ pub(crate) fn overlap(a: &Rule, b: &Rule) -> bool {
 
 /// Whether all that meets the first meets the second.
 pub(crate) fn within(a: &Rule, b: &Rule) -> bool {
-    let (own, other) = (bits(a), bits(b));
-    own & !other == 0 && conditions_within(a, b)
+    // Permissions as written: what merely comes along with them goes with them.
+    let own = match &a.kind {
+        RuleKind::File { perms, .. } => perms.0,
+        _ => bits(a),
+    };
+    own & !bits(b) == 0 && conditions_within(a, b)
 }
 
 /// Whether some request meets the conditions of both, permissions aside.

@@ -79,7 +79,7 @@ impl Request {
         let kind = match self {
             Self::File { name, mask, owner } => {
                 qualifiers.owner = if *owner { Owner::Own } else { Owner::Other };
-                let perms = Perms::read(mask)?;
+                let perms = Perms::of_record(mask)?;
                 RuleKind::File {
                     path: Pattern::literal(name),
                     perms,
@@ -208,7 +208,7 @@ pub(crate) fn covering<'p>(rules: impl Iterator<Item = &'p Rule>, asked: &Rule) 
 pub fn rule_for(request: &Request) -> Option<String> {
     Some(match request {
         Request::File { name, mask, owner } => {
-            let perms = Perms::read(mask)?;
+            let perms = Perms::of_record(mask)?;
             let owner = if *owner { "owner " } else { "" };
             let letters = perms.letters().replace('x', "ix");
             format!("{owner}{} {letters},", quote(&escape(name)))

@@ -25,12 +25,12 @@ enum Expanded {
 }
 
 impl Pattern {
-    /// From a checked glob.
-    pub(crate) fn glob(text: String, expanded: String, glob: Glob) -> Self {
+    /// From a glob that was checked.
+    pub(crate) fn glob(text: String, expanded: String) -> Self {
         Self {
             text,
             expanded: Expanded::Glob(expanded),
-            glob: OnceLock::from(glob),
+            glob: OnceLock::new(),
         }
     }
 
@@ -56,8 +56,11 @@ impl Pattern {
     }
 
     pub(crate) fn compiled(&self) -> &Glob {
-        self.glob
-            .get_or_init(|| Glob::literal(self.expanded().as_bytes()))
+        self.glob.get_or_init(|| match &self.expanded {
+            Expanded::Literal(text) => Glob::literal(text.as_bytes()),
+            // It was checked; were it not a glob after all, it would match nothing.
+            Expanded::Glob(text) => Glob::new(text.as_bytes()).unwrap_or_else(|_| Glob::any_of([])),
+        })
     }
 
     /// Whether the whole text matches.
@@ -144,26 +147,44 @@ impl Perms {
     /// `x` in any of its forms.
     pub const EXEC: Self = Self(64);
 
-    /// Reads letters as rules and audit records use them (`c` and `d`, create and delete, are writes), whatever the
-    /// form of exec; none for any other letter.
-    pub fn read(letters: &str) -> Option<Self> {
+    /// Reads a rule's letters, whatever the form of exec; none for a letter that is no permission.
+    pub fn of_rule(letters: &str) -> Option<Self> {
         letters.chars().try_fold(Self::default(), |all, letter| {
-            Some(Self(
-                all.0
-                    | match letter.to_ascii_lowercase() {
-                        'r' => 1,
-                        'w' => 2 | 4,
-                        'c' | 'd' => 2,
-                        'a' => 4,
-                        'l' => 8,
-                        'k' => 16,
-                        'm' => 32,
-                        'x' => 64,
-                        'p' | 'i' | 'u' => 0,
-                        _ => return None,
-                    },
-            ))
+            Some(all.and(match letter.to_ascii_lowercase() {
+                'r' => Self::READ,
+                'w' => Self(Self::WRITE.0 | Self::APPEND.0),
+                'a' => Self::APPEND,
+                'l' => Self::LINK,
+                'k' => Self::LOCK,
+                'm' => Self::MMAP,
+                'x' => Self::EXEC,
+                'p' | 'i' | 'u' | 'c' => Self::default(),
+                _ => return None,
+            }))
         })
+    }
+
+    /// Reads an audit record's letters, where `c` and `d`, create and delete, are writes, and each letter stands for
+    /// one access; none for any other letter.
+    pub fn of_record(letters: &str) -> Option<Self> {
+        letters.chars().try_fold(Self::default(), |all, letter| {
+            Some(all.and(match letter {
+                'r' => Self::READ,
+                'w' | 'c' | 'd' => Self::WRITE,
+                'a' => Self::APPEND,
+                'l' => Self::LINK,
+                'k' => Self::LOCK,
+                'm' => Self::MMAP,
+                'x' => Self::EXEC,
+                _ => return None,
+            }))
+        })
+    }
+
+    /// What either has.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// Whether it has all of the other's.
@@ -171,18 +192,25 @@ impl Perms {
         self.0 & other.0 == other.0
     }
 
-    /// The letters, in the order rules are usually written.
+    /// The letters, in the order rules are usually written. A write alone is `w`, as no rule gives less.
     pub fn letters(self) -> String {
-        let mut out = String::new();
-        for (bit, letter) in [(1, 'r'), (2, 'w'), (32, 'm'), (16, 'k'), (8, 'l'), (64, 'x')] {
-            if self.0 & bit != 0 {
-                out.push(letter);
-            }
-        }
-        if self.0 & 6 == 4 {
-            out.push('a');
-        }
-        out
+        let letters = [
+            (Self::READ, 'r'),
+            (Self::WRITE, 'w'),
+            (Self::APPEND, 'a'),
+            (Self::MMAP, 'm'),
+            (Self::LOCK, 'k'),
+            (Self::LINK, 'l'),
+            (Self::EXEC, 'x'),
+        ];
+        let has = |(bit, letter): &(Self, char)| {
+            self.contains(*bit) && !(*letter == 'a' && self.contains(Self::WRITE))
+        };
+        letters
+            .iter()
+            .filter(|pair| has(pair))
+            .map(|(_, letter)| letter)
+            .collect()
     }
 }
 

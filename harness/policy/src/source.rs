@@ -1,5 +1,6 @@
 //! Places in policy text.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,6 +26,9 @@ pub(crate) struct Source<'t> {
     pub(crate) file: Arc<str>,
     pub(crate) text: &'t str,
     lines: Vec<usize>,
+    /// The last place asked for, as its line's start, its offset and the characters between: columns of one very long
+    /// line are then counted on from there.
+    last: Cell<(usize, usize, usize)>,
 }
 
 impl<'t> Source<'t> {
@@ -36,6 +40,7 @@ impl<'t> Source<'t> {
             file: file.into(),
             text,
             lines,
+            last: Cell::new((0, 0, 0)),
         }
     }
 
@@ -43,11 +48,16 @@ impl<'t> Source<'t> {
     pub(crate) fn location(&self, offset: usize) -> Location {
         let line = self.lines.partition_point(|start| *start <= offset);
         let start = self.lines[line - 1];
-        let before = self.text.get(start..offset).unwrap_or_default();
+        let (from, counted) = match self.last.get() {
+            (line, at, count) if line == start && at <= offset => (at, count),
+            _ => (start, 0),
+        };
+        let count = counted + self.text.get(from..offset).unwrap_or_default().chars().count();
+        self.last.set((start, offset, count));
         Location {
             file: self.file.clone(),
             line: u32::try_from(line).unwrap_or(u32::MAX),
-            column: u32::try_from(before.chars().count() + 1).unwrap_or(u32::MAX),
+            column: u32::try_from(count + 1).unwrap_or(u32::MAX),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Variables: their values, and patterns with the values put in.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::error::PolicyErrorKind;
@@ -11,12 +12,36 @@ use crate::rule::Pattern;
 pub(crate) struct Scope {
     pub(crate) values: BTreeMap<String, Vec<String>>,
     pub(crate) booleans: BTreeMap<String, bool>,
+    /// Bytes moved so far to put variables in, and bytes of patterns made.
+    work: Cell<usize>,
 }
+
+/// What a byte of a pattern counts for: it takes that much memory once it is used.
+const PATTERN_COST: usize = 8;
+
+/// The most bytes moved and made for one policy file, over all its patterns.
+const MAX_WORK: usize = 64 << 20;
 
 /// The most variables put into one text: each can bring more, and in a circle for ever.
 const MAX_STEPS: usize = 10_000;
 
 impl Scope {
+    pub(crate) fn new(values: BTreeMap<String, Vec<String>>, booleans: BTreeMap<String, bool>) -> Self {
+        Self {
+            values,
+            booleans,
+            work: Cell::new(0),
+        }
+    }
+
+    fn charge(&self, bytes: usize) -> Result<(), PolicyErrorKind> {
+        self.work.set(self.work.get().saturating_add(bytes));
+        if self.work.get() > MAX_WORK {
+            return Err(PolicyErrorKind::TooMuch("its variables come to too much text"));
+        }
+        Ok(())
+    }
+
     /// The text with each `@{NAME}` replaced, several values as `{a,b}`, as the parser does it.
     pub(crate) fn expand(&self, text: &str) -> Result<String, PolicyErrorKind> {
         let mut out = text.to_owned();
@@ -30,6 +55,11 @@ impl Scope {
                 .values
                 .get(name)
                 .ok_or_else(|| PolicyErrorKind::NoVariable(name.to_owned()))?;
+            let size: usize = values.iter().map(|value| value.len() + 1).sum();
+            self.charge(size + out.len())?;
+            if size > MAX_GLOB {
+                break;
+            }
             let before = out[..start].ends_with('/');
             let after = out[end + 1..].starts_with('/');
             let values: Vec<&str> = match values.as_slice() {
@@ -66,11 +96,12 @@ impl Scope {
     /// A pattern with the variables put in. Paths lose doubled slashes, as in the parser; names keep them.
     pub(crate) fn pattern(&self, text: &str, path: bool) -> Result<Pattern, PolicyErrorKind> {
         let mut expanded = self.expand(text)?;
+        self.charge(expanded.len() * PATTERN_COST)?;
         if path {
             expanded = single_slashes(&expanded);
         }
-        match Glob::new(expanded.as_bytes()) {
-            Ok(glob) => Ok(Pattern::glob(text.to_owned(), expanded, glob)),
+        match Glob::check(expanded.as_bytes()) {
+            Ok(()) => Ok(Pattern::glob(text.to_owned(), expanded)),
             Err(error) => Err(PolicyErrorKind::Glob {
                 text: text.to_owned(),
                 error,
