@@ -15,6 +15,7 @@ use crate::profile_set::load::{KNOWN_FAILURES, Sets};
 use crate::yaml::document::Document;
 use crate::yaml::error::DataError;
 use crate::yaml::path::Path as DataPath;
+use crate::yaml::source;
 
 /// What a checkout's data files say.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -32,29 +33,38 @@ pub struct Data {
 /// Users that any machine has.
 const USERS: [&str; 2] = ["root", "nobody"];
 
-/// Read `cases/` and `profiles/` of the checkout `root`; or everything that is wrong, sorted.
+/// Read `cases/` and `profiles/` of the checkout `root`; or everything that is wrong, sorted. What refers to a file
+/// that is itself wrong is judged by its form only, so that one mistake is told once.
 pub fn read(root: &Path) -> Result<Data, Vec<DataError>> {
     let cases_dir = root.join("cases");
     let profiles_dir = root.join("profiles");
     let mut errors = Vec::new();
     let fixtures = keep(fixture::load::load(&cases_dir.join(FIXTURES), root), &mut errors);
     let sets = keep(profile_set::load::load(&profiles_dir, root), &mut errors);
-    if !errors.is_empty() {
-        // A broken fixture or set would make every case that refers to it look wrong.
-        errors.sort_by(DataError::order);
-        return Err(errors);
+    let cases = if errors.is_empty() {
+        keep(load::load(&cases_dir, &world(&fixtures, &sets)), &mut errors)
+    } else {
+        errors.extend(load::errors_of_form(&cases_dir));
+        Vec::new()
+    };
+    let known = match read_known(&profiles_dir.join(KNOWN_FAILURES), root) {
+        Ok(Some((known, document))) => {
+            if errors.is_empty() {
+                errors.extend(check_known(&known, &document, &cases, &sets));
+            }
+            known
+        }
+        Ok(None) => Known::default(),
+        Err(error) => {
+            errors.push(error);
+            Known::default()
+        }
+    };
+    if errors.is_empty() {
+        return Ok(Data { cases, fixtures, sets, known });
     }
-    let cases = keep(load::load(&cases_dir, &world(&fixtures, &sets)), &mut errors);
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    let known = read_known(&profiles_dir.join(KNOWN_FAILURES), root, &cases, &sets)?;
-    Ok(Data {
-        cases,
-        fixtures,
-        sets,
-        known,
-    })
+    errors.sort_by(DataError::order);
+    Err(errors)
 }
 
 fn keep<T: Default>(result: Result<T, Vec<DataError>>, errors: &mut Vec<DataError>) -> T {
@@ -86,26 +96,21 @@ pub fn world(fixtures: &BTreeMap<String, Fixture>, sets: &Sets) -> World {
     world
 }
 
-fn read_known(file: &Path, root: &Path, cases: &[Loaded], sets: &Sets) -> Result<Known, Vec<DataError>> {
+fn read_known(file: &Path, root: &Path) -> Result<Option<(Known, Document)>, DataError> {
     if !file.exists() {
-        return Ok(Known::default());
+        return Ok(None);
     }
-    let one = |error| vec![error];
-    let document = Document::read_single(file, crate::yaml::source::shown(file, root)).map_err(one)?;
-    let known: Known = document.read().map_err(one)?;
+    let document = Document::read_single(file, source::shown(file, root))?;
+    Ok(Some((document.read()?, document)))
+}
+
+/// Known failures are of cases, profiles and steps that there are.
+fn check_known(known: &Known, document: &Document, cases: &[Loaded], sets: &Sets) -> Vec<DataError> {
     let names = variant_names(cases);
-    let problems = known
-        .0
-        .iter()
-        .enumerate()
-        .flat_map(|(index, failure)| check_known(failure, &names, sets, &DataPath::root().index(index)))
-        .collect();
-    let mut errors = rules::located(problems, &document);
-    if errors.is_empty() {
-        return Ok(known);
-    }
-    errors.sort_by(DataError::order);
-    Err(errors)
+    let root = DataPath::root();
+    let entries = known.0.iter().enumerate();
+    let problems = entries.flat_map(|(index, failure)| check_failure(failure, &names, sets, &root.index(index)));
+    rules::located(problems.collect(), document)
 }
 
 /// `NAME` or `NAME:VARIANT` of each variant, with its number of steps.
@@ -123,7 +128,7 @@ fn variant_names(cases: &[Loaded]) -> BTreeMap<String, usize> {
     names
 }
 
-fn check_known(
+fn check_failure(
     failure: &KnownFailure,
     names: &BTreeMap<String, usize>,
     sets: &Sets,
@@ -178,53 +183,4 @@ fn check_known(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::path::PathBuf;
-
-    use super::*;
-    use crate::case::expand::expand;
-    use crate::case::plan::{Facts, plan};
-
-    /// What this repository ships is right, and every variant of it can be planned.
-    #[test]
-    fn the_shipped_data_is_right() {
-        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let data = read(&root).unwrap_or_else(|errors| {
-            let rendered: Vec<String> = errors.iter().map(|error| error.render(false)).collect();
-            panic!("{}", rendered.join("\n\n"))
-        });
-        assert!(!data.cases.is_empty());
-        let manifest = &data.sets.manifests["packaged"];
-        let roles = manifest.roles(|_| true);
-        let fixtures = data
-            .fixtures
-            .iter()
-            .map(|(name, fixture)| {
-                let facts = fixture
-                    .facts
-                    .keys()
-                    .map(|fact| (fact.clone(), format!("/fact/{fact}")))
-                    .collect();
-                (name.clone(), facts)
-            })
-            .collect::<BTreeMap<_, BTreeMap<_, _>>>();
-        let facts = Facts {
-            set: manifest.dirs.by_key(),
-            fixtures,
-        };
-        let mut ids = BTreeSet::new();
-        for loaded in &data.cases {
-            for variant in expand(loaded, &roles).unwrap() {
-                let planned = plan(&variant, &facts, "token".to_owned()).unwrap();
-                assert_eq!(
-                    planned.plan.steps.len(),
-                    planned.case.setup.len() + planned.case.steps.len()
-                );
-                assert!(ids.insert(variant.id.clone()), "{} is there twice", variant.id);
-            }
-        }
-        assert!(ids.contains("packet-raw:all@libvirtd"), "{ids:?}");
-        assert!(!ids.contains("packet-raw:all@virtxend"), "{ids:?}");
-    }
-}
+mod tests;

@@ -119,3 +119,48 @@ impl KnownFailure {
         self.case == id || id.split_once('@').is_some_and(|(name, _)| name == self.case)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rstest::rstest;
+
+    use super::*;
+    use crate::yaml::document::Document;
+    use crate::yaml::source::Source;
+
+    fn read(text: &str) -> Result<Known, String> {
+        let source = Source::from_bytes(Path::new("k.yaml"), text.as_bytes().to_vec()).unwrap();
+        Document::parse(&source).unwrap()[0].read().map_err(|error| error.to_string())
+    }
+
+    fn one(case: &str, step: &str) -> String {
+        format!("- {{case: '{case}', set: s, images: [i], step: {step}, effect: e, reason: r, link: l}}\n")
+    }
+
+    #[rstest]
+    #[case("a", "a@p", true)]
+    #[case("a", "a", true)]
+    #[case("a@p", "a@p", true)]
+    #[case("a@p", "a@q", false)]
+    #[case("a", "a:x@p", false)]
+    #[case("a:x", "a:x@p", true)]
+    #[case("a", "ab@p", false)]
+    fn an_entry_is_of_its_variants_alone(#[case] entry: &str, #[case] id: &str, #[case] want: bool) {
+        let known = read(&one(entry, "all")).unwrap();
+        assert_eq!(known.find("s", "i", id).len(), usize::from(want));
+        assert!(known.find("other", "i", id).is_empty());
+        assert!(known.find("s", "other", id).is_empty());
+    }
+
+    #[rstest]
+    #[case("all", Ok(StepRef::All))]
+    #[case("3", Ok(StepRef::Index(3)))]
+    #[case("any", Err("k.yaml:1:42: expected a step's index from 0, or `all`, found string \"any\""))]
+    #[case("-1", Err("k.yaml:1:42: expected a step's index from 0, or `all`, found integer `-1`"))]
+    fn a_step_is_an_index_or_all(#[case] step: &str, #[case] want: Result<StepRef, &str>) {
+        let got = read(&one("a", step)).map(|known| known.0[0].step);
+        assert_eq!(got, want.map_err(str::to_owned));
+    }
+}

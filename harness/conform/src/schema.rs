@@ -46,3 +46,27 @@ pub fn of(kind: Kind) -> Value {
     };
     schema.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(Kind::Case, "/properties/subjects")]
+    #[case(Kind::Case, "/$defs/Expect/properties/checked-by-next")]
+    #[case(Kind::Fixture, "/properties/up/description")]
+    #[case(Kind::Manifest, "/$defs/Profile/properties/roles")]
+    #[case(Kind::KnownBad, "/$defs/Edit/properties/without")]
+    #[case(Kind::KnownFailures, "/$defs/KnownFailure/properties/step")]
+    fn a_schema_has_the_names_of_the_files(#[case] kind: Kind, #[case] pointer: &str) {
+        let schema = of(kind);
+        assert!(schema.pointer(pointer).is_some(), "{pointer} in {schema:#}");
+    }
+
+    #[test]
+    fn a_schema_refuses_unknown_keys() {
+        assert_eq!(of(Kind::Case).pointer("/additionalProperties"), Some(&Value::Bool(false)));
+    }
+}

@@ -32,50 +32,53 @@ pub const FIXTURES: &str = "fixtures";
 /// Every case under `dir`, sorted by file and line; or everything that is wrong, sorted. Messages name files
 /// relative to the folder above `dir`.
 pub fn load(dir: &Path, world: &World) -> Result<Vec<Loaded>, Vec<DataError>> {
+    let (read, mut errors) = read(dir);
+    let mut names = HashMap::new();
+    for (loaded, document) in &read {
+        errors.extend(rules::check(&loaded.case, document, world));
+        errors.extend(duplicate(&loaded.case, document, &mut names));
+    }
+    if errors.is_empty() {
+        return Ok(read.into_iter().map(|(loaded, _)| loaded).collect());
+    }
+    errors.sort_by(DataError::order);
+    Err(errors)
+}
+
+/// What is wrong with the form of the cases under `dir`, where what they refer to is not known.
+pub fn errors_of_form(dir: &Path) -> Vec<DataError> {
+    read(dir).1
+}
+
+fn read(dir: &Path) -> (Vec<(Loaded, Document)>, Vec<DataError>) {
     let root = dir.parent().unwrap_or(dir);
-    let mut names: HashMap<String, Place> = HashMap::new();
-    let mut loaded = Vec::new();
+    let mut read = Vec::new();
     let mut errors = Vec::new();
-    for file in source::files(dir, root)? {
+    let files = source::files(dir, root).unwrap_or_else(|found| {
+        errors.extend(found);
+        Vec::new()
+    });
+    for file in files {
         let below = source::shown(&file, dir);
         if below.starts_with(FIXTURES) {
             continue;
         }
-        let group = below
-            .parent()
-            .map(|folder| folder.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let documents = match Document::read_file(&file, source::shown(&file, root)) {
-            Ok(documents) => documents,
-            Err(error) => {
-                errors.push(error);
-                continue;
-            }
-        };
+        let group = below.parent().map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
+        let documents = Document::read_file(&file, source::shown(&file, root)).unwrap_or_else(|error| {
+            errors.push(error);
+            Vec::new()
+        });
         for document in documents {
-            let case: Case = match document.read() {
-                Ok(case) => case,
-                Err(error) => {
-                    errors.push(error);
-                    continue;
+            match document.read::<Case>() {
+                Ok(case) => {
+                    let (file, line) = (document.file().to_owned(), document.line());
+                    read.push((Loaded { case: Arc::new(case), file, line, group: group.clone() }, document));
                 }
-            };
-            errors.extend(rules::check(&case, &document, world));
-            errors.extend(duplicate(&case, &document, &mut names));
-            let (file, line) = (document.file().to_owned(), document.line());
-            loaded.push(Loaded {
-                case: Arc::new(case),
-                file,
-                line,
-                group: group.clone(),
-            });
+                Err(error) => errors.push(error),
+            }
         }
     }
-    if errors.is_empty() {
-        return Ok(loaded);
-    }
-    errors.sort_by(DataError::order);
-    Err(errors)
+    (read, errors)
 }
 
 /// A name that an earlier case has; both places are shown.

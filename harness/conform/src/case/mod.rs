@@ -7,4 +7,6 @@ pub mod plan;
 pub mod problem;
 pub mod rules;
 pub mod template;
+#[cfg(test)]
+mod tests;
 pub mod world;

@@ -151,7 +151,7 @@ impl Problem {
             Self::Unknown { name, known, .. } => suggest::help(name, known.iter().map(String::as_str)),
             Self::UnknownTemplate { key, known } => suggest::help(key, known.iter().map(String::as_str)),
             Self::UnknownRecordKey(name) => suggest::help(name, names::RECORD_KEYS.iter().copied()),
-            Self::Twice { .. } => fixed("give one of them another name"),
+            Self::Twice { what, .. } => Some(format!("each {what} must be another")),
             Self::NoEffect { remedy, .. } => fixed(remedy),
             Self::NoGuard => {
                 fixed("add to `guards` the access that the case protects: `without: {…}` with its `denial`")

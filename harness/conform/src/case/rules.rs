@@ -19,6 +19,8 @@ mod known;
 mod steps;
 mod subjects;
 mod templates;
+#[cfg(test)]
+mod tests;
 
 pub use guards::{access_problems, owner};
 pub use identity::name;

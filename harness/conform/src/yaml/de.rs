@@ -59,6 +59,7 @@ impl Error {
             Kind::Type {
                 template: Some(key), ..
             } => Some(format!("a template needs quotes: \"{{{key}}}\"")),
+            Kind::Type { found, .. } if found.starts_with("boolean") => Some("put quotes around a text".to_owned()),
             _ => None,
         }
     }
@@ -158,7 +159,12 @@ impl<'de> Node {
             (_, Ok(number)) => visitor.visit_i64(number),
             _ => return Err(Error::wrong(self, "a number of 64 bits")),
         };
-        read.map_err(|error: Error| error.located(self.mark()))
+        read.map_err(|error: Error| match error.kind {
+            Kind::Type { wanted, .. } if wanted.starts_with(['i', 'u']) => {
+                Error::wrong(self, &format!("a whole number that fits {wanted}"))
+            }
+            kind => Error { kind, span: Some(self.mark()) },
+        })
     }
 }
 

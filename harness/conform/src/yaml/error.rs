@@ -143,7 +143,7 @@ fn excerpt(place: &Place) -> Snippet<'_, annotate_snippets::Annotation<'_>> {
     Snippet::source(place.source.text.as_str()).path(place.source.file.to_string_lossy())
 }
 
-/// One line: `FILE:LINE:COLUMN: what is wrong (what to do)`.
+/// One line: `FILE:LINE:COLUMN: what is wrong (what to do) [a second place]`.
 impl fmt::Display for DataError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.file.display())?;
@@ -153,6 +153,9 @@ impl fmt::Display for DataError {
         write!(out, ": {}", self.message)?;
         if let Some(help) = &self.help {
             write!(out, " ({help})")?;
+        }
+        if let Some((place, label)) = &self.related {
+            write!(out, " [{label}: {}:{}:{}]", place.source.file.display(), place.line, place.column)?;
         }
         Ok(())
     }

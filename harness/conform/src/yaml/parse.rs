@@ -65,16 +65,16 @@ impl<'a> Reader<'a> {
 
     fn syntax(&self, error: &ScanError) -> DataError {
         let at = self.bytes.get(error.marker().index());
-        let line_start = self.source.text[..at]
-            .rfind('\n')
-            .map_or(0, |newline| newline + 1);
+        let line_start = self.source.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
         let line = &self.source.text[line_start..];
         let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
-        if let Some(tab) = line[..indent].find('\t') {
-            let span = line_start + tab..line_start + tab + 1;
-            return self
-                .error(span, "a tab stands where only spaces may")
-                .with_help("indent with spaces");
+        let tab = if error.info().contains(" tab") {
+            self.source.text[at..].find('\t').map(|tab| at + tab)
+        } else {
+            line[..indent].find('\t').map(|tab| line_start + tab)
+        };
+        if let Some(tab) = tab {
+            return self.error(tab..tab + 1, "a tab stands where only spaces may").with_help("indent with spaces");
         }
         if error.info().contains("anchor") {
             return self.alias(at..at + 1);

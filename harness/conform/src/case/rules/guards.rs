@@ -1,7 +1,5 @@
 //! Guards: what proves that a case can turn red.
 
-use std::collections::BTreeSet;
-
 use super::{one_of_known, record};
 use crate::case::model::{AccessSpec, Case, Guard};
 use crate::case::names;
@@ -19,7 +17,7 @@ pub(super) fn check(case: &Case, world: &World, problems: &mut Vec<Located>) {
         .iter()
         .chain(&case.steps)
         .any(|step| step.denied.is_some());
-    if negative && !case.guards.is_empty() && case.guards.iter().all(|guard| guard.add.is_none()) {
+    if negative && !case.guards.is_empty() && case.guards.iter().all(|guard| guard.without.is_some() && guard.add.is_none()) {
         problems.push(Problem::NoAddGuard.at(root.clone()));
     }
     for (index, guard) in case.guards.iter().enumerate() {
@@ -88,10 +86,11 @@ fn check_form(guard: &Guard, path: &Path, problems: &mut Vec<Located>) {
 }
 
 fn check_owner(case: &Case, guard: &Guard, world: &World, path: &Path, problems: &mut Vec<Located>) {
+    // One with neither role nor label has been complained of.
     let with_role: Vec<&str> = case
         .subjects
         .iter()
-        .filter(|(_, subject)| subject.role.is_some())
+        .filter(|(_, subject)| subject.role.is_some() || subject.label.is_none())
         .map(|(name, _)| name.as_str())
         .collect();
     if let Some(of) = &guard.of {
@@ -115,9 +114,7 @@ fn check_owner(case: &Case, guard: &Guard, world: &World, path: &Path, problems:
     let role = owner(case, guard)
         .and_then(|name| case.subjects.get(name))
         .and_then(|subject| subject.role.as_ref());
-    let Some(role) = role else { return };
-    let nobody = BTreeSet::new();
-    let profiles = world.roles.get(role).unwrap_or(&nobody);
+    let Some(profiles) = role.and_then(|role| world.roles.get(role)) else { return };
     for (index, profile) in guard.only.iter().enumerate() {
         let path = path.key("only").index(index);
         one_of_known(

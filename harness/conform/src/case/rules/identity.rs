@@ -99,8 +99,9 @@ fn variants(case: &Case, path: &Path, problems: &mut Vec<Located>) {
                 .at(path.key(key)),
             );
         }
-        let lacks = missing(first.keys(), |key| entry.contains_key(key));
-        let extra = missing(entry.keys(), |key| first.contains_key(key));
+        // A missing `id` has been complained of.
+        let lacks = missing(first.keys(), |key| key == "id" || entry.contains_key(key));
+        let extra = missing(entry.keys(), |key| key == "id" || first.contains_key(key));
         if !lacks.is_empty() || !extra.is_empty() {
             problems.push(Problem::UnevenWith { lacks, extra }.at(path.clone()));
         }

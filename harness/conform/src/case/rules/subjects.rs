@@ -1,7 +1,5 @@
 //! The confined processes.
 
-use std::collections::BTreeSet;
-
 use super::one_of_known;
 use crate::case::model::{Case, Subject};
 use crate::case::plan::AGENT;
@@ -108,8 +106,7 @@ fn check_label(subject: &Subject, world: &World, path: &Path, problems: &mut Vec
         &path.key("role"),
         problems,
     );
-    let nobody = BTreeSet::new();
-    let profiles = world.roles.get(role).unwrap_or(&nobody);
+    let Some(profiles) = world.roles.get(role) else { return };
     for (profile, reason) in &subject.except {
         let path = path.key("except").key(profile);
         one_of_known(

@@ -21,7 +21,7 @@ pub(super) fn check(case: &Case, world: &World, problems: &mut Vec<Located>) {
     ];
     for (path, text) in texts.into_iter().flatten() {
         for (_, key) in template::keys(&text) {
-            if !known.contains(key) {
+            if !known.contains(key) && !is_of_unknown_fixture(key, case, world) {
                 let known = known.iter().cloned().collect();
                 problems.push(
                     Problem::UnknownTemplate {
@@ -33,6 +33,12 @@ pub(super) fn check(case: &Case, world: &World, problems: &mut Vec<Located>) {
             }
         }
     }
+}
+
+/// A fixture that does not exist is complained of where the case needs it.
+fn is_of_unknown_fixture(key: &str, case: &Case, world: &World) -> bool {
+    key.split_once('.')
+        .is_some_and(|(name, _)| case.needs.iter().any(|need| need == name) && !world.fixtures.contains_key(name))
 }
 
 /// The keys that a case's templates may use.

@@ -1,0 +1,214 @@
+//! The verdict on one case.
+
+use serde::Serialize;
+use virt_aa_probe::protocol::{CaseEvidence, CasePlan};
+
+use super::complete;
+use super::expected::Expected;
+use super::mediation::mediated;
+use super::policy::Policy;
+use super::records::{Attributed, Attribution, attribute};
+use super::steps::{Finding, findings};
+use crate::denial::matches;
+use crate::known::{KnownFailure, StepRef};
+
+/// What is said of a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It holds, and the evidence is whole.
+    Pass,
+    /// It does not hold.
+    Fail,
+    /// The evidence is not whole.
+    Inconclusive,
+    /// This kernel does not mediate what the case is about.
+    Vacuous,
+    /// It fails as a known failure says.
+    KnownFailure,
+    /// A known failure no longer shows.
+    UnexpectedPass,
+    /// It was not run.
+    Skip,
+    /// The harness or the machine broke.
+    Error,
+}
+
+impl Verdict {
+    /// Every verdict, in the order in which they are told.
+    pub const ALL: [Verdict; 8] = [
+        Verdict::Pass,
+        Verdict::Fail,
+        Verdict::Inconclusive,
+        Verdict::Vacuous,
+        Verdict::KnownFailure,
+        Verdict::UnexpectedPass,
+        Verdict::Skip,
+        Verdict::Error,
+    ];
+
+    /// As in the reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Pass => "pass",
+            Verdict::Fail => "fail",
+            Verdict::Inconclusive => "inconclusive",
+            Verdict::Vacuous => "vacuous",
+            Verdict::KnownFailure => "known-failure",
+            Verdict::UnexpectedPass => "unexpected-pass",
+            Verdict::Skip => "skip",
+            Verdict::Error => "error",
+        }
+    }
+}
+
+/// Where something is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A step: `setup` and `steps` counted together, from 0.
+    Step(usize),
+    /// A cleanup step, from 0.
+    Cleanup(usize),
+    /// No step in particular.
+    Case,
+}
+
+/// A verdict with what it rests on.
+#[derive(Debug, Clone)]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// One line, for everything but a pass.
+    pub reason: Option<String>,
+    /// What is wrong, in order.
+    pub findings: Vec<(Place, Finding)>,
+    /// What is missing of the evidence.
+    pub gaps: Vec<String>,
+    /// Records, sorted, without the canary's.
+    pub records: Vec<Attributed>,
+}
+
+impl Judgement {
+    fn new(verdict: Verdict, reason: Option<String>, found: Found) -> Judgement {
+        Judgement { verdict, reason, findings: found.findings, gaps: found.gaps, records: found.attribution.records }
+    }
+
+    /// The first thing that is wrong, in one line with the step it is in.
+    fn first_line(findings: &[(Place, Finding)], records: &[Attributed]) -> Option<String> {
+        let (place, finding) = findings.first()?;
+        let text = finding.text(records);
+        Some(match place {
+            Place::Step(index) => format!("step {index}: {text}"),
+            Place::Cleanup(index) => format!("cleanup step {index}: {text}"),
+            Place::Case => text,
+        })
+    }
+}
+
+struct Found {
+    findings: Vec<(Place, Finding)>,
+    gaps: Vec<String>,
+    attribution: Attribution,
+}
+
+/// Judge a case. `known` are the failures known of it on this image and set.
+pub fn judge(
+    expected: &Expected,
+    plan: &CasePlan,
+    evidence: &CaseEvidence,
+    policy: &Policy,
+    known: &[&KnownFailure],
+) -> Judgement {
+    let attribution = attribute(evidence, policy);
+    let gaps = complete::gaps(evidence, plan, expected, policy, &attribution);
+    let findings = find(expected, evidence, &attribution.records);
+    let found = Found { findings, gaps, attribution };
+    let (verdict, reason) = conclude(expected, plan, evidence, policy, known, &found);
+    Judgement::new(verdict, reason, found)
+}
+
+fn conclude(
+    expected: &Expected,
+    plan: &CasePlan,
+    evidence: &CaseEvidence,
+    policy: &Policy,
+    known: &[&KnownFailure],
+    found: &Found,
+) -> (Verdict, Option<String>) {
+    let records = &found.attribution.records;
+    let broken = found.findings.iter().find(|(place, finding)| {
+        matches!(finding, Finding::Broken(_)) || matches!(place, Place::Cleanup(_))
+    });
+    if let Some(broken) = broken {
+        return (Verdict::Error, Judgement::first_line(std::slice::from_ref(broken), records));
+    }
+    if let Some(gap) = found.gaps.first() {
+        let more = found.gaps.len() - 1;
+        let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+        return (Verdict::Inconclusive, Some(format!("{gap}{more}")));
+    }
+    if evidence.steps.len() < plan.steps.len() && found.findings.is_empty() {
+        return (Verdict::Inconclusive, Some(format!("step {} was not reached", evidence.steps.len())));
+    }
+    let guarded = expected.guarded();
+    if !guarded.is_empty() && guarded.iter().all(|access| !mediated(access, &policy.kernel)) {
+        return (Verdict::Vacuous, Some("this kernel does not mediate what the case is about".into()));
+    }
+    let reason = Judgement::first_line(&found.findings, records);
+    if known.is_empty() {
+        let verdict = if found.findings.is_empty() { Verdict::Pass } else { Verdict::Fail };
+        return (verdict, reason);
+    }
+    let shows = |known: &KnownFailure| found.findings.iter().any(|(place, finding)| is(known, *place, finding, records));
+    if let Some(gone) = known.iter().find(|known| !shows(known)) {
+        let verdict = if found.findings.is_empty() { Verdict::UnexpectedPass } else { Verdict::Fail };
+        return (verdict, Some(format!("a known failure no longer shows: {} ({})", gone.reason, gone.link)));
+    }
+    let covered =
+        |(place, finding): &(Place, Finding)| known.iter().any(|known| is(known, *place, finding, records));
+    match found.findings.iter().find(|finding| !covered(finding)) {
+        Some(other) => (Verdict::Fail, Judgement::first_line(std::slice::from_ref(other), records)),
+        None => (Verdict::KnownFailure, known.first().map(|known| format!("{} ({})", known.reason, known.link))),
+    }
+}
+
+/// Whether a finding is what a known failure says.
+fn is(known: &KnownFailure, place: Place, finding: &Finding, records: &[Attributed]) -> bool {
+    let step = match known.step {
+        StepRef::All => true,
+        StepRef::Index(index) => place == Place::Step(index),
+    };
+    let kind = match (&known.denial, &known.effect, finding) {
+        (Some(denial), _, Finding::Denial(index)) => matches(denial, &records[*index].record),
+        (_, Some(text), other) => !matches!(other, Finding::Denial(_)) && other.text(records).contains(text),
+        _ => false,
+    };
+    step && kind
+}
+
+fn find(
+    expected: &Expected,
+    evidence: &CaseEvidence,
+    records: &[Attributed],
+) -> Vec<(Place, Finding)> {
+    let steps = expected.steps();
+    let mut all = Vec::new();
+    let indices = |wanted: Option<usize>| -> Vec<usize> {
+        (0..records.len()).filter(|index| records[*index].step == wanted).collect()
+    };
+    for (index, (step, done)) in steps.iter().zip(&evidence.steps).enumerate() {
+        let label = expected.label_of(&step.by).unwrap_or("unconfined");
+        let found = findings(step, &done.outcome, &indices(Some(index)), records, label);
+        all.extend(found.into_iter().map(|finding| (Place::Step(index), finding)));
+    }
+    // In the records, cleanup follows the steps that were reached.
+    for (index, (step, done)) in expected.case.cleanup.iter().zip(&evidence.cleanup).enumerate() {
+        let own = indices(Some(evidence.steps.len() + index));
+        let found = findings(step, &done.outcome, &own, records, "unconfined");
+        all.extend(found.into_iter().map(|finding| (Place::Cleanup(index), finding)));
+    }
+    let late = indices(None).into_iter().filter(|index| records[*index].class == super::records::Class::Red);
+    all.extend(late.map(|index| (Place::Case, Finding::Denial(index))));
+    all
+}
+

@@ -1,0 +1,37 @@
+//! What is known of the policy under test when a case is judged.
+
+use std::collections::BTreeMap;
+
+use aa_policy::PolicyFile;
+use serde::Serialize;
+
+use super::features::Features;
+
+/// A profile of the set, as compiled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Declared {
+    /// Digests that the kernel may show of it, by the algorithm's name.
+    pub hashes: BTreeMap<String, String>,
+    /// Whether it was compiled to enforce.
+    pub enforce: bool,
+}
+
+/// The policy under test.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Every profile that the kernel must list, and no other.
+    pub declared: BTreeMap<String, Declared>,
+    /// Anything that the parser said while it compiled.
+    pub warnings: Vec<String>,
+    /// The files of the base set, for what their `deny` rules cover.
+    pub files: Vec<PolicyFile>,
+    /// What the image's kernel mediates.
+    pub kernel: Features,
+}
+
+impl Policy {
+    /// The file in which a profile is declared.
+    pub fn file_of(&self, profile: &str) -> Option<&PolicyFile> {
+        self.files.iter().find(|file| file.declared_names().iter().any(|name| name == profile))
+    }
+}
