@@ -297,9 +297,16 @@ impl Edits<'_> {
                 continue;
             };
             for (start, end) in spans.into_iter().rev() {
-                // Lines stay where they were, so that places in the old set are places in the new.
-                let newlines = text[start..end].matches('\n').count();
-                text.replace_range(start..end, &"\n".repeat(newlines));
+                // All else stays where it was, so that places in the old set are places in the new.
+                let mut blank: String = text[start..end]
+                    .chars()
+                    .map(|c| if c == '\n' { c } else { ' ' })
+                    .collect();
+                let rest = text[end..].split('\n').next().unwrap_or_default();
+                if rest.trim().is_empty() {
+                    blank.truncate(blank.trim_end_matches(' ').len());
+                }
+                text.replace_range(start..end, &blank);
             }
             tree.replace(file, text);
         }
