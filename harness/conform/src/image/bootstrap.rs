@@ -47,7 +47,7 @@ pub fn root_filesystem(
         .env_remove("TMPDIR");
     let mut expired = false;
     let result = logged(MMDEBSTRAP, expression, BOOTSTRAP_LIMIT, log, &mut |line| {
-        expired |= line.contains("Release file for") && line.contains("is expired");
+        expired |= says_expired(line);
         if let Some(message) = line.strip_prefix("I: ") {
             progress.note(message);
         }
@@ -62,13 +62,17 @@ pub fn root_filesystem(
 
 /// Makes the root disk from the root file system.
 pub fn root_disk(recipe: &Recipe, root: &Path, disk: &Path, log: &Path) -> Result<(), ImageError> {
-    logged(
-        MKE2FS,
-        fenced(MKE2FS, &mke2fs_arguments(recipe, root, disk)),
-        DISK_LIMIT,
-        log,
-        &mut |_| {},
-    )
+    let mut too_small = false;
+    let expression = fenced(MKE2FS, &mke2fs_arguments(recipe, root, disk));
+    let result = logged(MKE2FS, expression, DISK_LIMIT, log, &mut |line| {
+        too_small |= line.contains("Could not allocate");
+    });
+    if too_small && result.is_err() {
+        return Err(ImageError::DiskTooSmall {
+            size_mib: recipe.filesystem.size_mib,
+        });
+    }
+    result
 }
 
 /// Removes a folder, also where files in it belong to the subordinate ids of the user.
@@ -152,6 +156,16 @@ fn fenced(tool: Tool, arguments: &[String]) -> Expression {
     duct::cmd(path_of(UNSHARE), all).env("LC_ALL", "C.UTF-8")
 }
 
+/// apt's words for an index that is past its valid-until date.
+fn says_expired(line: &str) -> bool {
+    line.contains("Release file for") && line.contains("is expired")
+}
+
+/// What the tools say when the disk of the build is full.
+pub fn says_full(line: &str) -> bool {
+    line.contains("No space left on device") || line.contains("You don't have enough free space")
+}
+
 fn path_of(tool: Tool) -> String {
     tools::find(tool).map_or_else(|| tool.program.to_owned(), |path| path.display().to_string())
 }
@@ -229,6 +243,7 @@ pub fn log_path(dir: &Path) -> PathBuf {
 mod tests {
     use super::*;
     use crate::image::recipe::Filesystem;
+    use rstest::rstest;
 
     fn recipe() -> Recipe {
         Recipe {
@@ -259,6 +274,24 @@ mod tests {
         );
         let line = mke2fs_arguments(&recipe(), Path::new("/r"), Path::new("/d")).join(" ");
         assert!(line.ends_with("-O ^has_journal -d /r /d 900M"), "{line}");
+    }
+
+    #[rstest]
+    #[case(
+        "E: Release file for http://m/sid/InRelease is expired (invalid since 2d 3h).",
+        true,
+        false
+    )]
+    #[case("E: Release file for http://m/sid/InRelease is not valid yet", false, false)]
+    #[case("tar: ./usr/bin/x: Cannot write: No space left on device", false, true)]
+    #[case(
+        "E: You don't have enough free space in /x/var/cache/apt/archives/.",
+        false,
+        true
+    )]
+    #[case("Setting up full (1.0)", false, false)]
+    fn what_the_tools_say_is_understood(#[case] line: &str, #[case] expired: bool, #[case] full: bool) {
+        assert_eq!((says_expired(line), says_full(line)), (expired, full));
     }
 
     #[test]

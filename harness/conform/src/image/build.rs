@@ -11,7 +11,7 @@ use super::error::ImageError;
 use super::facts::{ImageFacts, installed_packages};
 use super::progress::Progress;
 use super::recipe::Recipe;
-use super::store::{DISK, FACTS, INITRD, Image, KERNEL, Store, TREE, load};
+use super::store::{DISK, FACTS, INITRD, Image, KERNEL, LOG_SUFFIX, Store, TREE, load};
 use super::{host_tree, initramfs, kernel, modules};
 
 pub(super) use super::bootstrap::remove_tree;
@@ -64,7 +64,7 @@ pub fn ensure(
     let built = build(name, &recipe, &partial, options, progress);
     progress.finish();
     if let Err(error) = built {
-        return Err(after_failure(store, name, &recipe, &partial, error));
+        return Err(after_failure(store, name, &partial, error));
     }
     // A folder without facts is none of ours to keep: `load` has not taken it for an image.
     remove_tree(&target)?;
@@ -220,30 +220,16 @@ fn free_mib(dir: &Path) -> Result<u64, ImageError> {
 }
 
 /// Removes the unfinished build but for its log, and says so where the disk got full meanwhile.
-fn after_failure(
-    store: &Store,
-    name: &str,
-    recipe: &Recipe,
-    partial: &Path,
-    error: ImageError,
-) -> ImageError {
-    let full = matches!(&error, ImageError::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull)
-        || matches!(&error, ImageError::Tool { last_lines, .. } if last_lines.iter().any(|l| l.contains("No space left on device")));
-    let free_mib = free_mib(partial).unwrap_or(0);
-    let kept = store.images_dir().join(format!("{name}.log"));
+fn after_failure(store: &Store, name: &str, partial: &Path, error: ImageError) -> ImageError {
+    let kept = store.images_dir().join(format!("{name}{LOG_SUFFIX}"));
     let log_kept = fs::rename(bootstrap::log_path(partial), &kept).is_ok();
     // The next build clears away what this leaves.
     let _ = remove_tree(partial);
-    if full {
-        let dir = store.images_dir().to_owned();
-        return ImageError::NoSpace {
-            image: name.to_owned(),
-            dir,
-            needed_mib: needed_mib(recipe),
-            free_mib,
-        };
-    }
     match error {
+        error if is_full(&error) => ImageError::DiskFull {
+            image: name.to_owned(),
+            dir: store.images_dir().to_owned(),
+        },
         ImageError::Tool {
             tool,
             status,
@@ -256,6 +242,14 @@ fn after_failure(
             last_lines,
         },
         other => other,
+    }
+}
+
+fn is_full(error: &ImageError) -> bool {
+    match error {
+        ImageError::File { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+        ImageError::Tool { last_lines, .. } => last_lines.iter().any(|line| bootstrap::says_full(line)),
+        _ => false,
     }
 }
 

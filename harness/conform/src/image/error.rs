@@ -46,6 +46,25 @@ pub enum ImageError {
         /// How much there is.
         free_mib: u64,
     },
+    /// The disk got full meanwhile.
+    #[error(
+        "the disk got full while image {image} was built in {}; make room, or set XDG_CACHE_HOME to a folder \
+         on a larger disk", .dir.display()
+    )]
+    DiskFull {
+        /// The image.
+        image: String,
+        /// Where the images are.
+        dir: PathBuf,
+    },
+    /// The root file system is larger than the recipe allows.
+    #[error(
+        "the root file system does not fit on a disk of {size_mib} MiB; raise filesystem.size_mib in the recipe"
+    )]
+    DiskTooSmall {
+        /// The recipe's size.
+        size_mib: u64,
+    },
     /// Another build of the same image did not end.
     #[error(
         "image {image} has been under construction by another process for {} s; \

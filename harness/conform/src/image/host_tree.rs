@@ -41,33 +41,42 @@ pub fn copy(root: &Path, target: &Path) -> Result<(), ImageError> {
     Ok(())
 }
 
-/// A path inside the tree, with every link on the way followed *inside the tree*; links may be absolute.
-fn resolve(root: &Path, path: &Path) -> Option<PathBuf> {
+/// Where a path leads inside a tree.
+#[derive(Debug, PartialEq, Eq)]
+struct Resolved {
+    /// The file itself.
+    file: PathBuf,
+    /// The links on the way.
+    links: Vec<PathBuf>,
+}
+
+/// Follows a path with every link on the way *inside the tree*; links may be absolute.
+fn resolve(root: &Path, path: &Path) -> Option<Resolved> {
     let mut pending: Vec<String> = parts(path)?;
     pending.reverse();
-    let mut done = PathBuf::new();
-    let mut links = 0;
+    let mut file = PathBuf::new();
+    let mut links = Vec::new();
     while let Some(part) = pending.pop() {
         if part == ".." {
-            done.pop();
+            file.pop();
             continue;
         }
-        let next = done.join(&part);
+        let next = file.join(&part);
         match fs::read_link(root.join(&next)) {
             Ok(target) => {
-                links += 1;
-                if links > MOST_LINKS {
+                links.push(next);
+                if links.len() > MOST_LINKS {
                     return None;
                 }
                 if target.is_absolute() {
-                    done = PathBuf::new();
+                    file = PathBuf::new();
                 }
                 pending.extend(parts(&target)?.into_iter().rev());
             }
-            Err(_) => done = next,
+            Err(_) => file = next,
         }
     }
-    root.join(&done).exists().then_some(done)
+    root.join(&file).exists().then_some(Resolved { file, links })
 }
 
 fn parts(path: &Path) -> Option<Vec<String>> {
@@ -93,12 +102,11 @@ fn copy_program(root: &Path, target: &Path, program: &Path) -> Result<(), ImageE
                 "needed to run the image's parser, but not there",
             )
         };
-        let real = resolve(root, &path).ok_or_else(lacking)?;
-        copy_file(&root.join(&real), &target.join(&real))?;
-        // A library is asked for by the name of a link; the copy stands under both names.
-        if real.parent() == path.parent() && real != path {
-            copy_link(root, target, &path)?;
+        let Resolved { file: real, links } = resolve(root, &path).ok_or_else(lacking)?;
+        for link in &links {
+            copy_link(root, target, link)?;
         }
+        copy_file(&root.join(&real), &target.join(&real))?;
         let bytes = fs::read(root.join(&real)).map_err(ImageError::file("read", &root.join(&real)))?;
         let malformed = |e: super::elf::ElfError| ImageError::malformed(&root.join(&real), e);
         let elf = Elf::parse(&bytes).map_err(malformed)?;
@@ -173,6 +181,24 @@ fn create_parent(path: &Path) -> Result<(), ImageError> {
 mod tests {
     use super::*;
 
+    /// This machine's own shell stands for the image's parser.
+    #[test]
+    fn a_copied_program_runs_from_the_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path();
+        copy_program(Path::new("/"), target, Path::new("bin/sh")).unwrap();
+        let output = std::process::Command::new(target.join("lib64/ld-linux-x86-64.so.2"))
+            .args([
+                "--library-path".as_ref(),
+                target.join("lib/x86_64-linux-gnu").as_os_str(),
+            ])
+            .arg(target.join("bin/sh"))
+            .args(["-c", "echo runs"])
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "runs\n", "{output:?}");
+    }
+
     #[test]
     fn links_are_followed_inside_the_tree() {
         let dir = tempfile::tempdir().unwrap();
@@ -183,7 +209,18 @@ mod tests {
         symlink("/lib/real.so.1", root.join("usr/lib/link.so")).unwrap();
         symlink("loop", root.join("loop")).unwrap();
         let resolved = resolve(root, Path::new("/lib/link.so"));
-        assert_eq!(resolved, Some(PathBuf::from("usr/lib/real.so.1")));
+        let links = vec![
+            PathBuf::from("lib"),
+            PathBuf::from("usr/lib/link.so"),
+            PathBuf::from("lib"),
+        ];
+        assert_eq!(
+            resolved,
+            Some(Resolved {
+                file: PathBuf::from("usr/lib/real.so.1"),
+                links
+            })
+        );
         assert_eq!(resolve(root, Path::new("loop")), None);
         assert_eq!(
             resolve(root, Path::new("etc/passwd")),

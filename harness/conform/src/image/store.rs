@@ -11,6 +11,8 @@ use super::recipe::{self, Recipe};
 /// How the folder of an unfinished build begins; no recipe's name begins so.
 pub(super) const PARTIAL_PREFIX: &str = ".partial-";
 const LOCK_SUFFIX: &str = ".lock";
+/// The log of a build that failed.
+pub(super) const LOG_SUFFIX: &str = ".log";
 
 pub(super) const KERNEL: &str = "kernel";
 pub(super) const INITRD: &str = "modules.cpio";
