@@ -57,7 +57,12 @@ pub fn load(dir: &Path, root: &Path) -> Result<Sets, Vec<DataError>> {
             Err(error) => errors.push(error),
         }
     }
+    let complete = errors.is_empty();
     for (set, document, stem) in bad {
+        // Under a broken manifest every set made from it would look wrong.
+        if !complete {
+            break;
+        }
         errors.extend(located(check_known_bad(&set, &stem, &sets.manifests), &document));
         sets.known_bad.insert(set.name.clone(), set);
     }

@@ -1,0 +1,200 @@
+//! A set compiled by the image's own parser, on this machine, files side by side.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use aa_policy::blob::{self, BlobError, BlobMode};
+use aa_policy::{CompileError, Parser, PolicyFile, TreeError};
+use virt_aa_probe::protocol;
+
+use super::assemble::SetUnderTest;
+use crate::verdict::features::Features;
+use crate::verdict::policy::{Declared, Policy};
+
+/// Why a set cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileSetError {
+    /// The parser.
+    #[error(transparent)]
+    Parser(#[from] CompileError),
+    /// A temporary folder.
+    #[error("cannot write the policy out: {0}")]
+    Io(#[from] io::Error),
+    /// The tree.
+    #[error("cannot write the policy out: {0}")]
+    Tree(#[from] TreeError),
+    /// The parser's output.
+    #[error("{file}: the parser's output cannot be read: {source}")]
+    Blob {
+        /// The policy file.
+        file: String,
+        /// What is wrong.
+        source: BlobError,
+    },
+    /// The parser and this program disagree on what a file declares.
+    #[error("{file}: declares {declared:?}, and the parser says {names:?}; please report this as a bug")]
+    Names {
+        /// The policy file.
+        file: String,
+        /// By this program.
+        declared: Vec<String>,
+        /// By the parser.
+        names: Vec<String>,
+    },
+}
+
+/// One compiled file.
+#[derive(Debug, Clone)]
+pub struct CompiledFile {
+    /// What goes to the kernel.
+    pub policy: protocol::Policy,
+    /// Its profiles.
+    pub declared: BTreeMap<String, Declared>,
+    /// What the parser said.
+    pub warnings: Vec<String>,
+}
+
+/// A compiled set, by file.
+#[derive(Debug, Clone, Default)]
+pub struct CompiledSet {
+    /// By the file's name.
+    pub files: BTreeMap<String, CompiledFile>,
+}
+
+impl CompiledSet {
+    /// Compile every file of a set. With `base` only those are compiled that differ from it; `of` is the set that was
+    /// compiled to `base`.
+    pub fn compile(
+        set: &SetUnderTest,
+        parser: &Parser,
+        base: Option<(&SetUnderTest, &CompiledSet)>,
+    ) -> Result<CompiledSet, CompileSetError> {
+        let dir = tempfile::tempdir()?;
+        set.tree.write_to(dir.path())?;
+        let mut compiled = CompiledSet::default();
+        let mut wanted: Vec<&PolicyFile> = Vec::new();
+        for file in &set.files {
+            match base.and_then(|(of, base)| {
+                unchanged(file, set, of)
+                    .then(|| base.files.get(&file.file))
+                    .flatten()
+            }) {
+                Some(same) => drop(compiled.files.insert(file.file.clone(), same.clone())),
+                None => wanted.push(file),
+            }
+        }
+        let next = AtomicUsize::new(0);
+        let done = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for _ in 0..thread::available_parallelism()
+                .map_or(1, usize::from)
+                .min(wanted.len())
+            {
+                scope.spawn(|| {
+                    while let Some(file) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let result = compile_file(file, parser, dir.path());
+                        done.lock()
+                            .unwrap_or_else(std::sync::PoisonError::into_inner)
+                            .push((file.file.clone(), result));
+                    }
+                });
+            }
+        });
+        for (file, result) in done
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        {
+            compiled.files.insert(file, result?);
+        }
+        Ok(compiled)
+    }
+
+    /// What the agent loads.
+    pub fn policies(&self) -> Vec<protocol::Policy> {
+        self.files.values().map(|file| file.policy.clone()).collect()
+    }
+
+    /// What the verdict must know; the deny rules are those of `base`, so that a rule that was put in to take an
+    /// access away does not excuse its own denial.
+    pub fn for_verdict(&self, base: &SetUnderTest, kernel: &Features) -> Policy {
+        Policy {
+            declared: self
+                .files
+                .values()
+                .flat_map(|file| file.declared.clone())
+                .collect(),
+            warnings: self
+                .files
+                .values()
+                .flat_map(|file| file.warnings.clone())
+                .collect(),
+            files: base.files.clone(),
+            kernel: kernel.clone(),
+        }
+    }
+}
+
+/// Whether a file and all that it includes are the same in both sets.
+fn unchanged(file: &PolicyFile, set: &SetUnderTest, of: &SetUnderTest) -> bool {
+    of.files
+        .iter()
+        .any(|other| other.file == file.file && other.files == file.files)
+        && file
+            .files
+            .iter()
+            .all(|path| set.tree.get(path) == of.tree.get(path))
+}
+
+fn compile_file(
+    file: &PolicyFile,
+    parser: &Parser,
+    dir: &std::path::Path,
+) -> Result<CompiledFile, CompileSetError> {
+    let compiled = parser.compile(dir, &file.file, &[])?;
+    let blobs = blob::profiles(&compiled.binary).map_err(|source| CompileSetError::Blob {
+        file: file.file.clone(),
+        source,
+    })?;
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    let declared = sorted(file.declared_names());
+    for names in [
+        compiled.names,
+        blobs.iter().map(|blob| blob.name.clone()).collect(),
+    ] {
+        let names = sorted(names);
+        if names != declared {
+            return Err(CompileSetError::Names {
+                file: file.file.clone(),
+                declared,
+                names,
+            });
+        }
+    }
+    let profiles = blobs.into_iter().map(|blob| {
+        let hashes = BTreeMap::from([
+            ("sha1".to_string(), blob.sha1),
+            ("sha256".to_string(), blob.sha256),
+        ]);
+        (
+            blob.name,
+            Declared {
+                hashes,
+                enforce: blob.mode == BlobMode::Enforce,
+            },
+        )
+    });
+    Ok(CompiledFile {
+        declared: profiles.collect(),
+        warnings: compiled.warnings,
+        policy: protocol::Policy {
+            name: file.file.clone(),
+            binary: compiled.binary,
+        },
+    })
+}

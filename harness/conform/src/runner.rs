@@ -1,0 +1,191 @@
+//! Runs variants, one after another, on one machine; a machine that is gone or spoilt is replaced.
+
+use std::time::{Duration, Instant};
+
+use virt_aa_probe::protocol::{CaseEvidence, FixtureOutcome};
+
+use crate::backend::VmConfig;
+use crate::case::expand::Variant;
+use crate::case::plan::{Facts, Planned, plan};
+use crate::data::Data;
+use crate::prepare::{Candidate, Prepared};
+use crate::session::{Session, SessionError};
+use crate::verdict::expected::Expected;
+use crate::verdict::judge::{Judgement, Verdict, judge};
+
+/// A variant as it went.
+pub struct CaseRun {
+    /// Its whole id.
+    pub id: String,
+    /// The profile that it is about.
+    pub profile: Option<String>,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why, for everything but a pass.
+    pub reason: Option<String>,
+    /// From its plan to its verdict.
+    pub duration: Duration,
+    /// What it rests on; `None` if it did not get as far.
+    pub ran: Option<Box<Ran>>,
+    /// The variant.
+    pub variant: Variant,
+}
+
+/// What a verdict rests on.
+pub struct Ran {
+    /// What the case says must hold.
+    pub expected: Expected,
+    /// What was seen.
+    pub evidence: CaseEvidence,
+    /// What was made of it.
+    pub judgement: Judgement,
+}
+
+/// A machine and what is loaded in it.
+pub struct Runner<'a> {
+    data: &'a Data,
+    /// Image and base set.
+    pub prepared: &'a Prepared,
+    config: &'a VmConfig,
+    session: Option<Session>,
+    /// The hash of the set that is loaded.
+    loaded: Option<String>,
+}
+
+impl<'a> Runner<'a> {
+    /// A runner on a machine that is up.
+    pub fn new(data: &'a Data, prepared: &'a Prepared, config: &'a VmConfig, session: Option<Session>) -> Runner<'a> {
+        Runner { data, prepared, config, session, loaded: None }
+    }
+
+    /// The machine, booted anew if the last one is gone.
+    pub fn session(&mut self) -> Result<&mut Session, SessionError> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => {
+                self.loaded = None;
+                Session::start(&self.prepared.image, self.config)?
+            }
+        };
+        Ok(self.session.insert(session))
+    }
+
+    /// Load a set unless it is loaded already.
+    fn load(&mut self, candidate: &Candidate) -> Result<(), SessionError> {
+        let hash = candidate.set.tree.hash();
+        self.session()?;
+        if self.loaded.as_deref() != Some(&hash) {
+            self.load_anew(candidate)?;
+        }
+        Ok(())
+    }
+
+    /// Load a set into a kernel that has no other policy.
+    pub fn load_anew(&mut self, candidate: &Candidate) -> Result<(), SessionError> {
+        self.loaded = None;
+        let (policies, overlay) = (candidate.compiled.policies(), candidate.set.overlay());
+        self.session()?.load(policies, overlay)?;
+        self.loaded = Some(candidate.set.tree.hash());
+        Ok(())
+    }
+
+    /// Throw the machine away.
+    pub fn discard(&mut self) {
+        self.session = None;
+        self.loaded = None;
+    }
+
+    /// Run a variant with the set that is to be judged; failures known of it count only if `with_known`.
+    pub fn run(&mut self, variant: &Variant, candidate: &Candidate, with_known: bool) -> CaseRun {
+        let started = Instant::now();
+        let (verdict, reason, ran) = match self.try_run(variant, candidate, with_known) {
+            Ok(ran) => (ran.judgement.verdict, ran.judgement.reason.clone(), Some(Box::new(ran))),
+            Err(Stopped::Skip(reason)) => (Verdict::Skip, Some(reason), None),
+            Err(Stopped::Error(reason)) => (Verdict::Error, Some(reason), None),
+            Err(Stopped::Session(error)) => {
+                if !error.is_recoverable() {
+                    self.discard();
+                }
+                (Verdict::Error, Some(error.to_string()), None)
+            }
+        };
+        // What a case could not put back is not handed on to the next.
+        if verdict == Verdict::Error {
+            self.discard();
+        }
+        CaseRun {
+            id: variant.id.clone(),
+            profile: profile_of(variant),
+            verdict,
+            reason,
+            duration: started.elapsed(),
+            ran,
+            variant: variant.clone(),
+        }
+    }
+
+    fn try_run(&mut self, variant: &Variant, candidate: &Candidate, with_known: bool) -> Result<Ran, Stopped> {
+        self.load(candidate)?;
+        let planned = self.plan(variant)?;
+        let expected = Expected { case: planned.case, profiles: variant.profiles.clone() };
+        let evidence = self.session()?.case(&planned.plan)?;
+        let set = &self.prepared.base.set.manifest.name;
+        let known = if with_known {
+            self.data.known.find(set, &self.prepared.image.name, &variant.id)
+        } else {
+            Vec::new()
+        };
+        let judgement = judge(&expected, &planned.plan, &evidence, &candidate.policy, &known);
+        Ok(Ran { expected, evidence, judgement })
+    }
+
+    /// Bring up what the variant needs, then fill its templates in.
+    fn plan(&mut self, variant: &Variant) -> Result<Planned, Stopped> {
+        let mut facts =
+            Facts { set: self.prepared.base.set.manifest.dirs.by_key(), fixtures: std::collections::BTreeMap::new() };
+        let data = self.data;
+        for name in &variant.loaded.case.needs {
+            let fixture = data
+                .fixtures
+                .get(name)
+                .ok_or_else(|| Stopped::Error(format!("there is no fixture `{name}`")))?;
+            match self.session()?.fixture(fixture)? {
+                FixtureOutcome::Up { facts: up } => {
+                    facts.fixtures.insert(name.clone(), up);
+                }
+                FixtureOutcome::Unavailable { reason } => return Err(Stopped::Skip(format!("{name}: {reason}"))),
+                FixtureOutcome::Broken { message } => {
+                    return Err(Stopped::Error(format!("fixture {name}: {message}")));
+                }
+            }
+        }
+        plan(variant, &facts, token()).map_err(|error| Stopped::Error(error.to_string()))
+    }
+}
+
+/// The profile of the subject that gives a variant its name.
+pub fn profile_of(variant: &Variant) -> Option<String> {
+    let (_, profiles) = variant.id.split_once('@')?;
+    Some(profiles.split('+').next().unwrap_or(profiles).to_string())
+}
+
+enum Stopped {
+    Skip(String),
+    Error(String),
+    Session(SessionError),
+}
+
+impl From<SessionError> for Stopped {
+    fn from(error: SessionError) -> Stopped {
+        Stopped::Session(error)
+    }
+}
+
+/// Unguessable, so that nothing in the machine can write a canary's record before its time.
+fn token() -> String {
+    let mut bytes = [0u8; 16];
+    let filled = std::fs::File::open("/dev/urandom").and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes));
+    // A machine without /dev/urandom runs no QEMU either.
+    debug_assert!(filled.is_ok());
+    bytes.iter().fold(String::from("canary-"), |text, byte| text + &format!("{byte:02x}"))
+}

@@ -1,0 +1,197 @@
+//! A machine that is up, and the talk with its agent.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use virt_aa_probe::protocol::{
+    CaseEvidence, CasePlan, FixtureOutcome, MachineFacts, PROTOCOL_VERSION, Policy, PolicyState, Ran, Request, Response,
+    RunSpec, Sabotage, receive, send,
+};
+
+use crate::backend::{Vm, VmConfig, VmDeath, VmError};
+use crate::fixture::model::Fixture;
+use crate::image::Image;
+
+/// For answers that need no more than a look.
+const SHORT: Duration = Duration::from_secs(30);
+/// For loading policy.
+const LOAD: Duration = Duration::from_secs(120);
+/// What the harness allows beyond the agent's own deadlines, so that the agent is the one to say what hangs.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// Why the talk ended.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The machine did not come up.
+    #[error(transparent)]
+    Boot(#[from] VmError),
+    /// The machine ended, or did not answer and was ended.
+    #[error("the machine is gone: {0}")]
+    Died(Box<VmDeath>),
+    /// The agent is not of this program.
+    #[error("the agent speaks version {0} of the protocol, not {PROTOCOL_VERSION}; build the program anew")]
+    Version(u32),
+    /// The agent could not do what it was asked.
+    #[error("the agent: {0}")]
+    Agent(String),
+    /// An answer to another question.
+    #[error("the agent answered something else than it was asked: {0}")]
+    Nonsense(String),
+}
+
+/// A machine with its agent, and what was brought up in it.
+pub struct Session {
+    vm: Vm,
+    /// What machine this is.
+    pub facts: MachineFacts,
+    fixtures: BTreeMap<String, FixtureOutcome>,
+}
+
+impl Session {
+    /// Boot an image and greet its agent.
+    pub fn start(image: &Image, config: &VmConfig) -> Result<Session, SessionError> {
+        let mut vm = Vm::start(image, config)?;
+        vm.stream().set_deadline(Instant::now() + SHORT);
+        let facts = match receive::<Response>(vm.stream()) {
+            Ok(Response::Hello { protocol: PROTOCOL_VERSION, .. }) => {
+                match exchange(&mut vm, &Request::Facts, SHORT)? {
+                    Response::Facts(facts) => facts,
+                    other => return Err(nonsense(&other)),
+                }
+            }
+            Ok(Response::Hello { protocol, .. }) => return Err(SessionError::Version(protocol)),
+            Ok(other) => return Err(nonsense(&other)),
+            Err(_) => return Err(SessionError::Died(Box::new(vm.post_mortem()))),
+        };
+        Ok(Session { vm, facts, fixtures: BTreeMap::new() })
+    }
+
+    /// From the start of QEMU to the agent's greeting.
+    pub fn boot_time(&self) -> Duration {
+        self.vm.boot_time()
+    }
+
+    fn call(&mut self, request: &Request, timeout: Duration) -> Result<Response, SessionError> {
+        exchange(&mut self.vm, request, timeout)
+    }
+
+    /// The kernel's features in the parser's flat form.
+    pub fn features(&mut self) -> Result<String, SessionError> {
+        match self.call(&Request::Features, SHORT)? {
+            Response::Features { text } => Ok(text),
+            other => Err(nonsense(&other)),
+        }
+    }
+
+    /// Make these policies, and no others, the kernel's, and these files the machine's.
+    pub fn load(
+        &mut self,
+        policies: Vec<Policy>,
+        files: BTreeMap<String, Option<String>>,
+    ) -> Result<PolicyState, SessionError> {
+        match self.call(&Request::LoadPolicy { files, policies }, LOAD)? {
+            Response::Policy(state) => Ok(state),
+            other => Err(nonsense(&other)),
+        }
+    }
+
+    /// What the kernel says is loaded.
+    pub fn policy(&mut self) -> Result<PolicyState, SessionError> {
+        match self.call(&Request::PolicyState, SHORT)? {
+            Response::Policy(state) => Ok(state),
+            other => Err(nonsense(&other)),
+        }
+    }
+
+    /// Bring a fixture up, or say how it went before.
+    pub fn fixture(&mut self, fixture: &Fixture) -> Result<FixtureOutcome, SessionError> {
+        if let Some(outcome) = self.fixtures.get(&fixture.name) {
+            return Ok(outcome.clone());
+        }
+        let timeout = Duration::from_secs(fixture.timeout);
+        let timeout_ms = fixture.timeout.saturating_mul(1000);
+        match self.call(&Request::Fixture { script: fixture.up.clone(), timeout_ms }, timeout + GRACE)? {
+            Response::Fixture(outcome) => {
+                self.fixtures.insert(fixture.name.clone(), outcome.clone());
+                Ok(outcome)
+            }
+            other => Err(nonsense(&other)),
+        }
+    }
+
+    /// Run a case.
+    pub fn case(&mut self, plan: &CasePlan) -> Result<CaseEvidence, SessionError> {
+        let timeout = longest(plan) + GRACE;
+        match self.call(&Request::Case(Box::new(plan.clone())), timeout)? {
+            Response::Case(evidence) => Ok(*evidence),
+            other => Err(nonsense(&other)),
+        }
+    }
+
+    /// Run a program unconfined.
+    pub fn run(&mut self, argv: &[&str], timeout: Duration) -> Result<Ran, SessionError> {
+        let run = RunSpec {
+            argv: argv.iter().map(ToString::to_string).collect(),
+            env: BTreeMap::new(),
+            stdin: None,
+            stdin_file: None,
+            stdout_file: None,
+        };
+        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        match self.call(&Request::Run { run, timeout_ms }, timeout + GRACE)? {
+            Response::Ran(ran) => Ok(ran),
+            other => Err(nonsense(&other)),
+        }
+    }
+
+    /// Spoil the next case's evidence.
+    pub fn sabotage(&mut self, how: Sabotage) -> Result<(), SessionError> {
+        match self.call(&Request::Sabotage(how), SHORT)? {
+            Response::Done => Ok(()),
+            other => Err(nonsense(&other)),
+        }
+    }
+
+    /// A root shell on the machine's console, until it ends.
+    pub fn shell(&mut self) -> Result<(), SessionError> {
+        // A person sits at the other end.
+        match self.call(&Request::Shell, Duration::from_secs(24 * 60 * 60))? {
+            Response::Done => Ok(()),
+            other => Err(nonsense(&other)),
+        }
+    }
+}
+
+fn exchange(vm: &mut Vm, request: &Request, timeout: Duration) -> Result<Response, SessionError> {
+    vm.stream().set_deadline(Instant::now() + timeout);
+    let answer = send(vm.stream(), request).and_then(|()| receive::<Response>(vm.stream()));
+    match answer {
+        Ok(Response::Failed { message }) => Err(SessionError::Agent(message)),
+        Ok(response) => Ok(response),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(SessionError::Nonsense(error.to_string())),
+        Err(_) => Err(SessionError::Died(Box::new(vm.post_mortem()))),
+    }
+}
+
+/// The longest that the agent may take for a case by its own deadlines.
+fn longest(plan: &CasePlan) -> Duration {
+    let steps = plan.steps.iter().chain(&plan.cleanup);
+    let steps: u64 = steps.map(|step| step.timeout_ms.unwrap_or(plan.step_timeout_ms)).sum();
+    let daemons: u64 = plan.subjects.values().filter_map(|subject| subject.program.as_ref()).map(|daemon| daemon.timeout_ms).sum();
+    Duration::from_millis(steps.saturating_add(daemons))
+}
+
+fn nonsense(response: &Response) -> SessionError {
+    let mut text = format!("{response:?}");
+    let end = text.char_indices().nth(200).map_or(text.len(), |(at, _)| at);
+    text.truncate(end);
+    SessionError::Nonsense(text)
+}
+
+impl SessionError {
+    /// Whether the machine can go on.
+    pub fn is_recoverable(&self) -> bool {
+        matches!(self, SessionError::Agent(_))
+    }
+}
