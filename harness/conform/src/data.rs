@@ -61,7 +61,12 @@ pub fn read(root: &Path) -> Result<Data, Vec<DataError>> {
         }
     };
     if errors.is_empty() {
-        return Ok(Data { cases, fixtures, sets, known });
+        return Ok(Data {
+            cases,
+            fixtures,
+            sets,
+            known,
+        });
     }
     errors.sort_by(DataError::order);
     Err(errors)
@@ -109,7 +114,8 @@ fn check_known(known: &Known, document: &Document, cases: &[Loaded], sets: &Sets
     let names = variant_names(cases);
     let root = DataPath::root();
     let entries = known.0.iter().enumerate();
-    let problems = entries.flat_map(|(index, failure)| check_failure(failure, &names, sets, &root.index(index)));
+    let problems =
+        entries.flat_map(|(index, failure)| check_failure(failure, &names, sets, &root.index(index)));
     rules::located(problems.collect(), document)
 }
 

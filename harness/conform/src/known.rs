@@ -132,7 +132,9 @@ mod tests {
 
     fn read(text: &str) -> Result<Known, String> {
         let source = Source::from_bytes(Path::new("k.yaml"), text.as_bytes().to_vec()).unwrap();
-        Document::parse(&source).unwrap()[0].read().map_err(|error| error.to_string())
+        Document::parse(&source).unwrap()[0]
+            .read()
+            .map_err(|error| error.to_string())
     }
 
     fn one(case: &str, step: &str) -> String {
@@ -157,8 +159,14 @@ mod tests {
     #[rstest]
     #[case("all", Ok(StepRef::All))]
     #[case("3", Ok(StepRef::Index(3)))]
-    #[case("any", Err("k.yaml:1:42: expected a step's index from 0, or `all`, found string \"any\""))]
-    #[case("-1", Err("k.yaml:1:42: expected a step's index from 0, or `all`, found integer `-1`"))]
+    #[case(
+        "any",
+        Err("k.yaml:1:42: expected a step's index from 0, or `all`, found string \"any\"")
+    )]
+    #[case(
+        "-1",
+        Err("k.yaml:1:42: expected a step's index from 0, or `all`, found integer `-1`")
+    )]
     fn a_step_is_an_index_or_all(#[case] step: &str, #[case] want: Result<StepRef, &str>) {
         let got = read(&one("a", step)).map(|known| known.0[0].step);
         assert_eq!(got, want.map_err(str::to_owned));

@@ -67,6 +67,9 @@ mod tests {
 
     #[test]
     fn a_schema_refuses_unknown_keys() {
-        assert_eq!(of(Kind::Case).pointer("/additionalProperties"), Some(&Value::Bool(false)));
+        assert_eq!(
+            of(Kind::Case).pointer("/additionalProperties"),
+            Some(&Value::Bool(false))
+        );
     }
 }

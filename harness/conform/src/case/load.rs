@@ -63,7 +63,10 @@ fn read(dir: &Path) -> (Vec<(Loaded, Document)>, Vec<DataError>) {
         if below.starts_with(FIXTURES) {
             continue;
         }
-        let group = below.parent().map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
+        let group = below
+            .parent()
+            .map(|folder| folder.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let documents = Document::read_file(&file, source::shown(&file, root)).unwrap_or_else(|error| {
             errors.push(error);
             Vec::new()
@@ -72,7 +75,15 @@ fn read(dir: &Path) -> (Vec<(Loaded, Document)>, Vec<DataError>) {
             match document.read::<Case>() {
                 Ok(case) => {
                     let (file, line) = (document.file().to_owned(), document.line());
-                    read.push((Loaded { case: Arc::new(case), file, line, group: group.clone() }, document));
+                    read.push((
+                        Loaded {
+                            case: Arc::new(case),
+                            file,
+                            line,
+                            group: group.clone(),
+                        },
+                        document,
+                    ));
                 }
                 Err(error) => errors.push(error),
             }

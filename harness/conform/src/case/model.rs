@@ -82,6 +82,18 @@ impl fmt::Display for Scalar {
     }
 }
 
+impl From<i64> for Scalar {
+    fn from(number: i64) -> Self {
+        Scalar::Int(number)
+    }
+}
+
+impl From<&str> for Scalar {
+    fn from(text: &str) -> Self {
+        Scalar::Text(text.to_owned())
+    }
+}
+
 // By hand, since serde's untagged enums say only that no variant matched.
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {

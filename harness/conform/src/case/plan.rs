@@ -13,6 +13,7 @@ use super::template::{self, TemplateError};
 use crate::yaml::path::Path;
 
 mod act;
+mod numbers;
 
 /// Seconds for a step that names none, in a case that names none.
 const STEP_TIMEOUT: u64 = 10;
@@ -86,9 +87,11 @@ fn fill(variant: &Variant, facts: &Facts) -> Result<Case, TemplateError> {
             labels.insert(name.clone(), filled);
         }
     }
-    fill_case(&variant.loaded.case, &|key: &str| {
+    let mut case = fill_case(&variant.loaded.case, &|key: &str| {
         look_up(key, variant, facts, &labels)
-    })
+    })?;
+    numbers::restore(&variant.loaded.case, &mut case, &variant.values);
+    Ok(case)
 }
 
 fn look_up<'v>(

@@ -59,7 +59,9 @@ impl Error {
             Kind::Type {
                 template: Some(key), ..
             } => Some(format!("a template needs quotes: \"{{{key}}}\"")),
-            Kind::Type { found, .. } if found.starts_with("boolean") => Some("put quotes around a text".to_owned()),
+            Kind::Type { found, .. } if found.starts_with("boolean") => {
+                Some("put quotes around a text".to_owned())
+            }
             _ => None,
         }
     }
@@ -163,7 +165,10 @@ impl<'de> Node {
             Kind::Type { wanted, .. } if wanted.starts_with(['i', 'u']) => {
                 Error::wrong(self, &format!("a whole number that fits {wanted}"))
             }
-            kind => Error { kind, span: Some(self.mark()) },
+            kind => Error {
+                kind,
+                span: Some(self.mark()),
+            },
         })
     }
 }

@@ -91,7 +91,8 @@ mod tests {
     use crate::yaml::source::MAX_BYTES;
 
     fn parse(bytes: &[u8]) -> Result<Vec<Document>, DataError> {
-        Source::from_bytes(FilePath::new("x.yaml"), bytes.to_vec()).and_then(|source| Document::parse(&source))
+        Source::from_bytes(FilePath::new("x.yaml"), bytes.to_vec())
+            .and_then(|source| Document::parse(&source))
     }
 
     /// The error of the first document that has one, read as a mapping of texts.
@@ -100,7 +101,9 @@ mod tests {
             Ok(documents) => documents,
             Err(error) => return error,
         };
-        let read = documents.iter().find_map(|document| document.read::<BTreeMap<String, String>>().err());
+        let read = documents
+            .iter()
+            .find_map(|document| document.read::<BTreeMap<String, String>>().err());
         read.expect("something is wrong with it")
     }
 
@@ -115,20 +118,59 @@ mod tests {
 
     #[rstest]
     #[case(b"", "x.yaml: the file is empty (write a document, or remove the file)")]
-    #[case(b"# only a comment\n---\n", "x.yaml: the file is empty (write a document, or remove the file)")]
-    #[case(b"a: x\nb: \xff\n", "x.yaml: line 2 is not UTF-8 text (save the file as UTF-8)")]
-    #[case(b"a: x\n\tb: y\n", "x.yaml:2:1: a tab stands where only spaces may (indent with spaces)")]
-    #[case(b"a:\n\t- y\n", "x.yaml:2:1: a tab stands where only spaces may (indent with spaces)")]
-    #[case(b"a: x\na: y\n", "x.yaml:2:1: the key `a` is given twice [first here: x.yaml:1:1]")]
-    #[case(b"a: [x\n", "x.yaml:2:1: this is not YAML: while parsing a flow sequence, expected ',' or ']'")]
-    #[case(b"a: 'x\n", "x.yaml:1:4: this is not YAML: while scanning a quoted scalar, found unexpected end of stream")]
-    #[case(b"a: &x y\nb: *x\n", "x.yaml:1:4: anchors and aliases are not used in data files (write the value out where it is needed)")]
-    #[case(b"a: y\nb: *x\n", "x.yaml:2:4: anchors and aliases are not used in data files (write the value out where it is needed)")]
-    #[case(b"<<: {a: x}\n", "x.yaml:1:1: merge keys are not used in data files (write the keys out)")]
-    #[case(b"a: !!str x\n", "x.yaml:1:4: tags are not used in data files (leave out the word that begins with `!`)")]
-    #[case(b"? [a]\n: x\n", "x.yaml:1:3: a key must be a text (a template at the start of a value needs quotes: \"{name}\")")]
+    #[case(
+        b"# only a comment\n---\n",
+        "x.yaml: the file is empty (write a document, or remove the file)"
+    )]
+    #[case(
+        b"a: x\nb: \xff\n",
+        "x.yaml: line 2 is not UTF-8 text (save the file as UTF-8)"
+    )]
+    #[case(
+        b"a: x\n\tb: y\n",
+        "x.yaml:2:1: a tab stands where only spaces may (indent with spaces)"
+    )]
+    #[case(
+        b"a:\n\t- y\n",
+        "x.yaml:2:1: a tab stands where only spaces may (indent with spaces)"
+    )]
+    #[case(
+        b"a: x\na: y\n",
+        "x.yaml:2:1: the key `a` is given twice [first here: x.yaml:1:1]"
+    )]
+    #[case(
+        b"a: [x\n",
+        "x.yaml:2:1: this is not YAML: while parsing a flow sequence, expected ',' or ']'"
+    )]
+    #[case(
+        b"a: 'x\n",
+        "x.yaml:1:4: this is not YAML: while scanning a quoted scalar, found unexpected end of stream"
+    )]
+    #[case(
+        b"a: &x y\nb: *x\n",
+        "x.yaml:1:4: anchors and aliases are not used in data files (write the value out where it is needed)"
+    )]
+    #[case(
+        b"a: y\nb: *x\n",
+        "x.yaml:2:4: anchors and aliases are not used in data files (write the value out where it is needed)"
+    )]
+    #[case(
+        b"<<: {a: x}\n",
+        "x.yaml:1:1: merge keys are not used in data files (write the keys out)"
+    )]
+    #[case(
+        b"a: !!str x\n",
+        "x.yaml:1:4: tags are not used in data files (leave out the word that begins with `!`)"
+    )]
+    #[case(
+        b"? [a]\n: x\n",
+        "x.yaml:1:3: a key must be a text (a template at the start of a value needs quotes: \"{name}\")"
+    )]
     #[case(b"a: {b: c}\n", "x.yaml:1:5: expected a text, found a mapping")]
-    #[case(b"a: {b}\n", "x.yaml:1:5: expected a text, found a mapping (a template needs quotes: \"{b}\")")]
+    #[case(
+        b"a: {b}\n",
+        "x.yaml:1:5: expected a text, found a mapping (a template needs quotes: \"{b}\")"
+    )]
     #[case(b"a:\n", "x.yaml:1:1: expected a text, found nothing")]
     #[case(b"- a\n", "x.yaml:1:3: expected a mapping, found a list")]
     #[case("ä: {é: c}\n".as_bytes(), "x.yaml:1:5: expected a text, found a mapping")]
@@ -172,11 +214,17 @@ error: the key `a` is given twice
         let text = text(MAX_BYTES as usize);
         let started = Instant::now();
         if let Ok(documents) = parse(text.as_bytes()) {
-            let read = documents.iter().map(|document| document.read::<BTreeMap<String, u64>>());
+            let read = documents
+                .iter()
+                .map(|document| document.read::<BTreeMap<String, u64>>());
             assert!(read.filter_map(Result::err).next().is_some());
         }
         // Measured: well below a second each; a quadratic reader takes minutes.
-        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            started.elapsed()
+        );
     }
 
     #[test]

@@ -155,7 +155,13 @@ impl fmt::Display for DataError {
             write!(out, " ({help})")?;
         }
         if let Some((place, label)) = &self.related {
-            write!(out, " [{label}: {}:{}:{}]", place.source.file.display(), place.line, place.column)?;
+            write!(
+                out,
+                " [{label}: {}:{}:{}]",
+                place.source.file.display(),
+                place.line,
+                place.column
+            )?;
         }
         Ok(())
     }

@@ -65,7 +65,9 @@ impl<'a> Reader<'a> {
 
     fn syntax(&self, error: &ScanError) -> DataError {
         let at = self.bytes.get(error.marker().index());
-        let line_start = self.source.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        let line_start = self.source.text[..at]
+            .rfind('\n')
+            .map_or(0, |newline| newline + 1);
         let line = &self.source.text[line_start..];
         let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
         let tab = if error.info().contains(" tab") {
@@ -74,7 +76,9 @@ impl<'a> Reader<'a> {
             line[..indent].find('\t').map(|tab| line_start + tab)
         };
         if let Some(tab) = tab {
-            return self.error(tab..tab + 1, "a tab stands where only spaces may").with_help("indent with spaces");
+            return self
+                .error(tab..tab + 1, "a tab stands where only spaces may")
+                .with_help("indent with spaces");
         }
         if error.info().contains("anchor") {
             return self.alias(at..at + 1);

@@ -17,7 +17,13 @@ pub(super) fn check(case: &Case, world: &World, problems: &mut Vec<Located>) {
         .iter()
         .chain(&case.steps)
         .any(|step| step.denied.is_some());
-    if negative && !case.guards.is_empty() && case.guards.iter().all(|guard| guard.without.is_some() && guard.add.is_none()) {
+    if negative
+        && !case.guards.is_empty()
+        && case
+            .guards
+            .iter()
+            .all(|guard| guard.without.is_some() && guard.add.is_none())
+    {
         problems.push(Problem::NoAddGuard.at(root.clone()));
     }
     for (index, guard) in case.guards.iter().enumerate() {
@@ -114,7 +120,9 @@ fn check_owner(case: &Case, guard: &Guard, world: &World, path: &Path, problems:
     let role = owner(case, guard)
         .and_then(|name| case.subjects.get(name))
         .and_then(|subject| subject.role.as_ref());
-    let Some(profiles) = role.and_then(|role| world.roles.get(role)) else { return };
+    let Some(profiles) = role.and_then(|role| world.roles.get(role)) else {
+        return;
+    };
     for (index, profile) in guard.only.iter().enumerate() {
         let path = path.key("only").index(index);
         one_of_known(

@@ -106,7 +106,9 @@ fn check_label(subject: &Subject, world: &World, path: &Path, problems: &mut Vec
         &path.key("role"),
         problems,
     );
-    let Some(profiles) = world.roles.get(role) else { return };
+    let Some(profiles) = world.roles.get(role) else {
+        return;
+    };
     for (profile, reason) in &subject.except {
         let path = path.key("except").key(profile);
         one_of_known(

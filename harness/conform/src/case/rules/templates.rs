@@ -35,10 +35,18 @@ pub(super) fn check(case: &Case, world: &World, problems: &mut Vec<Located>) {
     }
 }
 
-/// A fixture that does not exist is complained of where the case needs it.
+/// Where the case needs a fixture that does not exist, that is complained of there, and this may be its fact.
 fn is_of_unknown_fixture(key: &str, case: &Case, world: &World) -> bool {
-    key.split_once('.')
-        .is_some_and(|(name, _)| case.needs.iter().any(|need| need == name) && !world.fixtures.contains_key(name))
+    let (known, unknown): (Vec<_>, Vec<_>) = case
+        .needs
+        .iter()
+        .partition(|need| world.fixtures.contains_key(*need));
+    let Some((name, _)) = key.split_once('.') else {
+        return false;
+    };
+    let declared =
+        name == "set" || case.subjects.contains_key(name) || known.iter().any(|need| *need == name);
+    !unknown.is_empty() && !declared
 }
 
 /// The keys that a case's templates may use.
