@@ -316,6 +316,8 @@ fn verdicts(#[case] word: &str, #[case] clean: bool) {
 #[case::prefixed_short(r#"profile=":vac:libvirtd//x""#, &[(Some("vac"), "libvirtd//x")])]
 #[case::stack(r#"label="a//&b//c""#, &[(None, "a"), (None, "b//c")])]
 #[case::stack_namespace(r#"label="a//&:vac:b""#, &[(None, "a"), (Some("vac"), "b")])]
+#[case::own_namespace_first(r#"namespace="root//a" profile=":b:p""#, &[(Some("b"), "p")])]
+#[case::root_namespace(r#"namespace="root" profile="p""#, &[(None, "p")])]
 #[case::hexadecimal("profile=6120622F2F63", &[(None, "a b//c")])]
 #[case::none("pid=1", &[])]
 fn subjects(#[case] keys: &str, #[case] expected: &[(Option<&str>, &str)]) {

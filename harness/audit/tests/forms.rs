@@ -70,6 +70,11 @@ fn expected(audit_type: Option<&str>, stamped: bool) -> Record {
 #[case::audit_log("type=AVC msg=audit(1700000000.005:77): ", Some("AVC"), true)]
 #[case::audit_log_node("node=host type=AVC msg=audit(1700000000.005:77): ", Some("AVC"), true)]
 #[case::audisp("msg=audit(1700000000.005:77): ", None, true)]
+#[case::stamp_in_the_prefix(
+    "host app: audit(old): type=x audit: type=1400 audit(1700000000.005:77): ",
+    Some("1400"),
+    true
+)]
 #[case::console("type=1400 audit(1700000000.005:77): ", Some("1400"), true)]
 fn heads(#[case] head: &str, #[case] audit_type: Option<&str>, #[case] stamped: bool) {
     assert_eq!(record(format!("{head}{BODY}")), expected(audit_type, stamped));
