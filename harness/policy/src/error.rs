@@ -19,6 +19,9 @@ pub enum PolicyErrorKind {
     /// A file that is not in the tree.
     #[error("no file {0:?} in the tree: add it, or write `include if exists`")]
     NoFile(String),
+    /// An include by an absolute path: compiling on another machine would read that machine's file.
+    #[error("the include of {0:?} is by absolute path: write it as <…> below the policy's base")]
+    Absolute(String),
     /// A file that is not UTF-8.
     #[error("{0:?} is not UTF-8 text: policy must be")]
     NotText(String),

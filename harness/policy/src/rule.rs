@@ -146,6 +146,8 @@ impl Perms {
     pub const MMAP: Self = Self(32);
     /// `x` in any of its forms.
     pub const EXEC: Self = Self(64);
+    /// All of the above.
+    pub const ALL: Self = Self(127);
 
     /// Reads a rule's letters, whatever the form of exec; none for a letter that is no permission.
     pub fn of_rule(letters: &str) -> Option<Self> {

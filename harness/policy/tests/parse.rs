@@ -216,6 +216,10 @@ fn conditional_rules() {
 #[case::no_brace("profile p {\n  /a r,\n", "top:3:1: expected a closing brace")]
 #[case::no_file("profile p {\n  include <gone>\n}", "top:2:3: no file \"gone\" in the tree")]
 #[case::no_variable("profile p {\n  /x/@{GONE} r,\n}", "top:2:3: the variable @{GONE} is not set")]
+#[case::absolute(
+    "include \"/etc/apparmor.d/x\"\n",
+    "top:1:1: the include of \"/etc/apparmor.d/x\" is by absolute path"
+)]
 #[case::perms("profile p {\n  /x rz,\n}", "top:2:6: \"rz\" is not known as permissions")]
 #[case::word(
     "profile p {\n  capabilty kill,\n}",
