@@ -178,10 +178,7 @@ mod tests {
     #[test]
     fn a_missing_key_is_named_with_its_place() {
         let error = fill_all(
-            &vec!["x", "{missing}"]
-                .iter()
-                .map(|s| s.to_string())
-                .collect::<Vec<_>>(),
+            &["x".to_owned(), "{missing}".to_owned()].to_vec(),
             &Path::root().key("run"),
             &upper,
         );

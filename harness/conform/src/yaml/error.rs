@@ -22,7 +22,7 @@ pub struct DataError {
     /// What to do about it.
     pub help: Option<String>,
     /// A second place that has to do with it, and how.
-    pub related: Option<(Place, String)>,
+    pub related: Option<Box<(Place, String)>>,
 }
 
 /// A stretch of a file.
@@ -91,7 +91,7 @@ impl DataError {
     /// The same, with a second place.
     pub fn with_related(self, place: Place, label: impl Into<String>) -> Self {
         Self {
-            related: Some((place, label.into())),
+            related: Some(Box::new((place, label.into()))),
             ..self
         }
     }
@@ -108,7 +108,7 @@ impl DataError {
             None => group = group.element(annotate_snippets::Origin::path(self.file.to_string_lossy())),
             Some(place) => {
                 let mut snippet = excerpt(place).annotation(AnnotationKind::Primary.span(place.span.clone()));
-                match &self.related {
+                match self.related.as_deref() {
                     Some((other, label)) if other.source.file == place.source.file => {
                         snippet =
                             snippet.annotation(AnnotationKind::Context.span(other.span.clone()).label(label));
@@ -154,7 +154,7 @@ impl fmt::Display for DataError {
         if let Some(help) = &self.help {
             write!(out, " ({help})")?;
         }
-        if let Some((place, label)) = &self.related {
+        if let Some((place, label)) = self.related.as_deref() {
             write!(
                 out,
                 " [{label}: {}:{}:{}]",
