@@ -40,7 +40,7 @@ pub struct Compiled {
     pub binary: Vec<u8>,
     /// Every line the parser wrote to its standard error, in order.
     pub warnings: Vec<String>,
-    /// The profile names it says the file declares, children as `parent//child`, in its order.
+    /// The profile names it says the file declares, children as `parent//child`, sorted.
     pub names: Vec<String>,
 }
 
@@ -185,10 +185,11 @@ impl Parser {
                 text: warnings.join("\n"),
             });
         }
-        let names = String::from_utf8_lossy(&names)
+        let mut names: Vec<String> = String::from_utf8_lossy(&names)
             .lines()
             .map(str::to_owned)
             .collect();
+        names.sort();
         Ok(Compiled {
             binary,
             warnings,

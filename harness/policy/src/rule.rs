@@ -408,14 +408,15 @@ pub struct PolicyFile {
 }
 
 impl PolicyFile {
-    /// The full names of all profiles, hats and children, in the order the parser's `--names` gives them.
+    /// The full names of all profiles, hats and children, sorted: equal to [`Compiled::names`](crate::Compiled).
     pub fn declared_names(&self) -> Vec<String> {
         let mut names = Vec::new();
-        let mut todo: Vec<&Profile> = self.profiles.iter().rev().collect();
+        let mut todo: Vec<&Profile> = self.profiles.iter().collect();
         while let Some(profile) = todo.pop() {
             names.push(profile.name.clone());
-            todo.extend(profile.children.iter().rev());
+            todo.extend(&profile.children);
         }
+        names.sort();
         names
     }
 

@@ -24,7 +24,7 @@ fn places_includes_and_children() {
         ("abs/dir/y.dpkg-old", "this is not policy"),
         ("abs/dir/.hidden", "nor this"),
     ]);
-    assert_eq!(policy.declared_names(), ["outer", "outer//inner", "outer//hat"]);
+    assert_eq!(policy.declared_names(), ["outer", "outer//hat", "outer//inner"]);
     let outer = policy.profile("outer").unwrap();
     assert_eq!(outer.flags, ["complain", "attach_disconnected"]);
     assert!(outer.attachment.as_ref().unwrap().matches("/bin/b"));
