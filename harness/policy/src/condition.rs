@@ -152,11 +152,25 @@ impl Reader<'_> {
             let right = self.next()?;
             return Ok(left.is_subset(&self.set(&right)?));
         }
-        match word.as_str() {
-            "true" | "TRUE" | "1" => Ok(true),
-            "false" | "FALSE" | "0" => Ok(false),
+        type Holds = fn(&i64, &i64) -> bool;
+        let comparisons: [(&str, Holds); 4] =
+            [("<", i64::lt), ("<=", i64::le), (">", i64::gt), (">=", i64::ge)];
+        for (sign, holds) in comparisons {
+            if self.take(sign) {
+                let right = self.next()?;
+                return Ok(holds(&self.number(&left)?, &self.number(&self.set(&right)?)?));
+            }
+        }
+        match word.to_ascii_lowercase().as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
             _ => Err(self.bad()),
         }
+    }
+
+    fn number(&self, set: &BTreeSet<String>) -> Result<i64, PolicyErrorKind> {
+        let only = set.iter().next().filter(|_| set.len() == 1);
+        only.and_then(|text| text.parse().ok()).ok_or_else(|| self.bad())
     }
 
     fn set(&self, word: &str) -> Result<BTreeSet<String>, PolicyErrorKind> {

@@ -15,7 +15,7 @@ use crate::tree::Tree;
 use crate::vars::Scope;
 
 /// How deep includes, blocks and child profiles may nest in all.
-const MAX_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 128;
 
 /// The most text read for one policy file, in bytes, each included file counted each time it is read.
 const MAX_BYTES: usize = 32 << 20;
@@ -165,7 +165,7 @@ impl<'t> Reader<'t> {
         if place.depth > MAX_DEPTH {
             return Err(scanner.error(
                 scanner.at,
-                PolicyErrorKind::TooMuch("includes and blocks nest more than 64 deep"),
+                PolicyErrorKind::TooMuch("includes and blocks nest more than 128 deep"),
             ));
         }
         Ok(())
@@ -333,7 +333,7 @@ pub(crate) fn parse_one(policy: &PolicyFile, profile: &Profile, text: &str) -> R
         abi: None,
         aliases: Vec::new(),
     };
-    reader.local_variables(&profile.name, profile.attachment.as_ref());
+    reader.set_local(&profile.name, profile.attachment.as_ref());
     let trimmed = text.trim();
     let text = if trimmed.ends_with(',') {
         trimmed.to_owned()

@@ -12,6 +12,8 @@ use crate::rule::Pattern;
 pub(crate) struct Scope {
     pub(crate) values: BTreeMap<String, Vec<String>>,
     pub(crate) booleans: BTreeMap<String, bool>,
+    /// Those that the profile at hand has by itself; they win.
+    pub(crate) local: BTreeMap<&'static str, String>,
     /// Bytes moved so far to put variables in, and bytes of patterns made.
     work: Cell<usize>,
 }
@@ -30,7 +32,7 @@ impl Scope {
         Self {
             values,
             booleans,
-            work: Cell::new(0),
+            ..Self::default()
         }
     }
 
@@ -51,9 +53,9 @@ impl Scope {
                 return Ok(out);
             };
             let name = &out[start + 2..end];
-            let values = self
-                .values
-                .get(name)
+            let local = self.local.get(name).map(std::slice::from_ref);
+            let values = local
+                .or_else(|| self.values.get(name).map(Vec::as_slice))
                 .ok_or_else(|| PolicyErrorKind::NoVariable(name.to_owned()))?;
             let size: usize = values.iter().map(|value| value.len() + 1).sum();
             self.charge(size + out.len())?;
@@ -62,7 +64,7 @@ impl Scope {
             }
             let before = out[..start].ends_with('/');
             let after = out[end + 1..].starts_with('/');
-            let values: Vec<&str> = match values.as_slice() {
+            let values: Vec<&str> = match values {
                 [one] => vec![one],
                 // A slash on both sides of the seam would be two; the parser trims them only among several values.
                 many => many
@@ -118,13 +120,26 @@ fn find(text: &str, from: usize) -> Option<(usize, usize)> {
         match bytes[at] {
             b'\\' => at += 2,
             b'@' if bytes.get(at + 1) == Some(&b'{') => {
-                let end = at + text.get(at..)?.find('}')?;
-                return Some((at, end));
+                let end = at
+                    + 2
+                    + bytes[at + 2..]
+                        .iter()
+                        .take_while(|byte| name_byte(**byte))
+                        .count();
+                // What holds anything else is no variable but an at sign and braces.
+                if end > at + 2 && bytes.get(end) == Some(&b'}') {
+                    return Some((at, end));
+                }
+                at += 1;
             }
             _ => at += 1,
         }
     }
     None
+}
+
+fn name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 /// Slashes in a row made one; two at the very beginning stay.

@@ -82,10 +82,13 @@ fn qualifiers_of_blocks_reach_their_rules() {
 #[case::and_or("$off and $on or defined @{SET}", "/yes")]
 #[case::parentheses("$off and ($on or defined @{SET})", "/no")]
 #[case::equal("@{SET} == one", "/yes")]
+#[case::at_least("@{NUMBER} >= 10", "/yes")]
+#[case::less("@{NUMBER} < 10", "/no")]
+#[case::value("True", "/yes")]
 #[case::different("@{SET} != one", "/no")]
 fn conditions(#[case] condition: &str, #[case] path: &str) {
     let text = format!(
-        "$on = true\n${{off}} = false\n@{{SET}} = one\nprofile p {{\n if {condition} {{ /yes r, }} else {{ /no r, @{{NOT_SET}}/x r, }}\n}}\n"
+        "$on = true\n${{off}} = false\n@{{SET}} = one\n@{{NUMBER}} = 10\nprofile p {{\n if {condition} {{ /yes r, }} else {{ /no r, @{{NOT_SET}}/x r, }}\n}}\n"
     );
     // The branch not taken uses a variable that nobody set; where it is taken, that is an error.
     match parse(&tree(&[("top", &text)]), "top") {
@@ -253,6 +256,31 @@ fn errors_in_includes_name_the_included_file() {
     )
     .unwrap_err();
     assert_eq!(error.location.to_string().split(':').next(), Some("x"));
+}
+
+#[test]
+fn a_profile_has_variables_by_itself() {
+    let policy = policy(&[(
+        "top",
+        "@{exec_path}=/set\nprofile a /at/a { @{exec_path} r, profile c { @{exec_path} r, signal peer=@{profile_name}, } @{attach_path} r, }\nprofile b { @{exec_path} r, }\n",
+    )]);
+    let path = |profile: &str, rule: usize| match &policy.profile(profile).unwrap().rules[rule].kind {
+        RuleKind::File { path, .. } => path.expanded().to_owned(),
+        RuleKind::Signal(signal) => signal.peer["label"][0].expanded().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([path("a", 0), path("a", 1)], ["/at/a", "/at/a"]);
+    assert_eq!([path("a//c", 0), path("a//c", 1)], ["/set", "a//c"]);
+    assert_eq!(path("b", 0), "/set");
+}
+
+#[test]
+fn an_at_sign_before_braces_is_no_variable() {
+    let policy = profile("unix peer=(addr=\"@{one,two}-x\"),");
+    let RuleKind::Unix(unix) = &policy.profiles[0].rules[0].kind else {
+        panic!("unix")
+    };
+    assert!(unix.peer["addr"][0].matches("@two-x"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A profile's head: its name, attachment and flags, and the variables it has by itself.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{Body, Place, Reader};
 use crate::error::{PolicyError, PolicyErrorKind};
@@ -34,6 +34,10 @@ impl<'t> Reader<'t> {
             scanner.skip();
             if scanner.take(b'{') {
                 break;
+            }
+            // Identities are joined by plus signs; nothing here depends on them.
+            if scanner.take(b'+') {
+                continue;
             }
             let key = scanner.keyword();
             let keyed = scanner.at_key();
@@ -75,7 +79,8 @@ impl<'t> Reader<'t> {
             .map(|word| self.pattern(scanner, &word, true))
             .transpose()?;
 
-        let outer = self.local_variables(&full, attachment.as_ref());
+        let outer = std::mem::take(&mut self.scope.local);
+        self.set_local(&full, attachment.as_ref());
         let mut inner = Place {
             includes: place.includes.clone(),
             seen: HashSet::new(),
@@ -85,7 +90,7 @@ impl<'t> Reader<'t> {
         };
         let mut body = Body::default();
         self.body(scanner, &mut inner, &mut body, true)?;
-        self.restore(outer);
+        self.scope.local = outer;
         Ok(Profile {
             name: full,
             attachment,
@@ -99,34 +104,15 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// Sets the variables a profile has by itself; gives back what they were before.
-    pub(super) fn local_variables(
-        &mut self,
-        name: &str,
-        attachment: Option<&Pattern>,
-    ) -> Vec<(&'static str, Option<Vec<String>>)> {
-        let attachment = attachment.map(|pattern| pattern.expanded().to_owned());
-        let local = [
-            ("profile_name", Some(crate::glob::escape_name(name))),
-            ("attach_path", attachment.clone()),
-            ("exec_path", attachment),
-        ];
-        let set = |(variable, value): (&'static str, Option<String>)| {
-            let before = match value {
-                Some(value) => self.scope.values.insert(variable.to_owned(), vec![value]),
-                None => self.scope.values.remove(variable),
-            };
-            (variable, before)
-        };
-        local.into_iter().map(set).collect()
-    }
-
-    pub(super) fn restore(&mut self, variables: Vec<(&'static str, Option<Vec<String>>)>) {
-        for (variable, before) in variables {
-            match before {
-                Some(value) => self.scope.values.insert(variable.to_owned(), value),
-                None => self.scope.values.remove(variable),
-            };
+    /// Sets the variables a profile has by itself. Without an attachment, those named after it are what the file says.
+    pub(super) fn set_local(&mut self, name: &str, attachment: Option<&Pattern>) {
+        self.scope.local = BTreeMap::from([("profile_name", crate::glob::escape_name(name))]);
+        if let Some(attachment) = attachment {
+            for variable in ["attach_path", "exec_path"] {
+                self.scope
+                    .local
+                    .insert(variable, attachment.expanded().to_owned());
+            }
         }
     }
 }
