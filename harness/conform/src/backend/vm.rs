@@ -17,6 +17,9 @@ use super::watch::{VmDeath, Watch};
 use crate::image::{AgentError, Image, boot_initrd};
 use crate::tools::{self, MissingTools, QEMU};
 
+/// A machine whose stream has just ended is about to end by itself, and then tells more than one that is ended.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Where the guest's console is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Console {
@@ -70,7 +73,7 @@ pub enum VmError {
     #[error("cannot start the machine: {0}")]
     Start(#[from] io::Error),
     /// It ended, or was ended, before the agent reported.
-    #[error("the machine did not come up within {} s: {death}", .after.as_secs())]
+    #[error("the machine did not come up (it was given {:.1} s): {death}", .after.as_secs_f32())]
     Boot {
         /// How it ended.
         death: Box<VmDeath>,
@@ -175,7 +178,7 @@ impl Vm {
 
     /// How the machine ended; one that still runs is ended now, as not responding.
     pub fn post_mortem(&mut self) -> VmDeath {
-        let death = self.watch.end();
+        let death = self.watch.wait(GRACE).unwrap_or_else(|| self.watch.end());
         self.restore_terminal();
         death
     }

@@ -52,6 +52,7 @@ pub fn ensure(
     let _lock = lock(store, name, options.lock_timeout, progress)?;
     // Whoever held the lock may have built it.
     if let Some(image) = load(name, &target)? {
+        progress.finish();
         return Ok(image);
     }
     for leftover in store.leftovers(name)? {

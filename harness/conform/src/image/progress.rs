@@ -18,39 +18,49 @@ pub trait Progress {
     fn finish(&mut self);
 }
 
-/// A bar for a terminal.
+/// A bar for a terminal. It is there from the first report on: where nothing is to be done, nothing is seen.
 #[derive(Debug)]
 pub struct TerminalProgress {
-    bar: ProgressBar,
+    title: String,
+    bar: Option<ProgressBar>,
 }
 
 impl TerminalProgress {
     /// A bar on standard error, with a title in front.
     pub fn new(title: &str) -> Self {
-        let bar = ProgressBar::new(0);
-        // The template is a constant, so the fallback is never seen.
-        let style = ProgressStyle::with_template("{prefix} [{bar:20}] {pos}/{len} {wide_msg} {elapsed}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
-        bar.set_style(style);
-        bar.set_prefix(title.to_owned());
-        bar.enable_steady_tick(TICK);
-        Self { bar }
+        Self { title: title.to_owned(), bar: None }
+    }
+
+    fn bar(&mut self) -> &ProgressBar {
+        self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::new(0);
+            // The template is a constant, so the fallback is never seen.
+            let style = ProgressStyle::with_template("{prefix} [{bar:20}] {pos}/{len} {wide_msg} {elapsed}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            bar.set_style(style);
+            bar.set_prefix(self.title.clone());
+            bar.enable_steady_tick(TICK);
+            bar
+        })
     }
 }
 
 impl Progress for TerminalProgress {
     fn step(&mut self, number: u32, of: u32, what: &str) {
-        self.bar.set_length(of.into());
-        self.bar.set_position(number.saturating_sub(1).into());
-        self.bar.set_message(what.to_owned());
+        let bar = self.bar();
+        bar.set_length(of.into());
+        bar.set_position(number.saturating_sub(1).into());
+        bar.set_message(what.to_owned());
     }
 
     fn note(&mut self, line: &str) {
-        self.bar.set_message(line.to_owned());
+        self.bar().set_message(line.to_owned());
     }
 
     fn finish(&mut self) {
-        self.bar.finish_and_clear();
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
     }
 }
 
