@@ -107,9 +107,12 @@ fn undo_kmsg(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-impl Carrier {
+impl Carrier<'_> {
     /// The value of a key that the kernel writes itself.
     pub(crate) fn trusted(self, raw: Raw<'_>) -> String {
+        if let Some(text) = raw.plain(self) {
+            return text.to_owned();
+        }
         if self.kmsg && memchr(b'\\', raw.bytes).is_some() {
             return to_text(&undo_kmsg(raw.bytes));
         }
@@ -174,12 +177,16 @@ pub(crate) fn number<T: Number>(raw: Raw<'_>) -> Result<T, ParseError> {
     decimal(raw.bytes).and_then(T::narrow).ok_or(bad)
 }
 
-/// Decimal digits with an optional minus, as many as 64 bits have.
+/// Decimal digits with an optional minus, of a value that has at most 64 bits.
 pub(crate) fn decimal(bytes: &[u8]) -> Option<i128> {
-    let (negative, digits) = match bytes {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
+    match bytes {
+        [b'-', digits @ ..] => unsigned(digits).map(|value| -i128::from(value)),
+        digits => unsigned(digits).map(i128::from),
+    }
+}
+
+/// Decimal digits.
+pub(crate) fn unsigned(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || digits.len() > 20 {
         return None;
     }
@@ -190,9 +197,5 @@ pub(crate) fn decimal(bytes: &[u8]) -> Option<i128> {
         }
         value = value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
     }
-    Some(if negative {
-        -i128::from(value)
-    } else {
-        i128::from(value)
-    })
+    Some(value)
 }

@@ -4,10 +4,10 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use memchr::memchr;
 use memchr::memmem::{self, Finder};
+use memchr::{memchr, memrchr_iter};
 
-use crate::decode::decimal;
+use crate::decode::unsigned;
 use crate::error::{ParseError, ParseErrorKind};
 use crate::scan::{Carrier, is_separator};
 
@@ -31,14 +31,14 @@ impl fmt::Display for Stamp {
 
 /// What stands around a record.
 #[derive(Debug)]
-pub(crate) struct Frame {
+pub(crate) struct Frame<'a> {
     pub stamp: Option<Stamp>,
     /// The audit type, as written: `1400`, `AVC`, …
     pub audit_type: Option<Range<usize>>,
     /// Fields before the record proper: those that the kernel puts before a user-space message.
     pub before: Range<usize>,
     /// How the record proper is carried.
-    pub carrier: Carrier,
+    pub carrier: Carrier<'a>,
 }
 
 const KEY: &[u8] = b"apparmor=";
@@ -62,13 +62,13 @@ pub(crate) fn find_key(text: &[u8]) -> Option<usize> {
 }
 
 /// Takes a text to its parts; `key` is where [`find_key`] finds its key.
-pub(crate) fn frame(text: &[u8], key: usize) -> Result<Frame, ParseError> {
+pub(crate) fn frame(text: &[u8], key: usize) -> Result<Frame<'_>, ParseError> {
     let head = &text[..key];
     let (before_stamp, stamp, mut start) = if head.starts_with(STAMP) {
         // The audit socket's form, by far the most frequent.
         let (stamp, end) = read_stamp(text, 0)?;
         (0, Some(stamp), end)
-    } else if let Some(at) = memmem::rfind(head, STAMP) {
+    } else if let Some(at) = rfind(head, STAMP) {
         let (stamp, end) = read_stamp(text, at)?;
         (at, Some(stamp), end)
     } else {
@@ -79,7 +79,7 @@ pub(crate) fn frame(text: &[u8], key: usize) -> Result<Frame, ParseError> {
     if stamp.is_none() {
         // journald writes `audit[PID]: AVC apparmor=…`, with the name alone and no stamp.
         for name in [&b"USER_AVC"[..], b"AVC"] {
-            if let Some(at) = memmem::rfind(head, name)
+            if let Some(at) = rfind(head, name)
                 && (at == 0 || is_separator(text[at - 1]))
                 && text.get(at + name.len()).is_some_and(|&byte| is_separator(byte))
             {
@@ -97,14 +97,25 @@ pub(crate) fn frame(text: &[u8], key: usize) -> Result<Frame, ParseError> {
         carrier: Carrier {
             kmsg: is_kmsg(text),
             message,
+            plain: str::from_utf8(text)
+                .ok()
+                .filter(|_| memchr(b'\\', text).is_none()),
         },
     })
+}
+
+/// The last place of `needle`. Heads are short and the needle's last byte is rare, so this beats a search that prepares.
+fn rfind(text: &[u8], needle: &[u8]) -> Option<usize> {
+    let (&last, start) = needle.split_last()?;
+    memrchr_iter(last, text)
+        .find(|&at| text[..at].ends_with(start))
+        .map(|at| at - start.len())
 }
 
 /// The word after the last `type=` before `end`.
 fn typed_before(text: &[u8], end: usize) -> Option<Range<usize>> {
     const TYPE: &[u8] = b"type=";
-    let at = memmem::rfind(&text[..end], TYPE)?;
+    let at = rfind(&text[..end], TYPE)?;
     // In `/dev/kmsg` the text begins right after a semicolon.
     if at > 0 && !is_separator(text[at - 1]) && text[at - 1] != b';' {
         return None;
@@ -132,20 +143,24 @@ fn is_kmsg(text: &[u8]) -> bool {
 /// The stamp at `at`, and where it ends, its colon included.
 fn read_stamp(text: &[u8], at: usize) -> Result<(Stamp, usize), ParseError> {
     let bad = |offset| ParseError::new(offset, ParseErrorKind::BadStamp);
-    let digits = |from: usize, most: usize, end: u8| {
-        let window = &text[from..text.len().min(from + most + 1)];
-        let length = memchr(end, window).ok_or(bad(from))?;
-        let value = decimal(&window[..length])
-            .and_then(|value| u64::try_from(value).ok())
-            .ok_or(bad(from))?;
+    let digits = |from: usize, end: u8| {
+        let length = text[from..]
+            .iter()
+            .take(21)
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        let value = unsigned(&text[from..from + length]).ok_or(bad(from))?;
+        if text.get(from + length) != Some(&end) {
+            return Err(bad(from));
+        }
         Ok((value, from + length + 1))
     };
-    let (seconds, millis_at) = digits(at + STAMP.len(), 20, b'.')?;
-    let (millis, serial_at) = digits(millis_at, 3, b':')?;
+    let (seconds, millis_at) = digits(at + STAMP.len(), b'.')?;
+    let (millis, serial_at) = digits(millis_at, b':')?;
     if serial_at - millis_at != 4 {
         return Err(bad(millis_at));
     }
-    let (serial, mut end) = digits(serial_at, 20, b')')?;
+    let (serial, mut end) = digits(serial_at, b')')?;
     if text.get(end) == Some(&b':') {
         end += 1;
     }

@@ -18,7 +18,7 @@ pub enum Value {
 }
 
 impl Value {
-    fn unknown(raw: Raw<'_>, carrier: Carrier) -> Self {
+    fn unknown(raw: Raw<'_>, carrier: Carrier<'_>) -> Self {
         if !raw.quoted
             && let Some(value) = decimal(raw.bytes).and_then(|value| i64::try_from(value).ok())
             // `007` is kept as it is written.
@@ -115,7 +115,7 @@ macro_rules! keys {
             }
 
             /// Takes one field in.
-            fn take(&mut self, field: Field<'_>, carrier: Carrier) -> Result<(), ParseError> {
+            fn take(&mut self, field: Field<'_>, carrier: Carrier<'_>) -> Result<(), ParseError> {
                 let raw = field.value;
                 // `?` is user space's word for a value that it does not have.
                 if !(raw.bytes == b"?" && !raw.quoted) {
@@ -314,7 +314,12 @@ pub(crate) fn parse_at(text: &[u8], key: usize) -> Result<Record, ParseError> {
 
 /// Keeps what the kernel says of the process that sent a user-space message. A label with its mode has a space in it:
 /// `subj=dbus-daemon (enforce)`; what has no `=` belongs to the value before.
-fn surroundings(record: &mut Record, text: &[u8], carrier: Carrier) {
+fn surroundings(record: &mut Record, text: &[u8], carrier: Carrier<'_>) {
+    // The words' offsets are those of a part of the text.
+    let carrier = Carrier {
+        plain: None,
+        ..carrier
+    };
     let first = record.extra.len();
     for word in text
         .split(|&byte| is_separator(byte))

@@ -46,11 +46,14 @@ const EQUALS: u8 = 2;
 
 /// How the text was carried, which decides where a value ends and what it means.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Carrier {
+pub(crate) struct Carrier<'a> {
     /// The text is a line of `/dev/kmsg`, which writes control characters and the backslash as `\xNN`.
     pub kmsg: bool,
     /// The fields stand in a user-space program's `msg='…'`.
     pub message: bool,
+    /// The whole text where it is UTF-8 without a backslash, so that each part of it is its own text form: looked at
+    /// once for all its values.
+    pub plain: Option<&'a str>,
 }
 
 /// A line break as `/dev/kmsg` writes it. The D-Bus daemon has one in the midst of its message.
@@ -61,11 +64,19 @@ pub(crate) struct Fields<'a> {
     text: &'a [u8],
     at: usize,
     count: usize,
-    carrier: Carrier,
+    carrier: Carrier<'a>,
+}
+
+impl<'a> Raw<'a> {
+    /// The value as text where the whole text is plain.
+    pub(crate) fn plain(&self, carrier: Carrier<'a>) -> Option<&'a str> {
+        let start = self.at + usize::from(self.quoted);
+        carrier.plain?.get(start..start + self.bytes.len())
+    }
 }
 
 impl<'a> Fields<'a> {
-    pub(crate) fn new(text: &'a [u8], from: usize, carrier: Carrier) -> Self {
+    pub(crate) fn new(text: &'a [u8], from: usize, carrier: Carrier<'a>) -> Self {
         Self {
             text,
             at: from,
