@@ -369,7 +369,7 @@ impl Rule {
 /// One profile, hat or child.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// The full name, as the kernel lists it: children are `parent//child`.
+    /// The full name: children are `parent//child`, those of a namespace `:namespace://name`. Variables are put in.
     pub name: String,
     /// The programs it attaches to, where it names any.
     pub attachment: Option<Pattern>,

@@ -262,7 +262,7 @@ fn errors_in_includes_name_the_included_file() {
 fn a_profile_has_variables_by_itself() {
     let policy = policy(&[(
         "top",
-        "@{exec_path}=/set\nprofile a /at/a { @{exec_path} r, profile c { @{exec_path} r, signal peer=@{profile_name}, } @{attach_path} r, }\nprofile b { @{exec_path} r, }\n",
+        "profile a /at/a { @{exec_path} r, profile c { / r, signal peer=@{profile_name}, } @{attach_path} r, }\nprofile b /at/b { @{exec_path} r, }\n",
     )]);
     let path = |profile: &str, rule: usize| match &policy.profile(profile).unwrap().rules[rule].kind {
         RuleKind::File { path, .. } => path.expanded().to_owned(),
@@ -270,8 +270,35 @@ fn a_profile_has_variables_by_itself() {
         other => panic!("{other:?}"),
     };
     assert_eq!([path("a", 0), path("a", 1)], ["/at/a", "/at/a"]);
-    assert_eq!([path("a//c", 0), path("a//c", 1)], ["/set", "a//c"]);
-    assert_eq!(path("b", 0), "/set");
+    assert_eq!(path("a//c", 1), "a//c");
+    assert_eq!(path("b", 0), "/at/b");
+}
+
+#[test]
+fn a_file_may_set_those_variables_and_else_they_are_not_there() {
+    let text =
+        "@{exec_path}=/set\nprofile a @{exec_path} { @{exec_path} r, }\nprofile b { @{exec_path} r, }\n";
+    for profile in policy(&[("top", text)]).profiles {
+        let RuleKind::File { path, .. } = &profile.rules[0].kind else {
+            panic!("a file rule")
+        };
+        assert_eq!(path.expanded(), "/set");
+    }
+    let error = parse(&tree(&[("top", "profile a { @{exec_path} r, }")]), "top").unwrap_err();
+    assert_eq!(error.kind, PolicyErrorKind::NoVariable("exec_path".into()));
+}
+
+#[test]
+fn namespaces_are_told_one_way() {
+    let policy = policy(&[(
+        "top",
+        "profile :n:a { signal peer=@{profile_name}, ^h { / r, } }\n:n:///x { / r, }\n",
+    )]);
+    assert_eq!(policy.declared_names(), [":n:///x", ":n://a", ":n://a//h"]);
+    let RuleKind::Signal(signal) = &policy.profiles[0].rules[0].kind else {
+        panic!("signal")
+    };
+    assert_eq!(signal.peer["label"][0].expanded(), "a");
 }
 
 #[test]

@@ -65,6 +65,10 @@ impl<'t> Reader<'t> {
             self.scope.expand(&name.text)
         };
         let own = expanded.map_err(|kind| scanner.error(name.at, kind))?;
+        let own = match split_namespace(&own) {
+            ("", _) => own,
+            (namespace, own) => format!(":{namespace}://{own}"),
+        };
         let full = format!("{}{own}", place.prefix);
         if full.len() > MAX_NAME {
             return Err(scanner.error(
@@ -104,15 +108,28 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// Sets the variables a profile has by itself. Without an attachment, those named after it are what the file says.
+    /// Sets the variables a profile has by itself.
+    ///
+    /// Parsers before 5.0 have only the first; there a file sets the others itself, to the same value in all sense.
     pub(super) fn set_local(&mut self, name: &str, attachment: Option<&Pattern>) {
-        self.scope.local = BTreeMap::from([("profile_name", crate::glob::escape_name(name))]);
-        if let Some(attachment) = attachment {
-            for variable in ["attach_path", "exec_path"] {
+        let (_, own) = split_namespace(name);
+        self.scope.local = BTreeMap::from([("profile_name", crate::glob::escape_name(own))]);
+        for variable in ["attach_path", "exec_path"] {
+            if let Some(attachment) = attachment
+                && !self.scope.values.contains_key(variable)
+            {
                 self.scope
                     .local
                     .insert(variable, attachment.expanded().to_owned());
             }
         }
+    }
+}
+
+/// `:ns:name` and `:ns://name` to the two parts; the namespace is empty where there is none.
+fn split_namespace(name: &str) -> (&str, &str) {
+    match name.strip_prefix(':').and_then(|rest| rest.split_once(':')) {
+        Some((namespace, own)) => (namespace, own.strip_prefix("//").unwrap_or(own)),
+        None => ("", name),
     }
 }
