@@ -19,7 +19,9 @@ pub fn request_of(record: &Record) -> Option<Request> {
             mask: mask(),
             owner: record.fsuid.is_some() && record.fsuid == record.ouid,
         },
-        Kind::Capability => Request::Capability { name: record.capname.clone()? },
+        Kind::Capability => Request::Capability {
+            name: record.capname.clone()?,
+        },
         Kind::Network => Request::Network {
             family: record.family.clone()?,
             sock_type: record.sock_type.clone()?,
@@ -32,33 +34,42 @@ pub fn request_of(record: &Record) -> Option<Request> {
             peer: record.peer.clone(),
             peer_addr: record.peer_addr.clone(),
         },
-        Kind::Signal => {
-            Request::Signal { mask: mask(), signal: record.signal.clone()?, peer: peer() }
-        }
-        Kind::Ptrace => Request::Ptrace { mask: mask(), peer: peer() },
-        Kind::ChangeProfile => {
-            Request::ChangeProfile { target: record.target.clone().or_else(|| record.name.clone())? }
-        }
+        Kind::Signal => Request::Signal {
+            mask: mask(),
+            signal: record.signal.clone()?,
+            peer: peer(),
+        },
+        Kind::Ptrace => Request::Ptrace {
+            mask: mask(),
+            peer: peer(),
+        },
+        Kind::ChangeProfile => Request::ChangeProfile {
+            target: record.target.clone().or_else(|| record.name.clone())?,
+        },
         Kind::UserNamespace => Request::Userns,
         // Setting another process's limit is refused for want of this capability (info="cap_sys_resource").
-        Kind::Rlimit if record.info.as_deref() == Some("cap_sys_resource") => {
-            Request::Capability { name: "sys_resource".into() }
-        }
+        Kind::Rlimit if record.info.as_deref() == Some("cap_sys_resource") => Request::Capability {
+            name: "sys_resource".into(),
+        },
         _ => return None,
     })
 }
 
 /// Whether every key of `expected` stands in the record with that value; a text that ends in `*` matches by prefix.
 pub fn matches(expected: &RecordMatch, record: &Record) -> bool {
-    let Ok(Value::Object(fields)) = serde_json::to_value(record) else { return false };
-    expected.iter().all(|(key, wanted)| match (fields.get(key), wanted) {
-        (Some(Value::String(text)), Scalar::Text(wanted)) => match wanted.strip_suffix('*') {
-            Some(start) => text.starts_with(start),
-            None => text == wanted,
-        },
-        (Some(Value::Number(number)), Scalar::Int(wanted)) => number.as_i64() == Some(*wanted),
-        _ => false,
-    })
+    let Ok(Value::Object(fields)) = serde_json::to_value(record) else {
+        return false;
+    };
+    expected
+        .iter()
+        .all(|(key, wanted)| match (fields.get(key), wanted) {
+            (Some(Value::String(text)), Scalar::Text(wanted)) => match wanted.strip_suffix('*') {
+                Some(start) => text.starts_with(start),
+                None => text == wanted,
+            },
+            (Some(Value::Number(number)), Scalar::Int(wanted)) => number.as_i64() == Some(*wanted),
+            _ => false,
+        })
 }
 
 /// The access that a guard takes away, in aa-policy's words; the case was checked to name exactly one.
@@ -71,11 +82,18 @@ pub fn access_of(spec: &AccessSpec) -> Option<Access> {
     } else if let Some(kind) = &spec.network {
         Access::Network(kind.clone())
     } else if let Some(path) = &spec.file {
-        Access::File { path: path.clone(), mask: spec.mask.clone().unwrap_or_default() }
+        Access::File {
+            path: path.clone(),
+            mask: spec.mask.clone().unwrap_or_default(),
+        }
     } else if let Some(target) = &spec.change_profile {
         Access::ChangeProfile(target.clone())
     } else if let Some(signal) = &spec.signal {
-        Access::Signal { mask: all(signal, 0), signal: all(signal, 1), peer: all(signal, 2) }
+        Access::Signal {
+            mask: all(signal, 0),
+            signal: all(signal, 1),
+            peer: all(signal, 2),
+        }
     } else if !spec.rules.is_empty() {
         Access::Rules(spec.rules.clone())
     } else {
@@ -98,7 +116,10 @@ mod tests {
     #[case::number_as_text(&[("protocol", "768".into())], false)]
     fn a_record_is_matched_by_each_key(#[case] keys: &[(&str, Scalar)], #[case] wanted: bool) {
         let record = aa_audit::parse_record(RAW.as_bytes()).unwrap();
-        let keys = keys.iter().map(|(key, value)| ((*key).to_string(), value.clone())).collect();
+        let keys = keys
+            .iter()
+            .map(|(key, value)| ((*key).to_string(), value.clone()))
+            .collect();
         assert_eq!(matches(&keys, &record), wanted);
     }
 

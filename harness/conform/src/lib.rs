@@ -1,6 +1,7 @@
 //! Conformance tests of libvirt's AppArmor profiles.
 pub mod backend;
 pub mod case;
+pub mod cli;
 pub mod data;
 pub mod denial;
 pub mod fixture;
@@ -9,6 +10,7 @@ pub mod known;
 pub mod prepare;
 pub mod profile_set;
 pub mod proofs;
+pub mod report;
 pub mod runner;
 pub mod schema;
 pub mod session;

@@ -101,22 +101,36 @@ pub struct Prepared {
 }
 
 /// The set by its name, edited if a known-bad set is asked for.
-fn assemble(data: &Data, image: &Image, set: &str, known_bad: Option<&str>) -> Result<SetUnderTest, PrepareError> {
-    let unknown = |name: &str, known: Vec<String>| PrepareError::NoSet { name: name.into(), known };
+fn assemble(
+    data: &Data,
+    image: &Image,
+    set: &str,
+    known_bad: Option<&str>,
+) -> Result<SetUnderTest, PrepareError> {
+    let unknown = |name: &str, known: Vec<String>| PrepareError::NoSet {
+        name: name.into(),
+        known,
+    };
     let manifest = data
         .sets
         .manifests
         .get(set)
         .ok_or_else(|| unknown(set, data.sets.manifests.keys().cloned().collect()))?;
     let assembled = SetUnderTest::assemble(manifest, &image.tree)?;
-    let Some(bad) = known_bad else { return Ok(assembled) };
+    let Some(bad) = known_bad else {
+        return Ok(assembled);
+    };
     let edits = data
         .sets
         .known_bad
         .get(bad)
         .ok_or_else(|| unknown(bad, data.sets.known_bad.keys().cloned().collect()))?;
     if edits.of != set {
-        return Err(PrepareError::OtherSet { bad: bad.into(), of: edits.of.clone(), set: set.into() });
+        return Err(PrepareError::OtherSet {
+            bad: bad.into(),
+            of: edits.of.clone(),
+            set: set.into(),
+        });
     }
     Ok(assembled.edited(&edits.edits)?)
 }
@@ -133,7 +147,9 @@ pub fn prepare(
     let features = image.dir.join(FEATURES);
     thread::scope(|scope| {
         let compiling = scope.spawn(|| {
-            features.exists().then(|| compile(data, image, set, known_bad, &features))
+            features
+                .exists()
+                .then(|| compile(data, image, set, known_bad, &features))
         });
         let session = Session::start(image, config);
         let early = compiling.join().ok().flatten();
@@ -158,7 +174,10 @@ fn save_features(path: &Path, text: &str) -> Result<(), PrepareError> {
     // Another run may be reading it: it appears whole or not at all.
     let temporary = path.with_extension(format!("{}", std::process::id()));
     let saved = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
-    saved.map_err(|source| PrepareError::Io { path: path.into(), source })
+    saved.map_err(|source| PrepareError::Io {
+        path: path.into(),
+        source,
+    })
 }
 
 fn compile(
@@ -169,15 +188,31 @@ fn compile(
     features: &Path,
 ) -> Result<Prepared, PrepareError> {
     let started = Instant::now();
-    let text = std::fs::read_to_string(features).map_err(|source| PrepareError::Io { path: features.into(), source })?;
+    let text = std::fs::read_to_string(features).map_err(|source| PrepareError::Io {
+        path: features.into(),
+        source,
+    })?;
     let kernel = Features::parse(&text);
     let parser = Parser::from_tree(&image.tree)?.with_features(features);
     let good = assemble(data, image, set, None)?;
     let set = assemble(data, image, set, known_bad)?;
     let compiled = CompiledSet::compile(&set, &parser, None)?;
     let policy = compiled.for_verdict(&good, &kernel);
-    let timings = Timings { compile: started.elapsed(), ..Timings::default() };
-    Ok(Prepared { image: image.clone(), base: Candidate { set, compiled, policy }, parser, kernel, timings })
+    let timings = Timings {
+        compile: started.elapsed(),
+        ..Timings::default()
+    };
+    Ok(Prepared {
+        image: image.clone(),
+        base: Candidate {
+            set,
+            compiled,
+            policy,
+        },
+        parser,
+        kernel,
+        timings,
+    })
 }
 
 impl Prepared {
@@ -185,6 +220,10 @@ impl Prepared {
     pub fn candidate(&self, set: SetUnderTest) -> Result<Candidate, CompileSetError> {
         let compiled = CompiledSet::compile(&set, &self.parser, Some((&self.base.set, &self.base.compiled)))?;
         let policy = compiled.for_verdict(&self.base.set, &self.kernel);
-        Ok(Candidate { set, compiled, policy })
+        Ok(Candidate {
+            set,
+            compiled,
+            policy,
+        })
     }
 }

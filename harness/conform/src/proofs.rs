@@ -21,14 +21,21 @@ impl Proofs {
     pub fn open(image: &Path, set_hash: &str) -> Proofs {
         let file = image.join(format!("proofs-{}", &set_hash[..16.min(set_hash.len())]));
         let text = fs::read_to_string(&file).unwrap_or_default();
-        Proofs { file, proven: text.lines().map(str::to_string).collect() }
+        Proofs {
+            file,
+            proven: text.lines().map(str::to_string).collect(),
+        }
     }
 
     /// The guards of a case, with its templates filled in, that apply to `profile`: proven and not.
     pub fn guards(&self, id: &str, case: &Case, profile: &str) -> Guards {
         let mut guards = Guards::default();
         for guard in applying(case, profile) {
-            let list = if self.proven.contains(&key(id, case, guard)) { &mut guards.proven } else { &mut guards.unproven };
+            let list = if self.proven.contains(&key(id, case, guard)) {
+                &mut guards.proven
+            } else {
+                &mut guards.unproven
+            };
             list.push(label(guard));
         }
         guards
@@ -55,7 +62,9 @@ impl Proofs {
 
 /// The guards that hold for a profile.
 pub fn applying<'c>(case: &'c Case, profile: &str) -> impl Iterator<Item = &'c Guard> {
-    case.guards.iter().filter(move |guard| guard.only.is_empty() || guard.only.iter().any(|only| only == profile))
+    case.guards
+        .iter()
+        .filter(move |guard| guard.only.is_empty() || guard.only.iter().any(|only| only == profile))
 }
 
 /// A guard in a few words: `without network packet raw`, `add /etc/shadow r,`.
@@ -63,7 +72,9 @@ pub fn label(guard: &Guard) -> String {
     if let Some(rule) = &guard.add {
         return format!("add {rule}");
     }
-    let Some(access) = &guard.without else { return "nothing".into() };
+    let Some(access) = &guard.without else {
+        return "nothing".into();
+    };
     let named = [
         ("exec", &access.exec),
         ("capability", &access.capability),
@@ -72,9 +83,19 @@ pub fn label(guard: &Guard) -> String {
         ("change-profile", &access.change_profile),
         ("signal", &access.signal),
     ];
-    let named = named.into_iter().find_map(|(key, value)| value.as_ref().map(|value| format!("{key} {value}")));
-    let mask = access.mask.as_ref().map(|mask| format!(" {mask}")).unwrap_or_default();
-    let of = guard.of.as_ref().map(|of| format!(" of {of}")).unwrap_or_default();
+    let named = named
+        .into_iter()
+        .find_map(|(key, value)| value.as_ref().map(|value| format!("{key} {value}")));
+    let mask = access
+        .mask
+        .as_ref()
+        .map(|mask| format!(" {mask}"))
+        .unwrap_or_default();
+    let of = guard
+        .of
+        .as_ref()
+        .map(|of| format!(" of {of}"))
+        .unwrap_or_default();
     match named {
         Some(named) => format!("without {named}{mask}{of}"),
         None => format!("without {}{of}", access.rules.join(" ")),
@@ -85,7 +106,11 @@ pub fn label(guard: &Guard) -> String {
 fn key(id: &str, case: &Case, guard: &Guard) -> String {
     let mut hash = Sha256::new();
     // A case and a guard are plain data, which JSON always takes.
-    for part in [id.to_string(), serde_json::to_string(case).unwrap_or_default(), serde_json::to_string(guard).unwrap_or_default()] {
+    for part in [
+        id.to_string(),
+        serde_json::to_string(case).unwrap_or_default(),
+        serde_json::to_string(guard).unwrap_or_default(),
+    ] {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
@@ -98,7 +123,9 @@ mod tests {
     use crate::case::model::AccessSpec;
 
     fn case(name: &str) -> Case {
-        let text = format!("name: {name}\nsummary: s\norigin: []\nsubjects: {{}}\nsteps: []\nguards: [{{without: {{network: packet raw}}}}]\n");
+        let text = format!(
+            "name: {name}\nsummary: s\norigin: []\nsubjects: {{}}\nsteps: []\nguards: [{{without: {{network: packet raw}}}}]\n"
+        );
         serde_yaml::from_str(&text).unwrap()
     }
 
@@ -110,15 +137,36 @@ mod tests {
         proofs.set("one@p", &one, &one.guards[0], true);
         proofs.save().unwrap();
         let proofs = Proofs::open(dir.path(), "0123456789abcdef0");
-        assert_eq!(proofs.guards("one@p", &one, "p").proven, ["without network packet raw"]);
-        assert_eq!(proofs.guards("one@p", &other, "p").unproven, ["without network packet raw"]);
-        assert!(Proofs::open(dir.path(), "another-set-hash0").guards("one@p", &one, "p").proven.is_empty());
+        assert_eq!(
+            proofs.guards("one@p", &one, "p").proven,
+            ["without network packet raw"]
+        );
+        assert_eq!(
+            proofs.guards("one@p", &other, "p").unproven,
+            ["without network packet raw"]
+        );
+        assert!(
+            Proofs::open(dir.path(), "another-set-hash0")
+                .guards("one@p", &one, "p")
+                .proven
+                .is_empty()
+        );
     }
 
     #[test]
     fn a_guard_says_what_it_takes_away() {
-        let access = AccessSpec { file: Some("/dev/snd/*".into()), mask: Some("rw".into()), ..AccessSpec::default() };
-        let guard = Guard { without: Some(access), add: None, of: Some("g".into()), denial: None, only: vec![] };
+        let access = AccessSpec {
+            file: Some("/dev/snd/*".into()),
+            mask: Some("rw".into()),
+            ..AccessSpec::default()
+        };
+        let guard = Guard {
+            without: Some(access),
+            add: None,
+            of: Some("g".into()),
+            denial: None,
+            only: vec![],
+        };
         assert_eq!(label(&guard), "without file /dev/snd/* rw of g");
     }
 }

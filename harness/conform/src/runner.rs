@@ -54,8 +54,19 @@ pub struct Runner<'a> {
 
 impl<'a> Runner<'a> {
     /// A runner on a machine that is up.
-    pub fn new(data: &'a Data, prepared: &'a Prepared, config: &'a VmConfig, session: Option<Session>) -> Runner<'a> {
-        Runner { data, prepared, config, session, loaded: None }
+    pub fn new(
+        data: &'a Data,
+        prepared: &'a Prepared,
+        config: &'a VmConfig,
+        session: Option<Session>,
+    ) -> Runner<'a> {
+        Runner {
+            data,
+            prepared,
+            config,
+            session,
+            loaded: None,
+        }
     }
 
     /// The machine, booted anew if the last one is gone.
@@ -99,7 +110,11 @@ impl<'a> Runner<'a> {
     pub fn run(&mut self, variant: &Variant, candidate: &Candidate, with_known: bool) -> CaseRun {
         let started = Instant::now();
         let (verdict, reason, ran) = match self.try_run(variant, candidate, with_known) {
-            Ok(ran) => (ran.judgement.verdict, ran.judgement.reason.clone(), Some(Box::new(ran))),
+            Ok(ran) => (
+                ran.judgement.verdict,
+                ran.judgement.reason.clone(),
+                Some(Box::new(ran)),
+            ),
             Err(Stopped::Skip(reason)) => (Verdict::Skip, Some(reason), None),
             Err(Stopped::Error(reason)) => (Verdict::Error, Some(reason), None),
             Err(Stopped::Session(error)) => {
@@ -124,10 +139,18 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn try_run(&mut self, variant: &Variant, candidate: &Candidate, with_known: bool) -> Result<Ran, Stopped> {
+    fn try_run(
+        &mut self,
+        variant: &Variant,
+        candidate: &Candidate,
+        with_known: bool,
+    ) -> Result<Ran, Stopped> {
         self.load(candidate)?;
         let planned = self.plan(variant)?;
-        let expected = Expected { case: planned.case, profiles: variant.profiles.clone() };
+        let expected = Expected {
+            case: planned.case,
+            profiles: variant.profiles.clone(),
+        };
         let evidence = self.session()?.case(&planned.plan)?;
         let set = &self.prepared.base.set.manifest.name;
         let known = if with_known {
@@ -136,13 +159,19 @@ impl<'a> Runner<'a> {
             Vec::new()
         };
         let judgement = judge(&expected, &planned.plan, &evidence, &candidate.policy, &known);
-        Ok(Ran { expected, evidence, judgement })
+        Ok(Ran {
+            expected,
+            evidence,
+            judgement,
+        })
     }
 
     /// Bring up what the variant needs, then fill its templates in.
     fn plan(&mut self, variant: &Variant) -> Result<Planned, Stopped> {
-        let mut facts =
-            Facts { set: self.prepared.base.set.manifest.dirs.by_key(), fixtures: std::collections::BTreeMap::new() };
+        let mut facts = Facts {
+            set: self.prepared.base.set.manifest.dirs.by_key(),
+            fixtures: std::collections::BTreeMap::new(),
+        };
         let data = self.data;
         for name in &variant.loaded.case.needs {
             let fixture = data
@@ -153,13 +182,15 @@ impl<'a> Runner<'a> {
                 FixtureOutcome::Up { facts: up } => {
                     facts.fixtures.insert(name.clone(), up);
                 }
-                FixtureOutcome::Unavailable { reason } => return Err(Stopped::Skip(format!("{name}: {reason}"))),
+                FixtureOutcome::Unavailable { reason } => {
+                    return Err(Stopped::Skip(format!("{name}: {reason}")));
+                }
                 FixtureOutcome::Broken { message } => {
                     return Err(Stopped::Error(format!("fixture {name}: {message}")));
                 }
             }
         }
-        plan(variant, &facts, token()).map_err(|error| Stopped::Error(error.to_string()))
+        plan(variant, &facts, token()?).map_err(|error| Stopped::Error(error.to_string()))
     }
 }
 
@@ -182,10 +213,10 @@ impl From<SessionError> for Stopped {
 }
 
 /// Unguessable, so that nothing in the machine can write a canary's record before its time.
-fn token() -> String {
+fn token() -> Result<String, Stopped> {
     let mut bytes = [0u8; 16];
-    let filled = std::fs::File::open("/dev/urandom").and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes));
-    // A machine without /dev/urandom runs no QEMU either.
-    debug_assert!(filled.is_ok());
-    bytes.iter().fold(String::from("canary-"), |text, byte| text + &format!("{byte:02x}"))
+    getrandom::fill(&mut bytes).map_err(|error| Stopped::Error(format!("no random numbers: {error}")))?;
+    Ok(bytes.iter().fold(String::from("canary-"), |text, byte| {
+        text + &format!("{byte:02x}")
+    }))
 }

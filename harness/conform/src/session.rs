@@ -5,8 +5,8 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use virt_aa_probe::protocol::{
-    CaseEvidence, CasePlan, FixtureOutcome, MachineFacts, PROTOCOL_VERSION, Policy, PolicyState, Ran, Request, Response,
-    RunSpec, Sabotage, receive, send,
+    CaseEvidence, CasePlan, FixtureOutcome, MachineFacts, PROTOCOL_VERSION, Policy, PolicyState, Ran,
+    Request, Response, RunSpec, Sabotage, receive, send,
 };
 
 use crate::backend::{Vm, VmConfig, VmDeath, VmError};
@@ -54,17 +54,22 @@ impl Session {
         let mut vm = Vm::start(image, config)?;
         vm.stream().set_deadline(Instant::now() + SHORT);
         let facts = match receive::<Response>(vm.stream()) {
-            Ok(Response::Hello { protocol: PROTOCOL_VERSION, .. }) => {
-                match exchange(&mut vm, &Request::Facts, SHORT)? {
-                    Response::Facts(facts) => facts,
-                    other => return Err(nonsense(&other)),
-                }
-            }
+            Ok(Response::Hello {
+                protocol: PROTOCOL_VERSION,
+                ..
+            }) => match exchange(&mut vm, &Request::Facts, SHORT)? {
+                Response::Facts(facts) => facts,
+                other => return Err(nonsense(&other)),
+            },
             Ok(Response::Hello { protocol, .. }) => return Err(SessionError::Version(protocol)),
             Ok(other) => return Err(nonsense(&other)),
             Err(_) => return Err(SessionError::Died(Box::new(vm.post_mortem()))),
         };
-        Ok(Session { vm, facts, fixtures: BTreeMap::new() })
+        Ok(Session {
+            vm,
+            facts,
+            fixtures: BTreeMap::new(),
+        })
     }
 
     /// From the start of QEMU to the agent's greeting.
@@ -111,7 +116,13 @@ impl Session {
         }
         let timeout = Duration::from_secs(fixture.timeout);
         let timeout_ms = fixture.timeout.saturating_mul(1000);
-        match self.call(&Request::Fixture { script: fixture.up.clone(), timeout_ms }, timeout + GRACE)? {
+        match self.call(
+            &Request::Fixture {
+                script: fixture.up.clone(),
+                timeout_ms,
+            },
+            timeout + GRACE,
+        )? {
             Response::Fixture(outcome) => {
                 self.fixtures.insert(fixture.name.clone(), outcome.clone());
                 Ok(outcome)
@@ -169,7 +180,9 @@ fn exchange(vm: &mut Vm, request: &Request, timeout: Duration) -> Result<Respons
     match answer {
         Ok(Response::Failed { message }) => Err(SessionError::Agent(message)),
         Ok(response) => Ok(response),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(SessionError::Nonsense(error.to_string())),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(SessionError::Nonsense(error.to_string()))
+        }
         Err(_) => Err(SessionError::Died(Box::new(vm.post_mortem()))),
     }
 }
@@ -177,8 +190,15 @@ fn exchange(vm: &mut Vm, request: &Request, timeout: Duration) -> Result<Respons
 /// The longest that the agent may take for a case by its own deadlines.
 fn longest(plan: &CasePlan) -> Duration {
     let steps = plan.steps.iter().chain(&plan.cleanup);
-    let steps: u64 = steps.map(|step| step.timeout_ms.unwrap_or(plan.step_timeout_ms)).sum();
-    let daemons: u64 = plan.subjects.values().filter_map(|subject| subject.program.as_ref()).map(|daemon| daemon.timeout_ms).sum();
+    let steps: u64 = steps
+        .map(|step| step.timeout_ms.unwrap_or(plan.step_timeout_ms))
+        .sum();
+    let daemons: u64 = plan
+        .subjects
+        .values()
+        .filter_map(|subject| subject.program.as_ref())
+        .map(|daemon| daemon.timeout_ms)
+        .sum();
     Duration::from_millis(steps.saturating_add(daemons))
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::protocol::{LoadedProfile, Policy, PolicyState};
@@ -48,16 +49,22 @@ fn remove_all() -> io::Result<()> {
     Ok(())
 }
 
-/// The revision of the policy.
+/// The revision of the policy; 0 as long as none was ever loaded.
 pub fn revision() -> io::Result<u64> {
+    // A read that has nothing new to say waits for a change, and at revision 0 there is nothing new to say.
+    let mut file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(Path::new(APPARMORFS).join("revision"))?;
     let mut buffer = [0; 32];
-    // One read only: a second one waits until the policy changes.
-    let length = io::Read::read(
-        &mut fs::File::open(Path::new(APPARMORFS).join("revision"))?,
-        &mut buffer,
-    )?;
-    let text = String::from_utf8_lossy(&buffer[..length]);
-    text.trim().parse().map_err(io::Error::other)
+    let length = match file.read(&mut buffer) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+        other => other?,
+    };
+    String::from_utf8_lossy(&buffer[..length])
+        .trim()
+        .parse()
+        .map_err(io::Error::other)
 }
 
 /// Revision and profiles.

@@ -13,6 +13,8 @@ use super::error::ImageError;
 const TAKEN: &[&str] = &[
     "etc/apparmor",
     "etc/apparmor.d",
+    // Features that Debian pins the policy to, named in parser.conf.
+    "usr/share/apparmor-features",
     "etc/passwd",
     "etc/group",
     "var/lib/dpkg/status",

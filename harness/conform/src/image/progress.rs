@@ -28,7 +28,10 @@ pub struct TerminalProgress {
 impl TerminalProgress {
     /// A bar on standard error, with a title in front.
     pub fn new(title: &str) -> Self {
-        Self { title: title.to_owned(), bar: None }
+        Self {
+            title: title.to_owned(),
+            bar: None,
+        }
     }
 
     fn bar(&mut self) -> &ProgressBar {

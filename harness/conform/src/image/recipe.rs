@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 pub const DEFAULT: &str = "debian-13";
 
 /// Goes up when the same recipe makes something else, so that images of an older program are not taken.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// How many hexadecimal digits of the hash name a build: enough for a folder of images.
 const KEY_DIGITS: usize = 16;

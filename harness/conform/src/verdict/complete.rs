@@ -23,12 +23,30 @@ pub fn gaps(
 }
 
 /// Point 1: what the kernel enforced is what was compiled, before and after, and changed only as the case declares.
-pub fn policy_is_the_one_under_test(evidence: &CaseEvidence, expected: &Expected, policy: &Policy) -> Vec<String> {
-    let mut gaps: Vec<String> = policy.warnings.iter().map(|warning| format!("the parser warned: {warning}")).collect();
-    for (when, state) in [("before", &evidence.policy_before), ("after", &evidence.policy_after)] {
-        gaps.extend(differences(state, policy).into_iter().map(|gap| format!("{when} the case {gap}")));
+pub fn policy_is_the_one_under_test(
+    evidence: &CaseEvidence,
+    expected: &Expected,
+    policy: &Policy,
+) -> Vec<String> {
+    let mut gaps: Vec<String> = policy
+        .warnings
+        .iter()
+        .map(|warning| format!("the parser warned: {warning}"))
+        .collect();
+    for (when, state) in [
+        ("before", &evidence.policy_before),
+        ("after", &evidence.policy_after),
+    ] {
+        gaps.extend(
+            differences(state, policy)
+                .into_iter()
+                .map(|gap| format!("{when} the case {gap}")),
+        );
     }
-    let moved = evidence.policy_after.revision.checked_sub(evidence.policy_before.revision);
+    let moved = evidence
+        .policy_after
+        .revision
+        .checked_sub(evidence.policy_before.revision);
     let declared = expected.case.policy_loads.count;
     if moved != Some(declared) {
         let (before, after) = (evidence.policy_before.revision, evidence.policy_after.revision);
@@ -52,14 +70,19 @@ fn differences(state: &PolicyState, policy: &Policy) -> Vec<String> {
         match &loaded.hash {
             Some((kind, digest)) if declared.hashes.get(kind) == Some(digest) => {}
             Some((kind, digest)) => {
-                gaps.push(format!("the kernel's {kind} {digest} of profile {name} is not that of the compiled one"));
+                gaps.push(format!(
+                    "the kernel's {kind} {digest} of profile {name} is not that of the compiled one"
+                ));
             }
             None => gaps.push(format!("the kernel keeps no hash of profile {name}")),
         }
     }
     for loaded in &state.profiles {
         if !policy.declared.contains_key(&loaded.name) {
-            gaps.push(format!("profile {} is loaded, and the set does not declare it", loaded.name));
+            gaps.push(format!(
+                "profile {} is loaded, and the set does not declare it",
+                loaded.name
+            ));
         }
     }
     gaps
@@ -73,33 +96,53 @@ pub fn subjects_were_confined(evidence: &CaseEvidence, plan: &CasePlan, expected
     let whole = evidence.steps.len() == plan.steps.len();
     for (name, subject) in &plan.subjects {
         let Some(facts) = evidence.subjects.get(name) else {
-            if whole && !evidence.steps.iter().any(|step| matches!(step.outcome, Outcome::NoSubject { .. })) {
+            if whole
+                && !evidence
+                    .steps
+                    .iter()
+                    .any(|step| matches!(step.outcome, Outcome::NoSubject { .. }))
+            {
                 gaps.push(format!("subject {name} was never seen"));
             }
             continue;
         };
         let label = expected.label_of(name).unwrap_or_default();
         if facts.label != label || facts.mode != "enforce" {
-            gaps.push(format!("subject {name} had the label `{} ({})`, not `{label} (enforce)`", facts.label, facts.mode));
+            gaps.push(format!(
+                "subject {name} had the label `{} ({})`, not `{label} (enforce)`",
+                facts.label, facts.mode
+            ));
         }
         let who = &facts.credentials;
         match expected.user_of(name) {
             Some(user) if who.uid == 0 || !who.cap_eff.trim_start_matches('0').is_empty() => {
-                gaps.push(format!("subject {name} should be {user} without capabilities, and was user {} with {}", who.uid, who.cap_eff));
+                gaps.push(format!(
+                    "subject {name} should be {user} without capabilities, and was user {} with {}",
+                    who.uid, who.cap_eff
+                ));
             }
-            None if who.uid != 0 => gaps.push(format!("subject {name} should be root, and was user {}", who.uid)),
+            None if who.uid != 0 => {
+                gaps.push(format!("subject {name} should be root, and was user {}", who.uid))
+            }
             _ => {}
         }
         if who.no_new_privs || who.seccomp != 0 {
-            gaps.push(format!("subject {name} was held back by something else: no_new_privs or seccomp"));
+            gaps.push(format!(
+                "subject {name} was held back by something else: no_new_privs or seccomp"
+            ));
         }
         if let Some((soft, hard)) = subject.memlock
             && who.memlock != (Some(soft), Some(hard))
         {
-            gaps.push(format!("subject {name} had a locked-memory limit of {:?}", who.memlock));
+            gaps.push(format!(
+                "subject {name} had a locked-memory limit of {:?}",
+                who.memlock
+            ));
         }
         if !facts.quiesced {
-            gaps.push(format!("subject {name} could not be brought to rest before the closing canary"));
+            gaps.push(format!(
+                "subject {name} could not be brought to rest before the closing canary"
+            ));
         }
     }
     gaps
@@ -116,22 +159,35 @@ pub fn log_path_was_whole(evidence: &CaseEvidence, plan: &CasePlan) -> Vec<Strin
     }
     for (index, step) in evidence.steps.iter().chain(&evidence.cleanup).enumerate() {
         let token = format!("{}-{}", plan.token, index + 1);
-        if !step.fence.is_some_and(|serial| canary_arrived(evidence, serial, &token)) {
+        if !step
+            .fence
+            .is_some_and(|serial| canary_arrived(evidence, serial, &token))
+        {
             gaps.push(format!("the canary's denial behind step {index} did not arrive"));
         }
     }
     if evidence.serial_gaps != 0 {
-        gaps.push(format!("{} audit messages never arrived (gaps in their serial numbers)", evidence.serial_gaps));
+        gaps.push(format!(
+            "{} audit messages never arrived (gaps in their serial numbers)",
+            evidence.serial_gaps
+        ));
     }
     let (before, after) = (&evidence.audit_before, &evidence.audit_after);
     if before.lost != after.lost {
-        gaps.push(format!("the kernel lost {} audit messages", after.lost.wrapping_sub(before.lost)));
+        gaps.push(format!(
+            "the kernel lost {} audit messages",
+            after.lost.wrapping_sub(before.lost)
+        ));
     }
     if before.overruns != after.overruns {
         gaps.push("the audit socket overran (ENOBUFS)".into());
     }
     for (when, state) in [("before", before), ("after", after)] {
-        gaps.extend(unfit(state).into_iter().map(|gap| format!("{when} the case {gap}")));
+        gaps.extend(
+            unfit(state)
+                .into_iter()
+                .map(|gap| format!("{when} the case {gap}")),
+        );
     }
     gaps
 }
@@ -139,13 +195,17 @@ pub fn log_path_was_whole(evidence: &CaseEvidence, plan: &CasePlan) -> Vec<Strin
 fn canary_arrived(evidence: &CaseEvidence, serial: u64, token: &str) -> bool {
     let path = format!("/run/{token}");
     // Some kernels name a folder with a slash behind it.
-    evidence.records.iter().filter(|raw| raw.serial == serial).any(|raw| {
-        aa_audit::parse_record(raw.text.as_bytes()).is_ok_and(|record| {
-            record.verdict == Verdict::Denied
-                && record.profile.as_deref() == Some(CANARY_PROFILE)
-                && record.name.as_deref().map(|name| name.trim_end_matches('/')) == Some(path.as_str())
+    evidence
+        .records
+        .iter()
+        .filter(|raw| raw.serial == serial)
+        .any(|raw| {
+            aa_audit::parse_record(raw.text.as_bytes()).is_ok_and(|record| {
+                record.verdict == Verdict::Denied
+                    && record.profile.as_deref() == Some(CANARY_PROFILE)
+                    && record.name.as_deref().map(|name| name.trim_end_matches('/')) == Some(path.as_str())
+            })
         })
-    })
 }
 
 fn unfit(state: &AuditState) -> Vec<String> {
@@ -154,26 +214,42 @@ fn unfit(state: &AuditState) -> Vec<String> {
         gaps.push("nobody of ours read the audit socket".into());
     }
     if state.backlog_limit != 0 || state.rate_limit != 0 {
-        gaps.push(format!("the audit backlog limit was {} and the rate limit {}, not 0", state.backlog_limit, state.rate_limit));
+        gaps.push(format!(
+            "the audit backlog limit was {} and the rate limit {}, not 0",
+            state.backlog_limit, state.rate_limit
+        ));
     }
     if state.exclude_rules != 0 {
         gaps.push(format!("{} audit rules exclude records", state.exclude_rules));
     }
     if state.mode != "noquiet" {
-        gaps.push(format!("AppArmor's audit mode was `{}`, not `noquiet`", state.mode));
+        gaps.push(format!(
+            "AppArmor's audit mode was `{}`, not `noquiet`",
+            state.mode
+        ));
     }
     gaps
 }
 
 /// Point 6: every AppArmor record is somebody's, and none came between two cases.
 pub fn records_belong_to_somebody(evidence: &CaseEvidence, attribution: &Attribution) -> Vec<String> {
-    let mut gaps: Vec<String> =
-        attribution.unreadable.iter().map(|text| format!("a record could not be read: {text}")).collect();
+    let mut gaps: Vec<String> = attribution
+        .unreadable
+        .iter()
+        .map(|text| format!("a record could not be read: {text}"))
+        .collect();
     for record in attribution.records.iter().filter(|record| record.is_ownerless()) {
         gaps.push(format!("nobody is known who made this record: {}", record.text));
     }
-    for stray in evidence.strays.iter().filter(|stray| stray.kind == 1400 && !of_canary_or_clean(&stray.text)) {
-        gaps.push(format!("a record came before the case that nobody had waited for: {}", stray.text));
+    for stray in evidence
+        .strays
+        .iter()
+        .filter(|stray| stray.kind == 1400 && !of_canary_or_clean(&stray.text))
+    {
+        gaps.push(format!(
+            "a record came before the case that nobody had waited for: {}",
+            stray.text
+        ));
     }
     gaps
 }

@@ -32,7 +32,8 @@ impl Expected {
     /// The user that a subject must be; `None` is root.
     pub fn user_of(&self, subject: &str) -> Option<&str> {
         let own = self.case.subjects.get(subject)?.user.as_deref();
-        own.or_else(|| self.profiles.get(subject)?.user.as_deref()).filter(|user| *user != "root")
+        own.or_else(|| self.profiles.get(subject)?.user.as_deref())
+            .filter(|user| *user != "root")
     }
 
     /// The accesses that the guards protect.
@@ -40,7 +41,11 @@ impl Expected {
         let guards = self.case.guards.iter();
         guards
             .filter_map(|guard| {
-                guard.without.as_ref().and_then(access_of).or_else(|| guard.add.clone().map(Access::Rule))
+                guard
+                    .without
+                    .as_ref()
+                    .and_then(access_of)
+                    .or_else(|| guard.add.clone().map(Access::Rule))
             })
             .collect()
     }

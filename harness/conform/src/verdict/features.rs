@@ -41,7 +41,9 @@ mod tests {
 
     #[test]
     fn folders_files_and_values_are_paths() {
-        let features = Features::parse("caps {mask {chown ipc_lock\n}\n}\nnetwork_v8 {af_mask {inet packet\n}\n}\nrlimit {mask {cpu\n}\n}\n");
+        let features = Features::parse(
+            "caps {mask {chown ipc_lock\n}\n}\nnetwork_v8 {af_mask {inet packet\n}\n}\nrlimit {mask {cpu\n}\n}\n",
+        );
         assert!(features.has("caps/mask/ipc_lock"));
         assert!(features.has("network_v8/af_mask"));
         assert!(features.has("rlimit"));

@@ -90,7 +90,13 @@ pub struct Judgement {
 
 impl Judgement {
     fn new(verdict: Verdict, reason: Option<String>, found: Found) -> Judgement {
-        Judgement { verdict, reason, findings: found.findings, gaps: found.gaps, records: found.attribution.records }
+        Judgement {
+            verdict,
+            reason,
+            findings: found.findings,
+            gaps: found.gaps,
+            records: found.attribution.records,
+        }
     }
 
     /// The first thing that is wrong, in one line with the step it is in.
@@ -122,7 +128,11 @@ pub fn judge(
     let attribution = attribute(evidence, policy);
     let gaps = complete::gaps(evidence, plan, expected, policy, &attribution);
     let findings = find(expected, evidence, &attribution.records);
-    let found = Found { findings, gaps, attribution };
+    let found = Found {
+        findings,
+        gaps,
+        attribution,
+    };
     let (verdict, reason) = conclude(expected, plan, evidence, policy, known, &found);
     Judgement::new(verdict, reason, found)
 }
@@ -136,39 +146,80 @@ fn conclude(
     found: &Found,
 ) -> (Verdict, Option<String>) {
     let records = &found.attribution.records;
-    let broken = found.findings.iter().find(|(place, finding)| {
-        matches!(finding, Finding::Broken(_)) || matches!(place, Place::Cleanup(_))
-    });
+    let broken = found
+        .findings
+        .iter()
+        .find(|(place, finding)| matches!(finding, Finding::Broken(_)) || matches!(place, Place::Cleanup(_)));
     if let Some(broken) = broken {
-        return (Verdict::Error, Judgement::first_line(std::slice::from_ref(broken), records));
+        return (
+            Verdict::Error,
+            Judgement::first_line(std::slice::from_ref(broken), records),
+        );
     }
     if let Some(gap) = found.gaps.first() {
         let more = found.gaps.len() - 1;
-        let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+        let more = if more == 0 {
+            String::new()
+        } else {
+            format!(" (and {more} more)")
+        };
         return (Verdict::Inconclusive, Some(format!("{gap}{more}")));
     }
     if evidence.steps.len() < plan.steps.len() && found.findings.is_empty() {
-        return (Verdict::Inconclusive, Some(format!("step {} was not reached", evidence.steps.len())));
+        return (
+            Verdict::Inconclusive,
+            Some(format!("step {} was not reached", evidence.steps.len())),
+        );
     }
     let guarded = expected.guarded();
     if !guarded.is_empty() && guarded.iter().all(|access| !mediated(access, &policy.kernel)) {
-        return (Verdict::Vacuous, Some("this kernel does not mediate what the case is about".into()));
+        return (
+            Verdict::Vacuous,
+            Some("this kernel does not mediate what the case is about".into()),
+        );
     }
     let reason = Judgement::first_line(&found.findings, records);
     if known.is_empty() {
-        let verdict = if found.findings.is_empty() { Verdict::Pass } else { Verdict::Fail };
+        let verdict = if found.findings.is_empty() {
+            Verdict::Pass
+        } else {
+            Verdict::Fail
+        };
         return (verdict, reason);
     }
-    let shows = |known: &KnownFailure| found.findings.iter().any(|(place, finding)| is(known, *place, finding, records));
+    let shows = |known: &KnownFailure| {
+        found
+            .findings
+            .iter()
+            .any(|(place, finding)| is(known, *place, finding, records))
+    };
     if let Some(gone) = known.iter().find(|known| !shows(known)) {
-        let verdict = if found.findings.is_empty() { Verdict::UnexpectedPass } else { Verdict::Fail };
-        return (verdict, Some(format!("a known failure no longer shows: {} ({})", gone.reason, gone.link)));
+        let verdict = if found.findings.is_empty() {
+            Verdict::UnexpectedPass
+        } else {
+            Verdict::Fail
+        };
+        return (
+            verdict,
+            Some(format!(
+                "a known failure no longer shows: {} ({})",
+                gone.reason, gone.link
+            )),
+        );
     }
     let covered =
         |(place, finding): &(Place, Finding)| known.iter().any(|known| is(known, *place, finding, records));
     match found.findings.iter().find(|finding| !covered(finding)) {
-        Some(other) => (Verdict::Fail, Judgement::first_line(std::slice::from_ref(other), records)),
-        None => (Verdict::KnownFailure, known.first().map(|known| format!("{} ({})", known.reason, known.link))),
+        Some(other) => (
+            Verdict::Fail,
+            Judgement::first_line(std::slice::from_ref(other), records),
+        ),
+        None => (
+            Verdict::KnownFailure,
+            known
+                .first()
+                .map(|known| format!("{} ({})", known.reason, known.link)),
+        ),
     }
 }
 
@@ -186,15 +237,13 @@ fn is(known: &KnownFailure, place: Place, finding: &Finding, records: &[Attribut
     step && kind
 }
 
-fn find(
-    expected: &Expected,
-    evidence: &CaseEvidence,
-    records: &[Attributed],
-) -> Vec<(Place, Finding)> {
+fn find(expected: &Expected, evidence: &CaseEvidence, records: &[Attributed]) -> Vec<(Place, Finding)> {
     let steps = expected.steps();
     let mut all = Vec::new();
     let indices = |wanted: Option<usize>| -> Vec<usize> {
-        (0..records.len()).filter(|index| records[*index].step == wanted).collect()
+        (0..records.len())
+            .filter(|index| records[*index].step == wanted)
+            .collect()
     };
     for (index, (step, done)) in steps.iter().zip(&evidence.steps).enumerate() {
         let label = expected.label_of(&step.by).unwrap_or("unconfined");
@@ -207,8 +256,9 @@ fn find(
         let found = findings(step, &done.outcome, &own, records, "unconfined");
         all.extend(found.into_iter().map(|finding| (Place::Cleanup(index), finding)));
     }
-    let late = indices(None).into_iter().filter(|index| records[*index].class == super::records::Class::Red);
+    let late = indices(None)
+        .into_iter()
+        .filter(|index| records[*index].class == super::records::Class::Red);
     all.extend(late.map(|index| (Place::Case, Finding::Denial(index))));
     all
 }
-

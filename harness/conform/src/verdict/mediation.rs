@@ -19,7 +19,9 @@ fn entries(access: &Access) -> &'static [&'static str] {
 }
 
 fn of_rule(rule: &str) -> &'static [&'static str] {
-    let word = rule.split_whitespace().find(|word| !matches!(*word, "audit" | "deny" | "allow" | "owner"));
+    let word = rule
+        .split_whitespace()
+        .find(|word| !matches!(*word, "audit" | "deny" | "allow" | "owner"));
     match word.unwrap_or_default().trim_end_matches(',') {
         "capability" => &["caps", "capability"],
         "network" => &["network", "network_v8", "network_v9"],
@@ -53,7 +55,9 @@ mod tests {
     #[case::file_by_rule(Access::Rule("/etc/shadow r,".into()), true)]
     #[case::qualified(Access::Rule("audit deny unix,".into()), false)]
     fn classes_are_looked_up(#[case] access: Access, #[case] wanted: bool) {
-        let kernel = Features::parse("caps {mask {ipc_lock\n}\n}\nnetwork_v8 {af_mask {inet\n}\n}\nfile {mask {r\n}\n}\n");
+        let kernel = Features::parse(
+            "caps {mask {ipc_lock\n}\n}\nnetwork_v8 {af_mask {inet\n}\n}\nfile {mask {r\n}\n}\n",
+        );
         assert_eq!(mediated(&access, &kernel), wanted);
     }
 }

@@ -32,6 +32,8 @@ pub struct Policy {
 impl Policy {
     /// The file in which a profile is declared.
     pub fn file_of(&self, profile: &str) -> Option<&PolicyFile> {
-        self.files.iter().find(|file| file.declared_names().iter().any(|name| name == profile))
+        self.files
+            .iter()
+            .find(|file| file.declared_names().iter().any(|name| name == profile))
     }
 }

@@ -95,23 +95,40 @@ fn owner(
         return Some(subject.to_string());
     }
     let pid = record.pid.and_then(|pid| i32::try_from(pid).ok());
-    let by_pid = evidence.subjects.iter().find(|(_, facts)| pid.is_some_and(|pid| facts.pids.contains(&pid)));
+    let by_pid = evidence
+        .subjects
+        .iter()
+        .find(|(_, facts)| pid.is_some_and(|pid| facts.pids.contains(&pid)));
     if let Some((name, _)) = by_pid {
         return Some(name.clone());
     }
     let profile = record.profile.as_deref()?;
-    let by_profile = evidence.subjects.iter().find(|(_, facts)| within(profile, &facts.label));
-    by_profile.map(|(name, _)| name.clone()).or_else(|| entered.get(profile).cloned())
+    let by_profile = evidence
+        .subjects
+        .iter()
+        .find(|(_, facts)| within(profile, &facts.label));
+    by_profile
+        .map(|(name, _)| name.clone())
+        .or_else(|| entered.get(profile).cloned())
 }
 
 /// Whether `profile` is `label` or a child of it.
 fn within(profile: &str, label: &str) -> bool {
-    profile.strip_prefix(label).is_some_and(|rest| rest.is_empty() || rest.starts_with("//"))
+    profile
+        .strip_prefix(label)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with("//"))
 }
 
 fn step_of(serial: u64, evidence: &CaseEvidence) -> Option<usize> {
-    let fences = evidence.steps.iter().chain(&evidence.cleanup).map(|step| step.fence);
-    fences.enumerate().find(|(_, fence)| fence.is_some_and(|fence| serial <= fence)).map(|(index, _)| index)
+    let fences = evidence
+        .steps
+        .iter()
+        .chain(&evidence.cleanup)
+        .map(|step| step.fence);
+    fences
+        .enumerate()
+        .find(|(_, fence)| fence.is_some_and(|fence| serial <= fence))
+        .map(|(index, _)| index)
 }
 
 fn classify(record: &Record, policy: &Policy) -> Class {

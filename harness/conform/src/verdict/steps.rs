@@ -40,7 +40,13 @@ impl Finding {
 }
 
 /// What is wrong with a step; `own` are its records, as indices into `records`.
-pub fn findings(step: &Step, outcome: &Outcome, own: &[usize], records: &[Attributed], label: &str) -> Vec<Finding> {
+pub fn findings(
+    step: &Step,
+    outcome: &Outcome,
+    own: &[usize],
+    records: &[Attributed],
+    label: &str,
+) -> Vec<Finding> {
     match outcome {
         Outcome::TimedOut => return vec![Finding::Effect("it did not end in time and was killed".into())],
         Outcome::NoSubject { reason } => return vec![Finding::Effect(reason.clone())],
@@ -53,10 +59,19 @@ pub fn findings(step: &Step, outcome: &Outcome, own: &[usize], records: &[Attrib
     }
 }
 
-fn positive(step: &Step, outcome: &Outcome, own: &[usize], records: &[Attributed], label: &str) -> Vec<Finding> {
+fn positive(
+    step: &Step,
+    outcome: &Outcome,
+    own: &[usize],
+    records: &[Attributed],
+    label: &str,
+) -> Vec<Finding> {
     let expect = step.expect.clone().unwrap_or_default();
-    let mut findings: Vec<Finding> =
-        own.iter().filter(|index| records[**index].class == Class::Red).map(|index| Finding::Denial(*index)).collect();
+    let mut findings: Vec<Finding> = own
+        .iter()
+        .filter(|index| records[**index].class == Class::Red)
+        .map(|index| Finding::Denial(*index))
+        .collect();
     findings.extend(effect(&expect, outcome).into_iter().map(Finding::Effect));
     if !expect.label.is_empty() {
         findings.extend(program_label(&expect.label, outcome, own, records, label).map(Finding::Effect));
@@ -72,9 +87,15 @@ pub fn effect(expect: &Expect, outcome: &Outcome) -> Vec<String> {
             if expect.errno.as_deref() == Some(name.as_str()) {
                 return Vec::new();
             }
-            vec![format!("{call} failed: {} ({name})", io::Error::from_raw_os_error(*errno))]
+            vec![format!(
+                "{call} failed: {} ({name})",
+                io::Error::from_raw_os_error(*errno)
+            )]
         }
-        _ if expect.errno.is_some() => vec![format!("it succeeded, not failing with {}", expect.errno.clone().unwrap_or_default())],
+        _ if expect.errno.is_some() => vec![format!(
+            "it succeeded, not failing with {}",
+            expect.errno.clone().unwrap_or_default()
+        )],
         Outcome::Ok(effect) => of_probe(expect, effect),
         Outcome::Ran(ran) => of_program(expect, ran),
         _ => Vec::new(),
@@ -112,12 +133,18 @@ fn of_program(expect: &Expect, ran: &Ran) -> Vec<String> {
             (None, None) => "ended".into(),
         };
         let said = String::from_utf8_lossy(&ran.stderr);
-        let said = said.trim().lines().last().map(|line| format!(": {line}")).unwrap_or_default();
+        let said = said
+            .trim()
+            .lines()
+            .last()
+            .map(|line| format!(": {line}"))
+            .unwrap_or_default();
         missed.push(format!("the program {how}, not {wanted}{said}"));
     }
-    for (name, wanted, got) in
-        [("standard output", &expect.stdout, &ran.stdout), ("standard error", &expect.stderr, &ran.stderr)]
-    {
+    for (name, wanted, got) in [
+        ("standard output", &expect.stdout, &ran.stdout),
+        ("standard error", &expect.stderr, &ran.stderr),
+    ] {
         if let Some(wanted) = wanted {
             missed.extend(text(name, wanted, &String::from_utf8_lossy(got)));
         }
@@ -159,7 +186,13 @@ fn shortened(text: &str) -> String {
 }
 
 /// The label that the program of `run` got, from the record of its exec; `None` if it is one of `wanted`.
-fn program_label(wanted: &[String], outcome: &Outcome, own: &[usize], records: &[Attributed], label: &str) -> Option<String> {
+fn program_label(
+    wanted: &[String],
+    outcome: &Outcome,
+    own: &[usize],
+    records: &[Attributed],
+    label: &str,
+) -> Option<String> {
     let Outcome::Ran(ran) = outcome else { return None };
     let Some(entered) = label_by_exec(ran, own, records, label) else {
         return Some("the record of its exec did not arrive, so its label is not known".into());
@@ -168,7 +201,12 @@ fn program_label(wanted: &[String], outcome: &Outcome, own: &[usize], records: &
         "inherit" => entered == label,
         name => entered == name,
     });
-    (!fits).then(|| format!("the program ran with the label {entered}, not {}", wanted.join(" or ")))
+    (!fits).then(|| {
+        format!(
+            "the program ran with the label {entered}, not {}",
+            wanted.join(" or ")
+        )
+    })
 }
 
 /// The label that a program got at its exec, as the kernel's record of the grant tells.
@@ -180,7 +218,13 @@ pub fn label_by_exec(ran: &Ran, own: &[usize], records: &[Attributed], label: &s
     Some(exec.target.clone().unwrap_or_else(|| label.to_string()))
 }
 
-fn negative(step: &Step, denied: &Denied, outcome: &Outcome, own: &[usize], records: &[Attributed]) -> Vec<Finding> {
+fn negative(
+    step: &Step,
+    denied: &Denied,
+    outcome: &Outcome,
+    own: &[usize],
+    records: &[Attributed],
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     match outcome {
         Outcome::Errno { call, errno } => {
@@ -190,32 +234,56 @@ fn negative(step: &Step, denied: &Denied, outcome: &Outcome, own: &[usize], reco
                 None => matches!(name.as_str(), "EACCES" | "EPERM"),
             };
             if !fits {
-                findings.push(Finding::OtherDenial(format!("{call} failed with {name}, which is not how a denial shows")));
+                findings.push(Finding::OtherDenial(format!(
+                    "{call} failed with {name}, which is not how a denial shows"
+                )));
             }
         }
         Outcome::Ran(ran) => {
             let expect = step.expect.clone().unwrap_or_default();
-            let expect = Expect { exit: expect.exit.or(ran.exit), ..expect };
+            let expect = Expect {
+                exit: expect.exit.or(ran.exit),
+                ..expect
+            };
             findings.extend(of_program(&expect, ran).into_iter().map(Finding::NotDenied));
         }
-        _ => findings.push(Finding::NotDenied("it succeeded, and should have been denied".into())),
+        _ => findings.push(Finding::NotDenied(
+            "it succeeded, and should have been denied".into(),
+        )),
     }
-    let speaking: Vec<usize> = own.iter().copied().filter(|index| records[*index].class != Class::Clean).collect();
-    let (expected, other): (Vec<usize>, Vec<usize>) = speaking
-        .into_iter()
-        .partition(|index| denied.records.iter().any(|wanted| matches(wanted, &records[*index].record)));
+    let speaking: Vec<usize> = own
+        .iter()
+        .copied()
+        .filter(|index| records[*index].class != Class::Clean)
+        .collect();
+    let (expected, other): (Vec<usize>, Vec<usize>) = speaking.into_iter().partition(|index| {
+        denied
+            .records
+            .iter()
+            .any(|wanted| matches(wanted, &records[*index].record))
+    });
     if expected.is_empty() {
         findings.push(match outcome {
-            Outcome::Ran(_) => Finding::NotDenied("it ran, and the denial that the case names did not come".into()),
+            Outcome::Ran(_) => {
+                Finding::NotDenied("it ran, and the denial that the case names did not come".into())
+            }
             _ => Finding::OtherDenial("no record of the denial that the case names".into()),
         });
     }
     if let Some(count) = denied.count
         && count != expected.len()
     {
-        findings.push(Finding::OtherDenial(format!("{} records of the denial, not {count}", expected.len())));
+        findings.push(Finding::OtherDenial(format!(
+            "{} records of the denial, not {count}",
+            expected.len()
+        )));
     }
-    findings.extend(other.into_iter().filter(|index| records[*index].class == Class::Red).map(Finding::Denial));
+    findings.extend(
+        other
+            .into_iter()
+            .filter(|index| records[*index].class == Class::Red)
+            .map(Finding::Denial),
+    );
     findings
 }
 

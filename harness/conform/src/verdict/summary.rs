@@ -86,7 +86,10 @@ impl Evidence {
             mode: None,
             policy_hash: None,
             credentials: None,
-            canaries: Canaries { before: None, after: None },
+            canaries: Canaries {
+                before: None,
+                after: None,
+            },
             lost_before: None,
             lost_after: None,
             serial_gaps: None,
@@ -101,19 +104,38 @@ impl Evidence {
     }
 
     /// Of a case that ran.
-    pub fn of(expected: &Expected, evidence: &CaseEvidence, judgement: &Judgement, policy: &Policy, guards: Guards) -> Evidence {
+    pub fn of(
+        expected: &Expected,
+        evidence: &CaseEvidence,
+        judgement: &Judgement,
+        policy: &Policy,
+        guards: Guards,
+    ) -> Evidence {
         let steps = expected.steps();
         let first = steps.iter().find_map(|step| evidence.subjects.get(&step.by));
         let hashes = evidence.subjects.values().filter_map(|facts| {
-            policy.declared.get(&facts.label).map(|declared| (facts.label.clone(), declared.clone()))
+            policy
+                .declared
+                .get(&facts.label)
+                .map(|declared| (facts.label.clone(), declared.clone()))
         });
-        let told = |class: fn(&Class) -> bool| judgement.records.iter().filter(move |record| class(&record.class)).filter(|r| is_told(r)).map(record);
+        let told = |class: fn(&Class) -> bool| {
+            judgement
+                .records
+                .iter()
+                .filter(move |record| class(&record.class))
+                .filter(|r| is_told(r))
+                .map(record)
+        };
         Evidence {
             label: first.map(|facts| facts.label.clone()),
             mode: first.map(|facts| facts.mode.clone()),
             policy_hash: Some(hashes.collect()),
             credentials: first.map(|facts| facts.credentials.clone()),
-            canaries: Canaries { before: evidence.canary_before, after: evidence.canary_after },
+            canaries: Canaries {
+                before: evidence.canary_before,
+                after: evidence.canary_after,
+            },
             lost_before: Some(evidence.audit_before.lost),
             lost_after: Some(evidence.audit_after.lost),
             serial_gaps: Some(evidence.serial_gaps),
@@ -146,7 +168,9 @@ fn record(of: &Attributed) -> Value {
 fn step_summaries(expected: &Expected, evidence: &CaseEvidence, judgement: &Judgement) -> Vec<StepSummary> {
     let all = expected.steps().into_iter().zip(&evidence.steps).enumerate();
     all.map(|(index, (step, done))| {
-        let own: Vec<usize> = (0..judgement.records.len()).filter(|at| judgement.records[*at].step == Some(index)).collect();
+        let own: Vec<usize> = (0..judgement.records.len())
+            .filter(|at| judgement.records[*at].step == Some(index))
+            .collect();
         let label = expected.label_of(&step.by).unwrap_or("unconfined");
         StepSummary {
             by: step.by.clone(),

@@ -1,0 +1,223 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::exit::EXIT_STATUSES;
+
+/// Decides whether a change to libvirt's AppArmor profiles may ship.
+///
+/// Cases boot a profile set in a VM, run the real operations under enforcement, and assert that no denial occurs.
+#[derive(Debug, Parser)]
+#[command(name = "virt-aa-conform", version, max_term_width = 100, after_help = EXIT_STATUSES)]
+pub struct Cli {
+    /// Folder with cases/, profiles/ and vm-images/ (default: this folder or the nearest one above that has them)
+    #[arg(long, global = true, env = "VIRT_AA_CONFORM_ROOT", value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run cases under enforcement and print their verdicts
+    Run(RunArgs),
+    /// Take each guarded access away and see that its case turns red
+    Prove(ProveArgs),
+    /// List cases
+    List(ListArgs),
+    /// Check every data file without running anything
+    Check,
+    /// Say what this machine can run, what is missing and what installs it
+    Doctor,
+    /// Build, list and remove VM images
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// Open a root shell in the booted image with the profile set loaded
+    Shell(ShellArgs),
+    /// Turn audit text into records, sentences with the rule that would allow them, or the skeleton of a case
+    Denials(DenialsArgs),
+    /// Print the JSON Schema of a data file
+    Schema {
+        /// Which file's.
+        kind: SchemaKind,
+    },
+}
+
+/// Where cases run.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    /// Image to run on
+    #[arg(long, default_value = DEFAULT_IMAGE, value_name = "NAME")]
+    pub image: String,
+    /// Profile set to test
+    #[arg(long, default_value = "packaged", value_name = "SET")]
+    pub profiles: String,
+    /// Build the image although its suite's index is past its valid-until date
+    #[arg(long)]
+    pub allow_expired_index: bool,
+}
+
+/// The image that is used where none is named.
+pub const DEFAULT_IMAGE: &str = "debian-13";
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Cases: NAME, NAME:VARIANT, NAME@PROFILE, a folder, or a glob over these (default: all)
+    #[arg(value_name = "CASE")]
+    pub cases: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub target: Target,
+    /// Edit the set as profiles/known-bad/NAME.yaml says
+    #[arg(long, value_name = "NAME")]
+    pub known_bad: Option<String>,
+    /// Form of the report
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+    /// Seconds for the whole run, the image's build left out
+    #[arg(long, default_value = "3600", value_parser = seconds, value_name = "SECONDS")]
+    pub timeout: Duration,
+    /// A skipped case is a failure
+    #[arg(long)]
+    pub strict: bool,
+    /// Machines side by side
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16), value_name = "N")]
+    pub jobs: u8,
+    /// Print where the time went
+    #[arg(long)]
+    pub timings: bool,
+}
+
+/// Arguments of `prove`.
+#[derive(Debug, Args)]
+pub struct ProveArgs {
+    /// Cases, as for `run` (default: all)
+    #[arg(value_name = "CASE")]
+    pub cases: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub target: Target,
+    /// Form of the report
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+    /// Seconds for the whole run, the image's build left out
+    #[arg(long, default_value = "3600", value_parser = seconds, value_name = "SECONDS")]
+    pub timeout: Duration,
+    /// Machines side by side
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16), value_name = "N")]
+    pub jobs: u8,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Cases, as for `run` (default: all)
+    #[arg(value_name = "CASE")]
+    pub cases: Vec<String>,
+    /// Form of the list
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+}
+
+/// Arguments of `shell`.
+#[derive(Debug, Args)]
+pub struct ShellArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub target: Target,
+    /// Edit the set as profiles/known-bad/NAME.yaml says
+    #[arg(long, value_name = "NAME")]
+    pub known_bad: Option<String>,
+}
+
+/// Arguments of `denials`.
+#[derive(Debug, Args)]
+pub struct DenialsArgs {
+    /// Files with audit text; standard input where none is named
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = DenialsFormat::Human)]
+    pub format: DenialsFormat,
+}
+
+/// Work on images.
+#[derive(Debug, Subcommand)]
+pub enum ImageCommand {
+    /// Build images that are not built yet
+    Build {
+        /// Images (default: debian-13).
+        names: Vec<String>,
+        /// Go on with a suite's index that is past its valid-until date
+        #[arg(long)]
+        allow_expired_index: bool,
+    },
+    /// List the recipes and what is built of them
+    List,
+    /// Print the folder of a built image
+    Path {
+        /// Image (default: debian-13).
+        #[arg(default_value = DEFAULT_IMAGE)]
+        name: String,
+    },
+    /// Remove images whose recipe changed or is gone, and what interrupted builds left
+    Prune,
+}
+
+/// Form of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Human,
+    /// For programs
+    Json,
+}
+
+/// Form of `denials`' output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DenialsFormat {
+    /// One sentence for each, and the rule that would allow it
+    Human,
+    /// An array of records, keys as the kernel names them
+    Json,
+    /// The skeleton of a case
+    Case,
+}
+
+/// Data files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaKind {
+    /// cases/**/*.yaml
+    Case,
+    /// cases/fixtures/*.yaml
+    Fixture,
+    /// profiles/*.yaml
+    ProfileSet,
+    /// profiles/known-bad/*.yaml
+    KnownBad,
+    /// profiles/known-failures.yaml
+    KnownFailures,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("give whole seconds, at least 1".into()),
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,64 @@
+//! Exit statuses: documented here, in `--help` and in the README.
+
+use crate::verdict::judge::Verdict;
+
+/// Everything asked for holds.
+pub const OK: u8 = 0;
+/// A case is red, or a guard is not killed.
+pub const RED: u8 = 1;
+/// The command line or a data file is wrong.
+pub const USAGE: u8 = 2;
+/// Evidence is incomplete: nothing is red, and something is not proven green.
+pub const INCONCLUSIVE: u8 = 3;
+/// The harness, the image or the machine broke.
+pub const BROKEN: u8 = 4;
+
+/// For `--help`.
+pub const EXIT_STATUSES: &str = "Exit status:
+  0    every case is green (pass, known-failure; vacuous and skip count as such without --strict)
+  1    a case is red (fail, unexpected-pass; with --strict also skip and vacuous), or a guard is not killed
+  2    the command line or a data file is wrong
+  3    inconclusive: nothing is red, but the evidence is not complete
+  4    the harness, the image or the machine broke
+  130  interrupted (143: terminated); every child is ended";
+
+/// The exit status of a run.
+pub fn of_verdicts(verdicts: impl Iterator<Item = Verdict>, strict: bool) -> u8 {
+    let of = |verdict| match verdict {
+        Verdict::Pass | Verdict::KnownFailure => OK,
+        Verdict::Vacuous | Verdict::Skip if !strict => OK,
+        Verdict::Fail | Verdict::UnexpectedPass | Verdict::Vacuous | Verdict::Skip => RED,
+        Verdict::Inconclusive => INCONCLUSIVE,
+        Verdict::Error => BROKEN,
+    };
+    // The worst wins: broken, then red, then inconclusive.
+    verdicts
+        .map(of)
+        .max_by_key(|status| {
+            [OK, INCONCLUSIVE, RED, BROKEN]
+                .iter()
+                .position(|known| known == status)
+        })
+        .unwrap_or(OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::green(&[Verdict::Pass, Verdict::KnownFailure, Verdict::Skip], false, OK)]
+    #[case::strict(&[Verdict::Pass, Verdict::Skip], true, RED)]
+    #[case::red_before_inconclusive(&[Verdict::Inconclusive, Verdict::Fail], false, RED)]
+    #[case::inconclusive_is_not_green(&[Verdict::Inconclusive, Verdict::Pass], false, INCONCLUSIVE)]
+    #[case::gone_bug(&[Verdict::UnexpectedPass], false, RED)]
+    #[case::broken_before_all(&[Verdict::Fail, Verdict::Error], false, BROKEN)]
+    fn the_worst_verdict_makes_the_status(
+        #[case] verdicts: &[Verdict],
+        #[case] strict: bool,
+        #[case] status: u8,
+    ) {
+        assert_eq!(of_verdicts(verdicts.iter().copied(), strict), status);
+    }
+}

@@ -1,0 +1,41 @@
+//! From the command line to an exit status.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use super::args::{Cli, Command};
+use super::exit;
+use super::failure::Failure;
+use super::{run, setup};
+use crate::backend::children;
+
+/// Parse the command line and do what it says.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = children::install_signal_handler() {
+        eprintln!("error: {error}");
+        return exit::BROKEN.into();
+    }
+    match dispatch(&cli) {
+        Ok(status) => status.into(),
+        Err(Failure { status, message }) => {
+            // Data errors bring their own heading.
+            let heading = if message.starts_with("error") || message.contains("\u{1b}[") {
+                ""
+            } else {
+                "error: "
+            };
+            eprintln!("{heading}{message}");
+            status.into()
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> Result<u8, Failure> {
+    let root = || setup::root(cli.root.as_deref());
+    match &cli.command {
+        Command::Run(args) => run::run(&root()?, args),
+        _ => Err(Failure::broken("not there yet")),
+    }
+}

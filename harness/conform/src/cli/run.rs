@@ -1,0 +1,85 @@
+//! `run`: cases under enforcement, and their verdicts.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::args::{Format, RunArgs};
+use super::exit;
+use super::failure::Failure;
+use super::select::select;
+use super::setup;
+use crate::proofs::Proofs;
+use crate::report::human::{self, Paint};
+use crate::report::json;
+use crate::report::run_info::RunInfo;
+use crate::runner::Runner;
+
+/// Run, print, and say how it ended.
+pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
+    let started = Instant::now();
+    let data = setup::data(root)?;
+    let config = setup::vm_config();
+    let (prepared, session) = setup::prepared(root, &data, &args.target, args.known_bad.as_deref(), &config)?;
+    let selection = select(&data, prepared.base.set.roles(), &args.cases)?;
+    let info = RunInfo::of(&prepared, &config, args.known_bad.as_deref());
+    let proofs = Proofs::open(&prepared.image.dir, &info.profile_set.hash);
+    let human = args.format == Format::Human;
+    let paint = Paint(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    let mut out = std::io::stdout().lock();
+    if human {
+        writeln!(out, "{}", paint.dim(&human::heading(&info))).map_err(Failure::broken)?;
+    }
+    let bar = progress(selection.variants.len());
+    let mut runner = Runner::new(&data, &prepared, &config, Some(session));
+    let mut cases = Vec::new();
+    let mut first_verdict = None;
+    for variant in &selection.variants {
+        bar.set_message(variant.id.clone());
+        let case = runner.run(variant, &prepared.base, true);
+        first_verdict.get_or_insert_with(|| started.elapsed());
+        if human {
+            let text = human::case(&case, &prepared.base.policy, &proofs, &prepared.image.name, paint);
+            bar.suspend(|| out.write_all(text.as_bytes()))
+                .map_err(Failure::broken)?;
+        }
+        cases.push(case);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let status = exit::of_verdicts(cases.iter().map(|case| case.verdict), args.strict);
+    if human {
+        for (name, reason) in &selection.skipped {
+            writeln!(out, "not run: {name}: {reason}").map_err(Failure::broken)?;
+        }
+        writeln!(out, "{}", human::summary(&cases, started.elapsed().as_secs_f64()))
+            .map_err(Failure::broken)?;
+    } else {
+        let report = json::report(info, &cases, &prepared.base.policy, &proofs);
+        serde_json::to_writer_pretty(&mut out, &report).map_err(Failure::broken)?;
+        writeln!(out).map_err(Failure::broken)?;
+    }
+    if args.timings {
+        eprintln!(
+            "boot {:.2} s, compile {:.2} s (beside it), first verdict {:.2} s, whole {:.2} s",
+            prepared.timings.boot.as_secs_f64(),
+            prepared.timings.compile.as_secs_f64(),
+            first_verdict.unwrap_or_default().as_secs_f64(),
+            started.elapsed().as_secs_f64(),
+        );
+    }
+    Ok(status)
+}
+
+/// One line on a terminal; nothing elsewhere.
+pub fn progress(length: usize) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(length as u64);
+    let style = ProgressStyle::with_template("{pos}/{len} {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}

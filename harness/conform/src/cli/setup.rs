@@ -1,0 +1,105 @@
+//! What commands need before they begin: data files, an image, a prepared machine.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use super::args::Target;
+use super::failure::Failure;
+use crate::backend::VmConfig;
+use crate::data::{self, Data};
+use crate::image::{self, BuildOptions, Image, ImageError, Store};
+use crate::prepare::{PrepareError, Prepared, prepare};
+use crate::session::Session;
+
+/// Folders that a root has.
+const MARKS: [&str; 3] = ["cases", "profiles", "vm-images"];
+
+/// The folder with the data files: as given, else this folder or the nearest above that looks like one.
+pub fn root(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    let is_root = |dir: &Path| MARKS.iter().all(|mark| dir.join(mark).is_dir());
+    if let Some(dir) = given {
+        if is_root(dir) {
+            return Ok(dir.to_path_buf());
+        }
+        return Err(Failure::usage(format!(
+            "{} has no folders {}",
+            dir.display(),
+            MARKS.join("/, ") + "/"
+        )));
+    }
+    let here = std::env::current_dir().map_err(Failure::broken)?;
+    here.ancestors()
+        .find(|dir| is_root(dir))
+        .map(Path::to_path_buf)
+        .ok_or_else(|| {
+            let folders = MARKS.join("/, ");
+            Failure::usage(format!(
+                "neither {} nor a folder above it has {folders}/; name one with --root",
+                here.display()
+            ))
+        })
+}
+
+/// Whether messages on standard error are coloured.
+pub fn coloured_errors() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// Every data file.
+pub fn data(root: &Path) -> Result<Data, Failure> {
+    data::read(root).map_err(|errors| Failure::data(&errors, coloured_errors()))
+}
+
+/// Recipes and the cache.
+pub fn store(root: &Path) -> Result<Store, Failure> {
+    Store::open(&root.join("vm-images"), None).map_err(of_image)
+}
+
+/// The image, built if it is not there.
+pub fn image(root: &Path, name: &str, allow_expired_index: bool) -> Result<Image, Failure> {
+    let store = store(root)?;
+    let options = BuildOptions {
+        allow_expired_index,
+        ..BuildOptions::default()
+    };
+    let mut progress = image::progress_for_stderr(name);
+    image::ensure(&store, name, &options, progress.as_mut()).map_err(of_image)
+}
+
+/// An image error is the user's where it is about a name.
+pub fn of_image(error: ImageError) -> Failure {
+    match error {
+        ImageError::Recipe(_) => Failure::usage(error),
+        other => Failure::broken(other),
+    }
+}
+
+/// How machines are made.
+pub fn vm_config() -> VmConfig {
+    VmConfig::default()
+}
+
+/// A machine that boots while the set is compiled.
+pub fn prepared(
+    root: &Path,
+    data: &Data,
+    target: &Target,
+    known_bad: Option<&str>,
+    config: &VmConfig,
+) -> Result<(Prepared, Session), Failure> {
+    if !data.sets.manifests.contains_key(&target.profiles) {
+        let known = data.sets.manifests.keys().cloned().collect();
+        return Err(Failure::usage(PrepareError::NoSet {
+            name: target.profiles.clone(),
+            known,
+        }));
+    }
+    let image = image(root, &target.image, target.allow_expired_index)?;
+    prepare(data, &image, &target.profiles, known_bad, config).map_err(|error| match error {
+        PrepareError::NoSet { .. } | PrepareError::OtherSet { .. } | PrepareError::Set(_) => {
+            Failure::usage(error)
+        }
+        PrepareError::Compile(_) => Failure::usage(error),
+        other => Failure::broken(other),
+    })
+}

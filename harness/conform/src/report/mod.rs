@@ -1,0 +1,4 @@
+//! Reports of a run.
+pub mod human;
+pub mod json;
+pub mod run_info;

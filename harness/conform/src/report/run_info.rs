@@ -1,0 +1,68 @@
+//! What a report says of the run itself.
+
+use serde::Serialize;
+
+use crate::backend::VmConfig;
+use crate::backend::accel::Accelerator;
+use crate::prepare::Prepared;
+
+/// Where and on what the cases ran.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunInfo {
+    /// `vm`.
+    pub backend: &'static str,
+    /// `kvm` or `tcg`.
+    pub accelerator: &'static str,
+    /// Name and content key of the image.
+    pub image: String,
+    /// `uname -r` there.
+    pub kernel: String,
+    /// Version of apparmor_parser's package.
+    pub parser: String,
+    /// Version of libvirt's package.
+    pub libvirt: String,
+    /// The profile set.
+    pub profile_set: ProfileSetInfo,
+}
+
+/// The set under test.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProfileSetInfo {
+    /// Its name.
+    pub name: String,
+    /// The known-bad edit made to it.
+    pub known_bad: Option<String>,
+    /// Over all its files.
+    pub hash: String,
+    /// Every profile that was loaded.
+    pub profiles: Vec<String>,
+}
+
+impl RunInfo {
+    /// Of a prepared run.
+    pub fn of(prepared: &Prepared, config: &VmConfig, known_bad: Option<&str>) -> RunInfo {
+        let facts = &prepared.image.facts;
+        let name = prepared
+            .image
+            .dir
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        RunInfo {
+            backend: "vm",
+            accelerator: match config.accelerator {
+                Accelerator::Kvm => "kvm",
+                Accelerator::Tcg => "tcg",
+            },
+            image: name.unwrap_or_else(|| prepared.image.name.clone()),
+            kernel: facts.kernel_release.clone(),
+            parser: facts.parser_version.clone(),
+            libvirt: facts.libvirt_version.clone(),
+            profile_set: ProfileSetInfo {
+                name: prepared.base.set.manifest.name.clone(),
+                known_bad: known_bad.map(str::to_string),
+                hash: prepared.base.set.tree.hash(),
+                profiles: prepared.base.policy.declared.keys().cloned().collect(),
+            },
+        }
+    }
+}
