@@ -96,16 +96,30 @@ pub enum CompileError {
     },
 }
 
-/// The configuration's keys whose value is a path that only makes sense inside the image.
-const PATH_KEYS: [&str; 7] = [
+/// The configuration's keys whose value is a path of the image.
+const PATHS: [&str; 5] = [
     "policy-features",
+    "override-policy-abi",
     "features-file",
     "kernel-features",
-    "base",
     "include",
+];
+
+/// The configuration's keys that do not bear on what is compiled: warnings are wanted, caches and loading are not, and
+/// the base is given anew.
+const LEFT_OUT: [&str; 8] = [
+    "quiet",
+    "verbose",
+    "write-cache",
+    "show-cache",
+    "skip-read-cache",
     "cache-loc",
     "subdomainfs",
+    "base",
 ];
+
+/// Where policy lies in an image; for a compilation, the tree at hand stands for it.
+const SYSTEM_BASE: &str = "/etc/apparmor.d";
 
 impl Parser {
     /// The parser of the image whose root file system is unpacked at `root`, run by that tree's own loader and libraries.
@@ -117,7 +131,7 @@ impl Parser {
         let find = |candidates: &[&str]| {
             candidates
                 .iter()
-                .find_map(|path| inside(&root, Path::new(path)).ok())
+                .find_map(|path| resolve_inside(&root, Path::new(path)).ok())
         };
         let program = find(&[
             "/usr/sbin/apparmor_parser",
@@ -140,7 +154,7 @@ impl Parser {
             program,
             loader: Some(loader),
             library_path: libraries(&root),
-            config_file: inside(&root, Path::new("/etc/apparmor/parser.conf")).ok(),
+            config_file: resolve_inside(&root, Path::new("/etc/apparmor/parser.conf")).ok(),
             root: Some(root),
             features: None,
             timeout: Duration::from_secs(120),
@@ -163,7 +177,7 @@ impl Parser {
             source,
         })?;
         // Lives until both runs are over.
-        let config = self.config()?;
+        let config = self.config(&dir)?;
         let mut both = Vec::with_capacity(2);
         for mode in ["--stdout", "--names"] {
             let mut command = self.command();
@@ -259,8 +273,9 @@ impl Parser {
         })
     }
 
-    /// The image's `parser.conf` with its paths led into the image's tree, as a file that lives as long as the value.
-    fn config(&self) -> Result<tempfile::NamedTempFile, CompileError> {
+    /// The image's `parser.conf` with its paths led into the image's tree, and into `dir` for what lies in the policy's
+    /// base, as a file that lives as long as the value.
+    fn config(&self, dir: &Path) -> Result<tempfile::NamedTempFile, CompileError> {
         let missing = |path: &Path, source| CompileError::Missing {
             path: path.to_owned(),
             source,
@@ -270,22 +285,25 @@ impl Parser {
             None => String::new(),
         };
         let mut out = String::with_capacity(text.len());
-        for line in text.lines() {
-            let (key, value) = line
-                .split_once('=')
-                .map_or((line, ""), |(key, value)| (key.trim(), value.trim()));
+        for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+            let at = line
+                .find(|c: char| c == '=' || c.is_whitespace())
+                .unwrap_or(line.len());
+            let (key, value) = (&line[..at], line[at..].trim_start_matches(['=', ' ', '\t']));
+            let is = |known: &&str| key.eq_ignore_ascii_case(known);
+            if LEFT_OUT.iter().any(is) {
+                continue;
+            }
+            let path = Path::new(value);
             match &self.root {
-                Some(root)
-                    if PATH_KEYS.contains(&key.to_ascii_lowercase().as_str()) && value.starts_with('/') =>
-                {
-                    let path = inside(root, Path::new(value))
-                        .map_err(|source| missing(&root.join(&value[1..]), source))?;
+                Some(root) if PATHS.iter().any(is) && path.is_absolute() => {
+                    let path = match path.strip_prefix(SYSTEM_BASE) {
+                        Ok(below) => dir.join(below),
+                        Err(_) => resolve_inside(root, path).map_err(|source| missing(path, source))?,
+                    };
                     out.push_str(&format!("{key}={}\n", path.display()));
                 }
-                _ => {
-                    out.push_str(line);
-                    out.push('\n');
-                }
+                _ => out.push_str(&format!("{line}\n")),
             }
         }
         let file = tempfile::Builder::new()
@@ -349,7 +367,7 @@ impl Complaint {
 fn libraries(root: &Path) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     for base in ["/usr/lib", "/lib"] {
-        if let Ok(base) = inside(root, Path::new(base))
+        if let Ok(base) = resolve_inside(root, Path::new(base))
             && let Ok(entries) = fs::read_dir(&base)
         {
             let mut triplets: Vec<_> = entries
@@ -364,7 +382,7 @@ fn libraries(root: &Path) -> Vec<PathBuf> {
     folders.extend(
         ["/usr/lib64", "/lib64", "/usr/lib", "/lib"]
             .iter()
-            .filter_map(|path| inside(root, Path::new(path)).ok()),
+            .filter_map(|path| resolve_inside(root, Path::new(path)).ok()),
     );
     let mut seen = Vec::new();
     folders.retain(|folder| {
@@ -376,7 +394,7 @@ fn libraries(root: &Path) -> Vec<PathBuf> {
 }
 
 /// An absolute path of the image as a path of this machine, with every link on the way followed inside the image.
-pub fn inside(root: &Path, path: &Path) -> io::Result<PathBuf> {
+pub fn resolve_inside(root: &Path, path: &Path) -> io::Result<PathBuf> {
     let mut left: Vec<PathBuf> = parts(path);
     left.reverse();
     let mut at = PathBuf::new();

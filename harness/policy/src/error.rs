@@ -17,7 +17,7 @@ pub struct PolicyError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyErrorKind {
     /// A file that is not in the tree.
-    #[error("no file {0:?} in the tree: add it, or write `include if exists`")]
+    #[error("no file {:?} in the tree: add it, or write `include if exists`", clip(.0))]
     NoFile(String),
     /// An include by an absolute path: compiling on another machine would read that machine's file.
     #[error("the include of {0:?} is by absolute path: write it as <…> below the policy's base")]
@@ -29,7 +29,7 @@ pub enum PolicyErrorKind {
     #[error("expected {0}")]
     Expected(&'static str),
     /// A word that no rule begins with, or has at this place.
-    #[error("{word:?} is not known as {what}")]
+    #[error("{:?} is not known as {what}", clip(.word))]
     Unknown {
         /// The word.
         word: String,
@@ -43,10 +43,10 @@ pub enum PolicyErrorKind {
     #[error("the variable @{{{0}}} is already set: use += to add values")]
     SetTwice(String),
     /// A condition this crate can not judge.
-    #[error("the condition {0:?} is not understood")]
+    #[error("the condition {:?} is not understood", clip(.0))]
     Condition(String),
     /// A bad glob.
-    #[error("in {text:?}: {error}")]
+    #[error("in {:?}: {error}", clip(.text))]
     Glob {
         /// The glob.
         text: String,
@@ -56,4 +56,12 @@ pub enum PolicyErrorKind {
     /// A bound that no real policy comes near.
     #[error("{0}: is this really policy?")]
     TooMuch(&'static str),
+}
+
+/// The beginning of a text, for a message.
+fn clip(text: &str) -> String {
+    match text.char_indices().nth(120) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
 }

@@ -21,7 +21,7 @@ mod source;
 mod tree;
 mod vars;
 
-pub use compile::{CompileError, Compiled, Parser, inside};
+pub use compile::{CompileError, Compiled, Parser, resolve_inside};
 pub use edit::{Access, EditError, Edited, with_rule, without};
 pub use error::{PolicyError, PolicyErrorKind};
 pub use glob::{GlobError, escape};

@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use aa_policy::{CompileError, Compiled, Parser, inside};
+use aa_policy::{CompileError, Compiled, Parser, resolve_inside};
 use common::tree;
 use rstest::rstest;
 use tempfile::TempDir;
@@ -90,25 +90,28 @@ fn the_images_configuration_is_obeyed_inside_the_image() {
     std::fs::write(real.join("usr/share/f/real"), "").unwrap();
     symlink("/usr/share/f/real", real.join("usr/share/features")).unwrap();
     let config = real.join("parser.conf");
-    std::fs::write(
-        &config,
-        "# policy-features=/nowhere\nwrite-cache\npolicy-features=/usr/share/features\n",
-    )
-    .unwrap();
+    let text = "# policy-features=/nowhere\nquiet\nwrite-cache\n  cache-loc = /gone\nOptimize=no-minimize\npolicy-features=/usr/share/features\nInclude /etc/apparmor.d/more\n";
+    std::fs::write(&config, text).unwrap();
     let parser = Parser {
         root: Some(real.clone()),
         config_file: Some(config.clone()),
         ..parser()
     };
     let seen = String::from_utf8(compile(&parser, "config\n").unwrap().binary).unwrap();
-    let features = real.join("usr/share/f/real");
+    let lines: Vec<_> = seen.lines().collect();
+    assert_eq!(lines[0], "Optimize=no-minimize");
     assert_eq!(
-        seen,
-        format!(
-            "# policy-features=/nowhere\nwrite-cache\npolicy-features={}\n",
-            features.display()
-        )
+        lines[1],
+        format!("policy-features={}", real.join("usr/share/f/real").display())
     );
+    // What lies in the policy's base is taken from the tree at hand.
+    assert!(
+        lines[2].starts_with("Include=/") && lines[2].ends_with("/more"),
+        "{}",
+        lines[2]
+    );
+    assert!(!lines[2].contains("/etc/apparmor.d"), "{}", lines[2]);
+    assert_eq!(lines.len(), 3);
 
     std::fs::write(&config, "policy-features=/usr/share/gone\n").unwrap();
     let error = compile(&parser, "config\n").unwrap_err();
@@ -133,8 +136,8 @@ fn links_of_an_image_are_followed_inside_it() {
         "/usr/up",
         "/lib/../lib/./x/file",
     ] {
-        assert_eq!(inside(&real, Path::new(path)).unwrap(), file, "{path}");
+        assert_eq!(resolve_inside(&real, Path::new(path)).unwrap(), file, "{path}");
     }
-    assert!(inside(&real, Path::new("/loop")).is_err());
-    assert!(inside(&real, Path::new("/lib/y")).is_err());
+    assert!(resolve_inside(&real, Path::new("/loop")).is_err());
+    assert!(resolve_inside(&real, Path::new("/lib/y")).is_err());
 }
