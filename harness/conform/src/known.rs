@@ -8,6 +8,7 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::case::model::RecordMatch;
+use crate::profile_set::manifest::Edit;
 
 /// The file of known failures.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +37,9 @@ pub struct KnownFailure {
     pub reason: String,
     /// Where it is reported, or the change that brought it.
     pub link: String,
+    /// Edits of the set with which the case is green; its guards are proven on the set so mended.
+    #[serde(default)]
+    pub fix: Vec<Edit>,
 }
 
 /// Which step of a case.

@@ -10,6 +10,7 @@ pub mod known;
 pub mod prepare;
 pub mod profile_set;
 pub mod proofs;
+pub mod prove;
 pub mod report;
 pub mod runner;
 pub mod schema;

@@ -7,7 +7,7 @@ use clap::Parser;
 use super::args::{Cli, Command};
 use super::exit;
 use super::failure::Failure;
-use super::{run, setup};
+use super::{prove, run, setup};
 use crate::backend::children;
 
 /// Parse the command line and do what it says.
@@ -36,6 +36,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
     let root = || setup::root(cli.root.as_deref());
     match &cli.command {
         Command::Run(args) => run::run(&root()?, args),
+        Command::Prove(args) => prove::prove_all(&root()?, args),
         _ => Err(Failure::broken("not there yet")),
     }
 }

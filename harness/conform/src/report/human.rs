@@ -9,6 +9,7 @@ use super::run_info::RunInfo;
 use crate::denial::request_of;
 use crate::profile_set::assemble::POLICY_DIR;
 use crate::proofs::Proofs;
+use crate::prove::Proof;
 use crate::runner::CaseRun;
 use crate::verdict::judge::{Place, Verdict};
 use crate::verdict::policy::Policy;
@@ -169,4 +170,31 @@ pub fn summary(cases: &[CaseRun], seconds: f64) -> String {
         .map(|(verdict, count)| format!("{count} {}", verdict.name()))
         .collect();
     format!("{} cases in {seconds:.1} s: {}", cases.len(), counts.join(", "))
+}
+
+/// One guard, in one line if it is killed.
+pub fn proof(proof: &Proof, paint: Paint) -> String {
+    let name = proof.outcome.name();
+    let gap = " ".repeat(14usize.saturating_sub(name.len()));
+    let code = if proof.outcome.is_good() { "32" } else { "31" };
+    let mut text = format!(
+        "{}{gap} {} {}\n",
+        paint.with(code, name),
+        proof.case,
+        paint.dim(&proof.guard)
+    );
+    if let (false, Some(detail)) = (proof.outcome.is_good(), &proof.detail) {
+        let _ = writeln!(text, "    {detail}");
+    }
+    text
+}
+
+/// The last line of `prove`.
+pub fn proof_summary(counts: &BTreeMap<&'static str, usize>, seconds: f64) -> String {
+    let all: usize = counts.values().sum();
+    let counts: Vec<String> = counts
+        .iter()
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
+    format!("{all} guards in {seconds:.1} s: {}", counts.join(", "))
 }

@@ -1,0 +1,115 @@
+//! `check`: every data file is read and judged; nothing is run.
+
+use std::path::Path;
+
+use super::exit;
+use super::failure::Failure;
+use super::output;
+use super::setup;
+use crate::data;
+use crate::image::{Recipe, RecipeError};
+use crate::yaml::document::Document;
+use crate::yaml::error::DataError;
+use crate::yaml::source;
+
+/// Check what lies under `root`.
+pub fn check(root: &Path) -> Result<u8, Failure> {
+    let (recipes, mut errors) = recipes(root)?;
+    match data::read(root) {
+        Ok(data) if errors.is_empty() => {
+            let counts = [
+                (data.cases.len(), "case"),
+                (data.fixtures.len(), "fixture"),
+                (data.sets.manifests.len(), "profile set"),
+                (data.sets.known_bad.len(), "known-bad set"),
+                (data.known.0.len(), "known failure"),
+                (recipes, "image recipe"),
+            ];
+            output::print(&format!("{}: all well\n", counted(&counts)))?;
+            Ok(exit::OK)
+        }
+        Ok(_) => Err(Failure::data(&errors, setup::coloured_errors())),
+        Err(mut found) => {
+            errors.append(&mut found);
+            errors.sort_by(DataError::order);
+            Err(Failure::data(&errors, setup::coloured_errors()))
+        }
+    }
+}
+
+/// How many recipes are right, and what is wrong with the others.
+fn recipes(root: &Path) -> Result<(usize, Vec<DataError>), Failure> {
+    let store = setup::store(root)?;
+    let mut right = 0;
+    let mut errors = Vec::new();
+    for name in store.names().map_err(setup::of_image)? {
+        let file = root.join("vm-images").join(format!("{name}.yaml"));
+        let shown = source::shown(&file, root);
+        // First by the reader that shows places, then by the rules of recipes.
+        let read = Document::read_single(&file, shown).and_then(|document| document.read::<Recipe>());
+        match read.and_then(|_| valid(root, &name, shown)) {
+            Ok(()) => right += 1,
+            Err(error) => errors.push(error),
+        }
+    }
+    Ok((right, errors))
+}
+
+fn valid(root: &Path, name: &str, shown: &Path) -> Result<(), DataError> {
+    match Recipe::load(&root.join("vm-images"), name) {
+        Ok(_) => Ok(()),
+        Err(RecipeError::Invalid { problem, .. }) => Err(DataError::of_file(shown, problem)),
+        Err(other) => Err(DataError::of_file(shown, other.to_string())),
+    }
+}
+
+fn counted(counts: &[(usize, &str)]) -> String {
+    let texts: Vec<String> = counts
+        .iter()
+        .map(|(count, what)| match count {
+            1 => format!("1 {what}"),
+            _ => format!("{count} {what}s"),
+        })
+        .collect();
+    texts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const RECIPE: &str = "suite: trixie\npackages: [one]\nkernel: k\nmodules: []\nfilesystem: {size_mib: 900}\n";
+
+    fn root(recipe: &str) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["cases", "cases/fixtures", "profiles", "vm-images"] {
+            fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        fs::write(dir.path().join("vm-images/one.yaml"), recipe).unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_right_recipe_is_counted() {
+        let dir = root(RECIPE);
+        let (right, errors) = recipes(dir.path()).unwrap();
+        assert_eq!((right, errors), (1, vec![]));
+    }
+
+    #[rstest::rstest]
+    #[case::key("suite: trixie\npackagse: [one]\n", "vm-images/one.yaml:2:1: ")]
+    #[case::rule(&RECIPE.replace("[one]", "['--evil']"), "vm-images/one.yaml: packages: `--evil`")]
+    fn a_wrong_recipe_is_named_with_its_place(#[case] recipe: &str, #[case] start: &str) {
+        let dir = root(recipe);
+        let (right, errors) = recipes(dir.path()).unwrap();
+        assert_eq!(right, 0);
+        let text = errors[0].to_string();
+        assert!(text.starts_with(start), "{text}");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!(counted(&[(1, "case"), (0, "fixture")]), "1 case, 0 fixtures");
+    }
+}

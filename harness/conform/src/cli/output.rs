@@ -1,0 +1,38 @@
+//! Standard output, of which the reader may have had enough (`| head`).
+
+use std::io::{self, ErrorKind, Write};
+
+use super::failure::Failure;
+
+/// Print a text that ends in a newline.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// A reader that has gone away is no failure; everything else is.
+pub fn written(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::broken(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether colours may be used on standard output.
+pub fn coloured() -> bool {
+    io::IsTerminal::is_terminal(&io::stdout()) && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// Text from outside for a terminal: no control character is left in it.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(|character| {
+            let escaped = character.is_control();
+            let plain = (!escaped).then_some(character);
+            let escape = escaped.then(|| character.escape_default());
+            plain.into_iter().chain(escape.into_iter().flatten())
+        })
+        .collect()
+}

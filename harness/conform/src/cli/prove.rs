@@ -1,0 +1,92 @@
+//! `prove`: every guard of the chosen cases.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::args::{Format, ProveArgs};
+use super::exit;
+use super::failure::Failure;
+use super::run::progress;
+use super::select::select;
+use super::setup;
+use crate::proofs::Proofs;
+use crate::prove::{Outcome, Proof, prove};
+use crate::report::human::{self, Paint};
+use crate::report::run_info::RunInfo;
+use crate::runner::Runner;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema_version: u32,
+    run: &'a RunInfo,
+    proofs: &'a [Proof],
+    summary: BTreeMap<&'static str, usize>,
+}
+
+/// Prove, print, note down, and say how it ended.
+pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
+    let started = Instant::now();
+    let data = setup::data(root)?;
+    let config = setup::vm_config();
+    let (prepared, session) = setup::prepared(root, &data, &args.target, None, &config)?;
+    let selection = select(&data, prepared.base.set.roles(), &args.cases)?;
+    let info = RunInfo::of(&prepared, &config, None);
+    let mut book = Proofs::open(&prepared.image.dir, &info.profile_set.hash);
+    let human = args.format == Format::Human;
+    let paint = Paint(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    let mut out = std::io::stdout().lock();
+    if human {
+        writeln!(out, "{}", paint.dim(&human::heading(&info))).map_err(Failure::broken)?;
+    }
+    let bar = progress(selection.variants.len());
+    let mut runner = Runner::new(&data, &prepared, &config, Some(session));
+    let mut proofs = Vec::new();
+    for variant in &selection.variants {
+        bar.set_message(variant.id.clone());
+        let known = data
+            .known
+            .find(&args.target.profiles, &prepared.image.name, &variant.id);
+        let mut each = |proof: &Proof| {
+            if human {
+                // What was printed so far stands in any case.
+                let _ = bar.suspend(|| out.write_all(human::proof(proof, paint).as_bytes()));
+            }
+        };
+        let of_variant = prove(&mut runner, &prepared, variant, &known, &mut each);
+        for proof in &of_variant {
+            if let Some(of) = &proof.of {
+                book.set(&proof.case, &of.0, &of.1, proof.outcome == Outcome::Killed);
+            }
+        }
+        proofs.extend(of_variant);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    book.save().map_err(Failure::broken)?;
+    let mut summary: BTreeMap<&'static str, usize> = BTreeMap::new();
+    for proof in &proofs {
+        *summary.entry(proof.outcome.name()).or_default() += 1;
+    }
+    if human {
+        let seconds = started.elapsed().as_secs_f64();
+        writeln!(out, "{}", human::proof_summary(&summary, seconds)).map_err(Failure::broken)?;
+    } else {
+        let report = Report {
+            schema_version: crate::report::json::SCHEMA_VERSION,
+            run: &info,
+            proofs: &proofs,
+            summary,
+        };
+        serde_json::to_writer_pretty(&mut out, &report).map_err(Failure::broken)?;
+        writeln!(out).map_err(Failure::broken)?;
+    }
+    Ok(if proofs.iter().all(|proof| proof.outcome.is_good()) {
+        exit::OK
+    } else {
+        exit::RED
+    })
+}

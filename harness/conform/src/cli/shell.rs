@@ -1,0 +1,33 @@
+//! `shell`: a root shell in the booted image, with the set loaded.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+
+use super::args::ShellArgs;
+use super::exit;
+use super::failure::Failure;
+use super::setup;
+use crate::backend::{Console, VmConfig};
+
+/// Boot, load, and hand the terminal over until the shell ends.
+pub fn shell(root: &Path, args: &ShellArgs) -> Result<u8, Failure> {
+    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+        return Err(Failure::usage(
+            "the shell needs a terminal for standard input and output; call it without a pipe or redirection",
+        ));
+    }
+    let data = setup::data(root)?;
+    let config = VmConfig {
+        console: Console::Stdio,
+        ..setup::vm_config()
+    };
+    eprintln!("booting {}; the shell's end ends the machine", args.target.image);
+    let (prepared, mut session) =
+        setup::prepared(root, &data, &args.target, args.known_bad.as_deref(), &config)?;
+    let base = &prepared.base;
+    session
+        .load(base.compiled.policies(), base.set.overlay())
+        .map_err(Failure::broken)?;
+    session.shell().map_err(Failure::broken)?;
+    Ok(exit::OK)
+}

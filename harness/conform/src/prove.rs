@@ -1,0 +1,257 @@
+//! Does each guard turn its case red? The access is taken away from the set, the set loaded anew, the case run.
+
+use serde::Serialize;
+
+use aa_policy::{Access, EditError, Edited, with_rule, without};
+
+use crate::case::expand::Variant;
+use crate::case::model::{Case, Guard};
+use crate::case::rules::owner;
+use crate::denial::{access_of, matches};
+use crate::known::KnownFailure;
+use crate::prepare::{Candidate, Prepared};
+use crate::profile_set::assemble::SetUnderTest;
+use crate::profile_set::compiled::CompileSetError;
+use crate::proofs::{applying, label};
+use crate::runner::{CaseRun, Runner, profile_of};
+use crate::verdict::judge::Verdict;
+use crate::verdict::mediation::mediated;
+use crate::verdict::records::Class;
+use crate::verdict::steps::Finding;
+
+/// How a guard ended. Only `killed` is success, and only `class-not-mediated` may be passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Without the access the case is red by the denial that the guard names; or, with the rule added, because the
+    /// act now succeeds.
+    Killed,
+    /// The case stays green: it does not protect the access.
+    Survived,
+    /// Nothing in the profile grants the access.
+    NoSuchRule,
+    /// The parser refuses the edited set.
+    DoesNotCompile,
+    /// The edit changes nothing of what the kernel gets.
+    SameBinary,
+    /// Red, and not by what the guard names.
+    RedByAnotherDenial,
+    /// The case is not green with the set as it is.
+    BaseNotGreen,
+    /// This kernel does not mediate the class.
+    ClassNotMediated,
+    /// The evidence was not complete, or the machine broke.
+    Inconclusive,
+}
+
+impl Outcome {
+    /// As in the reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Killed => "killed",
+            Outcome::Survived => "survived",
+            Outcome::NoSuchRule => "no such rule",
+            Outcome::DoesNotCompile => "does not compile",
+            Outcome::SameBinary => "same binary as the base",
+            Outcome::RedByAnotherDenial => "red by another denial",
+            Outcome::BaseNotGreen => "base not green",
+            Outcome::ClassNotMediated => "class not mediated",
+            Outcome::Inconclusive => "inconclusive",
+        }
+    }
+
+    /// Whether a proof may have this outcome and still be good.
+    pub fn is_good(self) -> bool {
+        matches!(self, Outcome::Killed | Outcome::ClassNotMediated)
+    }
+}
+
+/// One guard of one variant.
+#[derive(Debug, Clone, Serialize)]
+pub struct Proof {
+    /// The variant's whole id.
+    pub case: String,
+    /// The guard in a few words.
+    pub guard: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was seen, for everything but `killed`; the record that turned the case red, for that.
+    pub detail: Option<String>,
+    /// The guard, and the case with its templates filled in, for the book of proofs.
+    #[serde(skip)]
+    pub of: Option<Box<(Case, Guard)>>,
+}
+
+/// Prove every guard of a variant; `each` is told of every one as it ends.
+pub fn prove(
+    runner: &mut Runner<'_>,
+    prepared: &Prepared,
+    variant: &Variant,
+    known: &[&KnownFailure],
+    each: &mut dyn FnMut(&Proof),
+) -> Vec<Proof> {
+    let profile = profile_of(variant).unwrap_or_default();
+    let mut proofs = Vec::new();
+    let mut end = |guard: &Guard, case: Option<&Case>, outcome, detail| {
+        let of = case.map(|case| Box::new((case.clone(), guard.clone())));
+        let proof = Proof {
+            case: variant.id.clone(),
+            guard: label(guard),
+            outcome,
+            detail,
+            of,
+        };
+        each(&proof);
+        proofs.push(proof);
+    };
+    let raw = &variant.loaded.case;
+    // A known failure says what mends it; guards are proven on the mended set.
+    let fixed;
+    let base = if known.is_empty() {
+        &prepared.base
+    } else {
+        match fix(prepared, known) {
+            Ok(candidate) => {
+                fixed = candidate;
+                &fixed
+            }
+            Err(reason) => {
+                for guard in applying(raw, &profile) {
+                    end(guard, None, Outcome::BaseNotGreen, Some(reason.clone()));
+                }
+                return proofs;
+            }
+        }
+    };
+    let green = runner.run(variant, base, false);
+    let filled = green.ran.as_ref().map(|ran| ran.expected.case.clone());
+    let (Some(case), Verdict::Pass | Verdict::Vacuous) = (&filled, green.verdict) else {
+        for guard in applying(raw, &profile) {
+            let detail = format!(
+                "{}: {}",
+                green.verdict.name(),
+                green.reason.clone().unwrap_or_default()
+            );
+            end(guard, None, Outcome::BaseNotGreen, Some(detail));
+        }
+        return proofs;
+    };
+    for guard in applying(case, &profile) {
+        let (outcome, detail) = prove_guard(runner, prepared, base, variant, case, guard);
+        end(guard, Some(case), outcome, detail);
+    }
+    proofs
+}
+
+fn fix(prepared: &Prepared, known: &[&KnownFailure]) -> Result<Candidate, String> {
+    let edits: Vec<_> = known.iter().flat_map(|known| known.fix.clone()).collect();
+    if edits.is_empty() {
+        return Err("the known failure names no `fix`, so its guards cannot be proven".into());
+    }
+    let set = prepared
+        .base
+        .set
+        .edited(&edits)
+        .map_err(|error| format!("the known failure's `fix`: {error}"))?;
+    prepared
+        .candidate(set)
+        .map_err(|error| format!("the known failure's `fix`: {error}"))
+}
+
+fn prove_guard(
+    runner: &mut Runner<'_>,
+    prepared: &Prepared,
+    base: &Candidate,
+    variant: &Variant,
+    case: &Case,
+    guard: &Guard,
+) -> (Outcome, Option<String>) {
+    let access = guard
+        .without
+        .as_ref()
+        .and_then(access_of)
+        .or_else(|| guard.add.clone().map(Access::Rule));
+    if access
+        .as_ref()
+        .is_some_and(|access| !mediated(access, &prepared.kernel))
+    {
+        return (Outcome::ClassNotMediated, None);
+    }
+    let edited = match edit(&base.set, variant, case, guard) {
+        Ok(edited) => edited,
+        Err(Wrong::NoSuchRule(text)) => return (Outcome::NoSuchRule, Some(text)),
+        Err(Wrong::Other(text)) => return (Outcome::DoesNotCompile, Some(text)),
+    };
+    let candidate = match base.set.with_tree(edited.tree) {
+        Ok(set) => match prepared.candidate(set) {
+            Ok(candidate) => candidate,
+            Err(error @ CompileSetError::Io(_)) => return (Outcome::Inconclusive, Some(error.to_string())),
+            Err(error) => return (Outcome::DoesNotCompile, Some(error.to_string())),
+        },
+        Err(error) => return (Outcome::DoesNotCompile, Some(error.to_string())),
+    };
+    let same = candidate.compiled.files.iter().all(|(name, file)| {
+        base.compiled
+            .files
+            .get(name)
+            .is_some_and(|other| other.policy.binary == file.policy.binary)
+    });
+    // A template or abstraction that only virt-aa-helper reads changes no binary here, and yet what the machine does.
+    if same && candidate.set.overlay() == base.set.overlay() {
+        return (Outcome::SameBinary, None);
+    }
+    if let Err(error) = runner.load_anew(&candidate) {
+        runner.discard();
+        return (Outcome::Inconclusive, Some(error.to_string()));
+    }
+    outcome(&runner.run(variant, &candidate, false), guard)
+}
+
+enum Wrong {
+    NoSuchRule(String),
+    Other(String),
+}
+
+fn edit(set: &SetUnderTest, variant: &Variant, case: &Case, guard: &Guard) -> Result<Edited, Wrong> {
+    let subject = owner(case, guard).ok_or_else(|| Wrong::Other("no subject's profile to change".into()))?;
+    let profile = variant.profiles.get(subject).map(|chosen| chosen.profile.clone());
+    let profile = profile.ok_or_else(|| Wrong::Other(format!("subject {subject} has no role")))?;
+    let file = set
+        .file_of(&profile)
+        .ok_or_else(|| Wrong::Other(format!("profile {profile} is not in the set")))?;
+    let edited = match (guard.without.as_ref().and_then(access_of), &guard.add) {
+        (Some(access), _) => without(&set.tree, &file.file, &profile, &access),
+        (None, Some(rule)) => with_rule(&set.tree, &file.file, &profile, rule),
+        (None, None) => return Err(Wrong::Other("the guard changes nothing".into())),
+    };
+    edited.map_err(|error| match error {
+        EditError::NoSuchRule { .. } => Wrong::NoSuchRule(error.to_string()),
+        other => Wrong::Other(other.to_string()),
+    })
+}
+
+fn outcome(run: &CaseRun, guard: &Guard) -> (Outcome, Option<String>) {
+    let reason = run.reason.clone();
+    match (run.verdict, &run.ran) {
+        (Verdict::Fail, Some(ran)) => {
+            let judgement = &ran.judgement;
+            let killer = match &guard.denial {
+                Some(denial) => judgement
+                    .records
+                    .iter()
+                    .find(|record| record.class != Class::Clean && matches(denial, &record.record))
+                    .map(|record| record.text.clone()),
+                None => judgement.findings.iter().find_map(|(_, finding)| match finding {
+                    Finding::NotDenied(text) => Some(text.clone()),
+                    _ => None,
+                }),
+            };
+            match killer {
+                Some(killer) => (Outcome::Killed, Some(killer)),
+                None => (Outcome::RedByAnotherDenial, reason),
+            }
+        }
+        (Verdict::Pass | Verdict::Vacuous, _) => (Outcome::Survived, None),
+        _ => (Outcome::Inconclusive, reason),
+    }
+}
