@@ -228,14 +228,11 @@ impl Watcher {
             PollFd::new(self.child.exit_fd(), PollFlags::POLLIN),
             PollFd::new(self.leash.as_fd(), PollFlags::POLLIN),
         ];
-        let mut add = |fd: Option<BorrowedFd<'_>>| {
-            // SAFETY: no new lifetime is made up: both readers outlive `fds`, which ends with this function.
-            let fd = fd.map(|fd| unsafe { BorrowedFd::borrow_raw(std::os::fd::AsRawFd::as_raw_fd(&fd)) })?;
-            fds.push(PollFd::new(fd, PollFlags::POLLIN));
-            Some(fds.len() - 1)
-        };
-        let console = add(self.console.as_ref().map(AsFd::as_fd));
-        let stderr = add(self.stderr.as_ref().map(AsFd::as_fd));
+        let console = self
+            .console
+            .as_ref()
+            .map(|console| push(&mut fds, console.as_fd()));
+        let stderr = self.stderr.as_ref().map(|stderr| push(&mut fds, stderr.as_fd()));
         let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
             PollTimeout::try_from(deadline.saturating_duration_since(Instant::now()))
                 .unwrap_or(PollTimeout::MAX)
@@ -284,6 +281,11 @@ impl Watcher {
     }
 }
 
+fn push<'a>(fds: &mut Vec<PollFd<'a>>, fd: BorrowedFd<'a>) -> usize {
+    fds.push(PollFd::new(fd, PollFlags::POLLIN));
+    fds.len() - 1
+}
+
 /// What there is to do.
 struct Ready {
     exited: bool,
@@ -324,5 +326,71 @@ impl fmt::Display for VmDeath {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::children::{Group, spawn};
+    use std::os::fd::AsRawFd;
+
+    const SOON: Duration = Duration::from_millis(100);
+    const LATER: Duration = Duration::from_secs(20);
+
+    /// A script of bash (dash knows no descriptor above 9) stands for QEMU; `$FD` is the descriptor of its console.
+    fn machine(script: &str) -> (Watch, UnixStream) {
+        let (agent, _) = UnixStream::pair().unwrap();
+        let (console, console_there) = UnixStream::pair().unwrap();
+        let (stderr, stderr_there) = io::pipe().unwrap();
+        let expression = duct::cmd!("bash", "-c", script)
+            .env("FD", console_there.as_raw_fd().to_string())
+            .stderr_file(stderr_there);
+        let child = spawn(expression, Group::Own, vec![console_there.into()]).unwrap();
+        let watch = Watch::start(child, agent.try_clone().unwrap(), Some(console), stderr).unwrap();
+        (watch, agent)
+    }
+
+    #[test]
+    fn the_end_of_qemu_is_told_with_its_last_words() {
+        let (watch, _agent) = machine("echo boots >&$FD; echo no such device >&2; exit 3");
+        let death = watch.wait(LATER).unwrap();
+        let DeathReason::QemuExited(status) = death.reason else {
+            panic!("{death}")
+        };
+        assert_eq!(status.code(), Some(3));
+        assert_eq!(
+            (death.console_tail, death.qemu_stderr_tail),
+            (vec!["boots".into()], vec!["no such device".into()])
+        );
+    }
+
+    #[test]
+    fn a_panic_ends_a_machine_that_would_go_on() {
+        let (watch, mut agent) = machine("echo 'Kernel panic - not syncing: x' >&$FD; exec sleep 60");
+        // Whoever waits for the agent's answer hears of it.
+        agent.set_read_timeout(Some(LATER)).unwrap();
+        assert_eq!(agent.read(&mut [0; 1]).unwrap(), 0);
+        let death = watch.wait(LATER).unwrap();
+        assert_eq!(
+            death.reason,
+            DeathReason::GuestPanic("Kernel panic - not syncing: x".into())
+        );
+    }
+
+    #[test]
+    fn a_panic_counts_for_more_than_the_exit_status() {
+        let (watch, _agent) = machine("echo 'virt-aa-conform: init: no root disk' >&$FD");
+        assert_eq!(
+            watch.wait(LATER).unwrap().reason,
+            DeathReason::AgentGaveUp("no root disk".into())
+        );
+    }
+
+    #[test]
+    fn a_silent_machine_is_not_dead_until_it_is_ended() {
+        let (mut watch, _agent) = machine("exec sleep 60");
+        assert_eq!(watch.wait(SOON), None);
+        assert_eq!(watch.end().reason, DeathReason::NotResponding);
     }
 }
