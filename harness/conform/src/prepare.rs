@@ -10,6 +10,7 @@ use aa_policy::{CompileError, Parser};
 use crate::backend::VmConfig;
 use crate::data::Data;
 use crate::image::Image;
+use crate::profile_set::alike::{self, AlikeError};
 use crate::profile_set::assemble::{SetError, SetUnderTest};
 use crate::profile_set::compiled::{CompileSetError, CompiledSet};
 use crate::session::{Session, SessionError};
@@ -52,6 +53,9 @@ pub enum PrepareError {
     /// The machine.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// This machine's compilation is not the image's.
+    #[error(transparent)]
+    Alike(#[from] AlikeError),
     /// The machine's kernel has no AppArmor.
     #[error("the image's kernel runs without AppArmor; its command line or its configuration lacks it")]
     NoAppArmor,
@@ -164,6 +168,14 @@ pub fn prepare(
                 compile(data, image, set, known_bad, &features)?
             }
         };
+        if known_bad.is_none() {
+            alike::check(
+                &mut session,
+                &image.dir,
+                &prepared.base.set,
+                &prepared.base.compiled,
+            )?;
+        }
         prepared.timings.boot = session.boot_time();
         prepared.timings.whole = started.elapsed();
         Ok((prepared, session))
