@@ -2,7 +2,7 @@
 //! program ends them all; and when this program is killed outright, the kernel does.
 
 use std::collections::BTreeSet;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::ExitStatus;
@@ -14,6 +14,7 @@ use duct::{Expression, Handle};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use nix::unistd::Pid;
 
 /// Which process group a child gets.
@@ -21,7 +22,7 @@ use nix::unistd::Pid;
 pub enum Group {
     /// Its own: it ends with all its descendants that stayed in it, and the terminal's Ctrl-C does not reach it.
     Own,
-    /// This program's, so that it may read from the terminal.
+    /// This program's, so that it may read from the terminal, whose settings are put back after it.
     Terminal,
 }
 
@@ -180,7 +181,10 @@ impl Child {
             kill_now(self.pid, self.group);
         }
         let status = self.handle.wait()?.status;
-        register().live.remove(&(self.pid, self.group));
+        let mut register = register();
+        if register.live.remove(&(self.pid, self.group)) && self.group == Group::Terminal {
+            register.restore_terminal();
+        }
         Ok(status)
     }
 }
@@ -196,6 +200,17 @@ impl Drop for Child {
 struct Register {
     live: BTreeSet<(Pid, Group)>,
     closed: bool,
+    /// How the terminal was before a child got it. A child that is killed leaves it as it made it, raw mostly.
+    terminal: Option<Termios>,
+}
+
+impl Register {
+    fn restore_terminal(&mut self) {
+        if let Some(settings) = self.terminal.take() {
+            // Where the terminal is gone there is nothing to put back.
+            let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &settings);
+        }
+    }
 }
 
 struct Job {
@@ -208,6 +223,7 @@ struct Job {
 static REGISTER: Mutex<Register> = Mutex::new(Register {
     live: BTreeSet::new(),
     closed: false,
+    terminal: None,
 });
 
 fn register() -> MutexGuard<'static, Register> {
@@ -220,6 +236,7 @@ fn end_all() {
     for (pid, group) in &register.live {
         kill_now(*pid, *group);
     }
+    register.restore_terminal();
 }
 
 fn kill_now(pid: Pid, group: Group) {
@@ -267,6 +284,9 @@ fn start(expression: Expression, group: Group, inherited: &[OwnedFd]) -> io::Res
     let mut register = register();
     if register.closed {
         return Err(io::Error::other("the program is being ended"));
+    }
+    if group == Group::Terminal && io::stdin().is_terminal() {
+        register.terminal = tcgetattr(io::stdin()).ok();
     }
     let handle = prepared.start()?;
     let id = *handle

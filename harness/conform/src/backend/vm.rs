@@ -1,12 +1,11 @@
 //! A virtual machine: started from an image, watched while it runs, ended with its owner.
 
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use virt_aa_probe::init::READY_LINE;
 
 use super::accel::Accelerator;
@@ -57,7 +56,6 @@ pub struct Vm {
     stream: AgentStream,
     watch: Watch,
     boot_time: Duration,
-    terminal: Option<Termios>,
 }
 
 /// Why a machine did not come up.
@@ -131,12 +129,12 @@ impl Vm {
         )
         .env("TMPDIR", &image.dir)
         .stderr_file(stderr_there);
-        let (group, terminal) = match config.console {
+        let group = match config.console {
             Console::Captured => {
                 expression = expression.stdin_null().stdout_null();
-                (Group::Own, None)
+                Group::Own
             }
-            Console::Stdio => (Group::Terminal, terminal_settings()),
+            Console::Stdio => Group::Terminal,
         };
         let mut inherited: Vec<OwnedFd> = vec![initrd.into(), agent_there.into()];
         inherited.extend(console_there.map(OwnedFd::from));
@@ -147,7 +145,6 @@ impl Vm {
             stream,
             watch,
             boot_time: Duration::ZERO,
-            terminal,
         };
         match vm.read_greeting() {
             Ok(()) => {
@@ -178,9 +175,7 @@ impl Vm {
 
     /// How the machine ended; one that still runs is ended now, as not responding.
     pub fn post_mortem(&mut self) -> VmDeath {
-        let death = self.watch.wait(GRACE).unwrap_or_else(|| self.watch.end());
-        self.restore_terminal();
-        death
+        self.watch.wait(GRACE).unwrap_or_else(|| self.watch.end())
     }
 
     fn read_greeting(&mut self) -> io::Result<()> {
@@ -193,29 +188,5 @@ impl Vm {
             io::ErrorKind::InvalidData,
             "the agent's greeting is not of this program",
         ))
-    }
-
-    /// QEMU sets the terminal to raw and, when it is killed, leaves it so.
-    fn restore_terminal(&mut self) {
-        if let Some(settings) = self.terminal.take() {
-            // Without a terminal any more there is nothing to restore.
-            let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &settings);
-        }
-    }
-}
-
-impl Drop for Vm {
-    fn drop(&mut self) {
-        self.watch.end();
-        self.restore_terminal();
-    }
-}
-
-fn terminal_settings() -> Option<Termios> {
-    let stdin = io::stdin();
-    if stdin.is_terminal() {
-        tcgetattr(&stdin).ok()
-    } else {
-        None
     }
 }
