@@ -57,7 +57,7 @@ pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
         writeln!(out, "{}", human::summary(&cases, started.elapsed().as_secs_f64()))
             .map_err(Failure::broken)?;
     } else {
-        let report = json::report(info, &cases, &prepared.base.policy, &proofs);
+        let report = json::report(info, &cases, &proofs);
         serde_json::to_writer_pretty(&mut out, &report).map_err(Failure::broken)?;
         writeln!(out).map_err(Failure::broken)?;
     }

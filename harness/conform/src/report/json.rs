@@ -8,7 +8,6 @@ use super::run_info::RunInfo;
 use crate::proofs::Proofs;
 use crate::runner::{CaseRun, profile_of};
 use crate::verdict::judge::Verdict;
-use crate::verdict::policy::Policy;
 use crate::verdict::summary::Evidence;
 
 /// Raised when a key changes its meaning or goes away.
@@ -45,7 +44,7 @@ pub struct CaseReport {
 }
 
 /// Put the report together.
-pub fn report(run: RunInfo, cases: &[CaseRun], policy: &Policy, proofs: &Proofs) -> Report {
+pub fn report(run: RunInfo, cases: &[CaseRun], proofs: &Proofs) -> Report {
     let mut summary: BTreeMap<&'static str, usize> =
         Verdict::ALL.iter().map(|verdict| (verdict.name(), 0)).collect();
     for case in cases {
@@ -53,7 +52,7 @@ pub fn report(run: RunInfo, cases: &[CaseRun], policy: &Policy, proofs: &Proofs)
     }
     let cases = cases
         .iter()
-        .map(|case| case_report(case, policy, proofs))
+        .map(|case| case_report(case, proofs))
         .collect();
     Report {
         schema_version: SCHEMA_VERSION,
@@ -63,13 +62,13 @@ pub fn report(run: RunInfo, cases: &[CaseRun], policy: &Policy, proofs: &Proofs)
     }
 }
 
-fn case_report(case: &CaseRun, policy: &Policy, proofs: &Proofs) -> CaseReport {
+fn case_report(case: &CaseRun, proofs: &Proofs) -> CaseReport {
     let profile = profile_of(&case.variant);
     let of = profile.clone().unwrap_or_default();
     let evidence = match &case.ran {
         Some(ran) => {
             let guards = proofs.guards(&case.id, &ran.expected.case, &of);
-            Evidence::of(&ran.expected, &ran.evidence, &ran.judgement, policy, guards)
+            Evidence::of(&ran.expected, &ran.evidence, &ran.judgement, guards)
         }
         None => Evidence::none(proofs.guards(&case.id, &case.variant.loaded.case, &of)),
     };

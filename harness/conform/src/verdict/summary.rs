@@ -8,7 +8,6 @@ use virt_aa_probe::protocol::{CaseEvidence, Credentials, Outcome, SubjectFacts};
 
 use super::expected::Expected;
 use super::judge::Judgement;
-use super::policy::{Declared, Policy};
 use super::records::{Attributed, Class};
 use super::steps::label_by_exec;
 
@@ -19,8 +18,8 @@ pub struct Evidence {
     pub label: Option<String>,
     /// Likewise.
     pub mode: Option<String>,
-    /// Digests of the profiles that the subjects were in, by profile.
-    pub policy_hash: Option<BTreeMap<String, Declared>>,
+    /// The kernel's digests of the profiles that the subjects were in, `sha256:…` by profile.
+    pub policy_hash: Option<BTreeMap<String, Option<String>>>,
     /// Of the subject that acts first.
     pub credentials: Option<Credentials>,
     /// Serial numbers of the canaries' records.
@@ -108,17 +107,15 @@ impl Evidence {
         expected: &Expected,
         evidence: &CaseEvidence,
         judgement: &Judgement,
-        policy: &Policy,
         guards: Guards,
     ) -> Evidence {
         let steps = expected.steps();
         let first = steps.iter().find_map(|step| evidence.subjects.get(&step.by));
-        let hashes = evidence.subjects.values().filter_map(|facts| {
-            policy
-                .declared
-                .get(&facts.label)
-                .map(|declared| (facts.label.clone(), declared.clone()))
-        });
+        let hash_of = |label: &str| {
+            let loaded = evidence.policy_after.profiles.iter().find(|loaded| loaded.name == label)?;
+            loaded.hash.as_ref().map(|(kind, digest)| format!("{kind}:{digest}"))
+        };
+        let hashes = evidence.subjects.values().map(|facts| (facts.label.clone(), hash_of(&facts.label)));
         let told = |class: fn(&Class) -> bool| {
             judgement
                 .records
