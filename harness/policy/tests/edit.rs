@@ -60,6 +60,7 @@ fn signal(signal: &str, peer: &str) -> Access {
 #[case::mount("mount options=(rw) /a -> /b,\nmount /c -> /d,", Access::Rule("mount /a -> /b".into()), &["mount options=(rw) /a -> /b,"], &[])]
 #[case::text("/a  r,\n/b r,", Access::Rules(vec!["/a r".into()]), &["/a r,"], &[])]
 #[case::priority("priority=5 /** x,", exec("/a"), &[], &["priority=5 audit deny /a x,"])]
+#[case::lower_deny("deny /a w,\npriority=1 /a w,", file("/a", "w"), &["priority=1 /a w,"], &[])]
 #[case::all("all,", network("packet raw"), &[], &["audit deny network packet raw,"])]
 #[case::unix_of_network("network unix,", Access::Rule("unix type=stream".into()), &[], &["audit deny unix type=stream,"])]
 #[case::two_lines("network\n  inet\n  stream, /a r,", network("inet stream"), &["network inet stream,"], &[])]
@@ -121,6 +122,7 @@ fn an_access_is_taken_away(
 #[rstest]
 #[case::nothing("/a r,", exec("/a"))]
 #[case::near("/a/b ix,", exec("/a"))]
+#[case::other_owner("other /a r,", Access::Rule("owner /a r".into()))]
 #[case::limit("set rlimit nofile <= 5,", Access::Rule("all".into()))]
 #[case::text("/a r,", Access::Rules(vec!["/a rw,".into()]))]
 fn nothing_grants_it(#[case] rules: &str, #[case] access: Access) {

@@ -42,6 +42,7 @@ fn network(family: &str, sock_type: &str) -> Request {
 #[case::question("/a/?b r,", file("/a//b", "r", false), false)]
 #[case::class("/a[0-9x] r,", file("/a7", "r", false), true)]
 #[case::not_class("/a[^0-9] r,", file("/a7", "r", false), false)]
+#[case::doubled_slash("/a//b r,", file("/a/b", "r", false), true)]
 #[case::nested("/{a,b{c,d}}/x r,", file("/bd/x", "r", false), true)]
 #[case::nested_no("/{a,b{c,d}}/x r,", file("/b/x", "r", false), false)]
 #[case::empty_choice("/{usr/,}bin r,", file("/bin", "r", false), true)]
