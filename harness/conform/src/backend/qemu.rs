@@ -14,6 +14,8 @@ const KERNEL_ARGUMENTS: &[&str] = &[
     // A kernel that stumbles proves nothing any more: panic, and end at once.
     "oops=panic",
     "panic=-1",
+    // On a busy host an emulated timer may tick too late for the kernel's look at it, which then panics.
+    "no_timer_check",
     "apparmor=1",
     "lsm=apparmor",
     // So that `deny` rules hide no denial.
