@@ -33,6 +33,8 @@ pub enum Command {
     /// Check every data file without running anything
     Check,
     /// Say what this machine can run, what is missing and what installs it
+    ///
+    /// Exit status 0: everything for the vm backend is there; 4: something is missing.
     Doctor,
     /// Build, list and remove VM images
     #[command(subcommand)]
@@ -40,10 +42,13 @@ pub enum Command {
     /// Open a root shell in the booted image with the profile set loaded
     Shell(ShellArgs),
     /// Turn audit text into records, sentences with the rule that would allow them, or the skeleton of a case
+    ///
+    /// Takes what the kernel's log, the journal or audit.log holds, other lines included, of any length. A record that
+    /// is cut short is told with its line and byte, and makes exit status 2; the rest is read all the same.
     Denials(DenialsArgs),
     /// Print the JSON Schema of a data file
     Schema {
-        /// Which file's.
+        /// Which file's
         kind: SchemaKind,
     },
 }
@@ -152,7 +157,8 @@ pub struct DenialsArgs {
 pub enum ImageCommand {
     /// Build images that are not built yet
     Build {
-        /// Images (default: debian-13).
+        /// Images (default: debian-13)
+        #[arg(value_name = "NAME")]
         names: Vec<String>,
         /// Go on with a suite's index that is past its valid-until date
         #[arg(long)]
@@ -162,7 +168,7 @@ pub enum ImageCommand {
     List,
     /// Print the folder of a built image
     Path {
-        /// Image (default: debian-13).
+        /// Image
         #[arg(default_value = DEFAULT_IMAGE)]
         name: String,
     },

@@ -79,7 +79,8 @@ mod tests {
     use super::*;
     use std::fs;
 
-    const RECIPE: &str = "suite: trixie\npackages: [one]\nkernel: k\nmodules: []\nfilesystem: {size_mib: 900}\n";
+    const RECIPE: &str =
+        "suite: trixie\npackages: [one]\nkernel: k\nmodules: []\nfilesystem: {size_mib: 900}\n";
 
     fn root(recipe: &str) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();

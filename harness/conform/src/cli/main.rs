@@ -7,7 +7,7 @@ use clap::Parser;
 use super::args::{Cli, Command};
 use super::exit;
 use super::failure::Failure;
-use super::{prove, run, setup};
+use super::{check, denials, doctor, image, list, prove, run, schema, setup, shell};
 use crate::backend::children;
 
 /// Parse the command line and do what it says.
@@ -37,6 +37,12 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
     match &cli.command {
         Command::Run(args) => run::run(&root()?, args),
         Command::Prove(args) => prove::prove_all(&root()?, args),
-        _ => Err(Failure::broken("not there yet")),
+        Command::List(args) => list::list(&root()?, args),
+        Command::Check => check::check(&root()?),
+        Command::Doctor => doctor::doctor(root().ok().as_deref()),
+        Command::Image(command) => image::image(&root()?, command),
+        Command::Shell(args) => shell::shell(&root()?, args),
+        Command::Denials(args) => denials::denials(args),
+        Command::Schema { kind } => schema::schema(*kind),
     }
 }

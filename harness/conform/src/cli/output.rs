@@ -13,16 +13,11 @@ pub fn print(text: &str) -> Result<(), Failure> {
 /// A reader that has gone away is no failure; everything else is.
 pub fn written(result: io::Result<()>) -> Result<(), Failure> {
     match result {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::broken(format!("cannot write to standard output: {error}")))
-        }
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::broken(format!(
+            "cannot write to standard output: {error}"
+        ))),
         _ => Ok(()),
     }
-}
-
-/// Whether colours may be used on standard output.
-pub fn coloured() -> bool {
-    io::IsTerminal::is_terminal(&io::stdout()) && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// Text from outside for a terminal: no control character is left in it.

@@ -195,8 +195,8 @@ fn lock(store: &Store, name: &str, limit: Duration, progress: &mut dyn Progress)
     }
 }
 
-/// The root file system is there twice for a while: as a tree and on the disk.
-fn needed_mib(recipe: &Recipe) -> u64 {
+/// How many MiB a build takes. The root file system is there twice for a while: as a tree and on the disk.
+pub fn needed_mib(recipe: &Recipe) -> u64 {
     2 * recipe.filesystem.size_mib
 }
 

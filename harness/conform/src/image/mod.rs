@@ -13,7 +13,7 @@ mod progress;
 mod recipe;
 mod store;
 
-pub use build::{BuildOptions, ensure};
+pub use build::{BuildOptions, ensure, needed_mib};
 pub use error::ImageError;
 pub use facts::ImageFacts;
 pub use initramfs::AgentError;

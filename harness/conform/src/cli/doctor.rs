@@ -1,0 +1,291 @@
+//! `doctor`: what this machine can run, what is missing, and what installs it.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::statvfs::statvfs;
+use nix::unistd::geteuid;
+
+use super::exit;
+use super::failure::Failure;
+use super::output;
+use super::setup;
+use crate::backend::accel::Accelerator;
+use crate::backend::{VmConfig, children};
+use crate::image::{self, Store};
+use crate::tools::{self, NEWUIDMAP, Tool, UNSHARE};
+
+const MIB: u64 = 1024 * 1024;
+/// A tool that only says whether it works.
+const SHORT: Duration = Duration::from_secs(20);
+/// What the harness and QEMU take beside the guest's memory.
+const BESIDE_MIB: u64 = 256;
+
+/// How it stands with one thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// There.
+    Good,
+    /// The vm backend does not work without it.
+    Missing,
+    /// Good to know.
+    Note,
+}
+
+/// One line of the report.
+#[derive(Debug, PartialEq, Eq)]
+struct Finding {
+    state: State,
+    what: &'static str,
+    detail: String,
+}
+
+impl Finding {
+    fn new(state: State, what: &'static str, detail: impl Into<String>) -> Finding {
+        let detail = detail.into();
+        Finding { state, what, detail }
+    }
+}
+
+/// Look, and say what was found; `root` is the checkout, where there is one.
+pub fn doctor(root: Option<&Path>) -> Result<u8, Failure> {
+    let missing: Vec<Tool> = needed_tools()
+        .filter(|tool| tools::find(*tool).is_none())
+        .collect();
+    let mut findings = vec![accelerator()];
+    findings.extend(needed_tools().map(tool));
+    findings.push(image_building());
+    findings.push(memory(&meminfo()));
+    findings.extend(images(root));
+    findings.push(nextest());
+    findings.push(host_apparmor());
+    output::print(&report(&findings, &missing))?;
+    Ok(status(&findings))
+}
+
+fn status(findings: &[Finding]) -> u8 {
+    if findings.iter().any(|finding| finding.state == State::Missing) {
+        exit::BROKEN
+    } else {
+        exit::OK
+    }
+}
+
+fn report(findings: &[Finding], missing: &[Tool]) -> String {
+    let mut text = String::new();
+    for Finding { state, what, detail } in findings {
+        let state = match state {
+            State::Good => "ok",
+            State::Missing => "MISSING",
+            State::Note => "note",
+        };
+        text += &format!("{state:<8} {what:<20} {detail}\n");
+    }
+    text.push('\n');
+    if !missing.is_empty() {
+        text += &format!("install what is missing: {}\n", tools::install_command(missing));
+    }
+    text += match status(findings) {
+        exit::OK => "everything for the vm backend is there\n",
+        _ => "the vm backend cannot be used until what is MISSING is there\n",
+    };
+    text
+}
+
+/// Root maps no user ids.
+fn needed_tools() -> impl Iterator<Item = Tool> {
+    let root = geteuid().is_root();
+    tools::ALL
+        .iter()
+        .copied()
+        .filter(move |tool| !(root && *tool == NEWUIDMAP))
+}
+
+fn tool(tool: Tool) -> Finding {
+    match tools::find(tool) {
+        Some(path) => Finding::new(State::Good, tool.program, path.display().to_string()),
+        None => Finding::new(
+            State::Missing,
+            tool.program,
+            format!("{}; it is in the Debian package {}", tool.purpose, tool.package),
+        ),
+    }
+}
+
+fn accelerator() -> Finding {
+    let detail = match Accelerator::detect() {
+        Accelerator::Kvm => "kvm: the processor runs the machines",
+        Accelerator::Tcg => "tcg: no usable /dev/kvm, so machines are emulated; slower, the same verdicts",
+    };
+    Finding::new(State::Good, "accelerator", detail)
+}
+
+/// The very thing that a build does before it calls any other tool.
+fn image_building() -> Finding {
+    const WHAT: &str = "building images";
+    if geteuid().is_root() {
+        return Finding::new(State::Good, WHAT, "as root");
+    }
+    let Some(unshare) = tools::find(UNSHARE) else {
+        return Finding::new(State::Missing, WHAT, "unshare is missing");
+    };
+    let attempt = duct::cmd!(unshare, "--user", "--map-root-user", "--map-auto", "--", "true");
+    let mut said = String::new();
+    let ended = children::run("unshare", attempt, SHORT, &mut |line| line.clone_into(&mut said));
+    match ended {
+        Ok(status) if status.success() => Finding::new(State::Good, WHAT, "as a user, in a user namespace"),
+        Ok(_) => Finding::new(
+            State::Missing,
+            WHAT,
+            format!("no user namespace with subordinate ids ({said}); see subuid(5), or build as root"),
+        ),
+        Err(error) => Finding::new(State::Missing, WHAT, error.to_string()),
+    }
+}
+
+fn meminfo() -> String {
+    fs::read_to_string("/proc/meminfo").unwrap_or_default()
+}
+
+fn memory(meminfo: &str) -> Finding {
+    const WHAT: &str = "memory";
+    let needed = u64::from(VmConfig::default().memory_mib) + BESIDE_MIB;
+    let available = meminfo
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("MemAvailable:")?
+                .split_whitespace()
+                .next()?
+                .parse::<u64>()
+                .ok()
+        })
+        .map(|kib| kib / 1024);
+    match available {
+        Some(free) if free < needed => Finding::new(
+            State::Missing,
+            WHAT,
+            format!("{free} MiB available; a machine and its keeper take {needed}"),
+        ),
+        Some(free) => Finding::new(
+            State::Good,
+            WHAT,
+            format!("{free} MiB available; a machine and its keeper take {needed}"),
+        ),
+        None => Finding::new(State::Note, WHAT, "/proc/meminfo does not tell"),
+    }
+}
+
+/// The images of the checkout, and the room for those that are not built.
+fn images(root: Option<&Path>) -> Vec<Finding> {
+    const WHAT: &str = "images";
+    let Some(root) = root else {
+        let detail = "not in a checkout: call doctor there, or name it with --root";
+        return vec![Finding::new(State::Note, WHAT, detail)];
+    };
+    let looked = setup::store(root).and_then(|store| {
+        let rows = image::list(&store).map_err(setup::of_image)?;
+        Ok((store, rows))
+    });
+    let (store, rows) = match looked {
+        Ok(looked) => looked,
+        Err(failure) => return vec![Finding::new(State::Missing, WHAT, failure.message)],
+    };
+    let mut findings = vec![space(&store)];
+    findings.extend(rows.iter().map(|row| {
+        let state = match row.state {
+            image::ImageState::Built => State::Good,
+            image::ImageState::Missing => State::Note,
+        };
+        Finding::new(state, "image", row.to_string())
+    }));
+    findings
+}
+
+fn space(store: &Store) -> Finding {
+    const WHAT: &str = "room for images";
+    let dir = store.images_dir();
+    // Before the first build the folder is not there yet.
+    let there = dir.ancestors().find(|dir| dir.exists()).unwrap_or(dir);
+    let free = match statvfs(there) {
+        Ok(stat) => stat.blocks_available() * stat.fragment_size() / MIB,
+        Err(error) => return Finding::new(State::Note, WHAT, format!("{}: {error}", there.display())),
+    };
+    let built = matches!(image::find(store, image::DEFAULT), Ok(Some(_)));
+    let needed = match store.recipe(image::DEFAULT) {
+        Ok(recipe) => image::needed_mib(&recipe),
+        Err(error) => return Finding::new(State::Missing, WHAT, error.to_string()),
+    };
+    let state = if built || free >= needed {
+        State::Good
+    } else {
+        State::Missing
+    };
+    let detail = format!(
+        "{free} MiB free in {}; building one takes {needed}",
+        dir.display()
+    );
+    Finding::new(state, WHAT, detail)
+}
+
+fn nextest() -> Finding {
+    const WHAT: &str = "cargo-nextest";
+    match which::which(WHAT) {
+        Ok(path) => Finding::new(State::Good, WHAT, path.display().to_string()),
+        Err(_) => Finding::new(
+            State::Note,
+            WHAT,
+            "not installed; not needed: `cargo test` does (cargo install --locked cargo-nextest)",
+        ),
+    }
+}
+
+/// The machines bring a kernel of their own.
+fn host_apparmor() -> Finding {
+    let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled").unwrap_or_default();
+    let detail = match enabled.trim() {
+        "Y" => "enabled in this machine's kernel (the vm backend does not use it)",
+        _ => "not enabled in this machine's kernel (the vm backend does not need it)",
+    };
+    Finding::new(State::Note, "AppArmor here", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("MemTotal: 9 kB\nMemAvailable:    2097152 kB\n", State::Good)]
+    #[case("MemAvailable:    204800 kB\n", State::Missing)]
+    #[case("", State::Note)]
+    fn a_machine_must_fit_the_memory(#[case] meminfo: &str, #[case] state: State) {
+        assert_eq!(memory(meminfo).state, state);
+    }
+
+    #[test]
+    fn one_missing_thing_makes_the_status() {
+        let good = Finding::new(State::Good, "memory", "");
+        let note = Finding::new(State::Note, "images", "");
+        let missing = Finding::new(State::Missing, "mke2fs", "");
+        assert_eq!(status(&[good, note]), exit::OK);
+        assert_eq!(status(&[missing]), exit::BROKEN);
+    }
+
+    #[test]
+    fn all_that_is_missing_is_installed_at_once() {
+        let text = report(
+            &[Finding::new(
+                State::Missing,
+                "mke2fs",
+                "makes an image's root disk",
+            )],
+            &[tools::MKE2FS, tools::QEMU],
+        );
+        assert!(
+            text.contains("apt-get install --no-install-recommends e2fsprogs qemu-system-x86\n"),
+            "{text}"
+        );
+        assert!(text.starts_with("MISSING  mke2fs  "), "{text}");
+    }
+}
