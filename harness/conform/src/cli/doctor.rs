@@ -288,4 +288,13 @@ mod tests {
         );
         assert!(text.starts_with("MISSING  mke2fs  "), "{text}");
     }
+
+    #[test]
+    fn the_setup_script_installs_every_tool() {
+        let script = include_str!("../../../../ci/setup");
+        for tool in tools::ALL {
+            let line = format!("need {} {}\n", tool.program, tool.package);
+            assert!(script.contains(&line), "ci/setup lacks: {line}");
+        }
+    }
 }
