@@ -15,6 +15,7 @@ pub mod report;
 pub mod runner;
 pub mod schema;
 pub mod session;
+pub mod suite;
 pub mod tools;
 pub mod verdict;
 pub mod yaml;

@@ -132,7 +132,11 @@ pub fn prove(
                 green.verdict.name(),
                 green.reason.clone().unwrap_or_default()
             );
-            end(guard, None, Outcome::BaseNotGreen, Some(detail));
+            let outcome = match green.verdict {
+                Verdict::Inconclusive | Verdict::Error => Outcome::Inconclusive,
+                _ => Outcome::BaseNotGreen,
+            };
+            end(guard, None, outcome, Some(detail));
         }
         return proofs;
     };

@@ -1,11 +1,13 @@
 //! Runs variants, one after another, on one machine; a machine that is gone or spoilt is replaced.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use virt_aa_probe::protocol::{CaseEvidence, FixtureOutcome};
 
 use crate::backend::VmConfig;
 use crate::case::expand::Variant;
+use crate::case::load::Loaded;
 use crate::case::plan::{Facts, Planned, plan};
 use crate::data::Data;
 use crate::prepare::{Candidate, Prepared};
@@ -31,6 +33,28 @@ pub struct CaseRun {
     pub variant: Variant,
 }
 
+impl CaseRun {
+    /// A case that the set has no profile for.
+    pub fn skipped(loaded: &Loaded, reason: String) -> CaseRun {
+        let variant = Variant {
+            id: loaded.case.name.clone(),
+            variant: None,
+            values: BTreeMap::new(),
+            profiles: BTreeMap::new(),
+            loaded: loaded.clone(),
+        };
+        CaseRun {
+            id: variant.id.clone(),
+            profile: None,
+            verdict: Verdict::Skip,
+            reason: Some(reason),
+            duration: Duration::ZERO,
+            ran: None,
+            variant,
+        }
+    }
+}
+
 /// What a verdict rests on.
 pub struct Ran {
     /// What the case says must hold.
@@ -50,6 +74,8 @@ pub struct Runner<'a> {
     session: Option<Session>,
     /// The hash of the set that is loaded.
     loaded: Option<String>,
+    /// When nothing is begun any more, and what runs is ended.
+    until: Option<Instant>,
 }
 
 impl<'a> Runner<'a> {
@@ -66,19 +92,47 @@ impl<'a> Runner<'a> {
             config,
             session,
             loaded: None,
+            until: None,
+        }
+    }
+
+    /// The same, ending at that time.
+    pub fn until(self, deadline: Instant) -> Runner<'a> {
+        Runner {
+            until: Some(deadline),
+            ..self
         }
     }
 
     /// The machine, booted anew if the last one is gone.
     pub fn session(&mut self) -> Result<&mut Session, SessionError> {
-        let session = match self.session.take() {
+        let mut session = match self.session.take() {
             Some(session) => session,
             None => {
                 self.loaded = None;
-                Session::start(&self.prepared.image, self.config)?
+                self.boot()?
             }
         };
+        session.limits.until = self.until;
         Ok(self.session.insert(session))
+    }
+
+    fn boot(&self) -> Result<Session, SessionError> {
+        let Some(until) = self.until else {
+            return Session::start(&self.prepared.image, self.config);
+        };
+        let left = until.saturating_duration_since(Instant::now());
+        let config = VmConfig {
+            boot_timeout: self.config.boot_timeout.min(left),
+            ..self.config.clone()
+        };
+        Session::start(&self.prepared.image, &config).map_err(|error| {
+            if Instant::now() >= until {
+                SessionError::OutOfTime
+            } else {
+                error
+            }
+        })
     }
 
     /// Load a set unless it is loaded already.
@@ -124,8 +178,8 @@ impl<'a> Runner<'a> {
                 (Verdict::Error, Some(error.to_string()), None)
             }
         };
-        // What a case could not put back is not handed on to the next.
-        if verdict == Verdict::Error {
+        // What a case could not put back, or what spoilt its evidence, is not handed on to the next.
+        if matches!(verdict, Verdict::Error | Verdict::Inconclusive) {
             self.discard();
         }
         CaseRun {
@@ -145,6 +199,9 @@ impl<'a> Runner<'a> {
         candidate: &Candidate,
         with_known: bool,
     ) -> Result<Ran, Stopped> {
+        if self.until.is_some_and(|until| Instant::now() >= until) {
+            return Err(Stopped::Session(SessionError::OutOfTime));
+        }
         self.load(candidate)?;
         let planned = self.plan(variant)?;
         let expected = Expected {
@@ -170,7 +227,7 @@ impl<'a> Runner<'a> {
     fn plan(&mut self, variant: &Variant) -> Result<Planned, Stopped> {
         let mut facts = Facts {
             set: self.prepared.base.set.manifest.dirs.by_key(),
-            fixtures: std::collections::BTreeMap::new(),
+            fixtures: BTreeMap::new(),
         };
         let data = self.data;
         for name in &variant.loaded.case.needs {

@@ -13,12 +13,29 @@ use crate::backend::{Vm, VmConfig, VmDeath, VmError};
 use crate::fixture::model::Fixture;
 use crate::image::Image;
 
-/// For answers that need no more than a look.
-const SHORT: Duration = Duration::from_secs(30);
-/// For loading policy.
-const LOAD: Duration = Duration::from_secs(120);
-/// What the harness allows beyond the agent's own deadlines, so that the agent is the one to say what hangs.
-const GRACE: Duration = Duration::from_secs(60);
+/// How long answers may take. What comes later ends the machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// For answers that need no more than a look.
+    pub short: Duration,
+    /// For loading policy.
+    pub load: Duration,
+    /// Allowed beyond the agent's own deadlines, so that the agent is the one to say what hangs.
+    pub grace: Duration,
+    /// When every answer comes too late.
+    pub until: Option<Instant>,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            short: Duration::from_secs(30),
+            load: Duration::from_secs(120),
+            grace: Duration::from_secs(60),
+            until: None,
+        }
+    }
+}
 
 /// Why the talk ended.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +46,9 @@ pub enum SessionError {
     /// The machine ended, or did not answer and was ended.
     #[error("the machine is gone: {0}")]
     Died(Box<VmDeath>),
+    /// The time that everything together may take.
+    #[error("the time limit of the whole run was over; give more with --timeout")]
+    OutOfTime,
     /// The agent is not of this program.
     #[error("the agent speaks version {0} of the protocol, not {PROTOCOL_VERSION}; build the program anew")]
     Version(u32),
@@ -45,19 +65,22 @@ pub struct Session {
     vm: Vm,
     /// What machine this is.
     pub facts: MachineFacts,
+    /// How long its answers may take.
+    pub limits: Limits,
     fixtures: BTreeMap<String, FixtureOutcome>,
 }
 
 impl Session {
     /// Boot an image and greet its agent.
     pub fn start(image: &Image, config: &VmConfig) -> Result<Session, SessionError> {
+        let limits = Limits::default();
         let mut vm = Vm::start(image, config)?;
-        vm.stream().set_deadline(Instant::now() + SHORT);
+        vm.stream().set_deadline(Instant::now() + limits.short);
         let facts = match receive::<Response>(vm.stream()) {
             Ok(Response::Hello {
                 protocol: PROTOCOL_VERSION,
                 ..
-            }) => match exchange(&mut vm, &Request::Facts, SHORT)? {
+            }) => match exchange(&mut vm, &Request::Facts, limits.short, None)? {
                 Response::Facts(facts) => facts,
                 other => return Err(nonsense(&other)),
             },
@@ -68,6 +91,7 @@ impl Session {
         Ok(Session {
             vm,
             facts,
+            limits,
             fixtures: BTreeMap::new(),
         })
     }
@@ -78,12 +102,12 @@ impl Session {
     }
 
     fn call(&mut self, request: &Request, timeout: Duration) -> Result<Response, SessionError> {
-        exchange(&mut self.vm, request, timeout)
+        exchange(&mut self.vm, request, timeout, self.limits.until)
     }
 
     /// The kernel's features in the parser's flat form.
     pub fn features(&mut self) -> Result<String, SessionError> {
-        match self.call(&Request::Features, SHORT)? {
+        match self.call(&Request::Features, self.limits.short)? {
             Response::Features { text } => Ok(text),
             other => Err(nonsense(&other)),
         }
@@ -95,7 +119,7 @@ impl Session {
         policies: Vec<Policy>,
         files: BTreeMap<String, Option<String>>,
     ) -> Result<PolicyState, SessionError> {
-        match self.call(&Request::LoadPolicy { files, policies }, LOAD)? {
+        match self.call(&Request::LoadPolicy { files, policies }, self.limits.load)? {
             Response::Policy(state) => Ok(state),
             other => Err(nonsense(&other)),
         }
@@ -103,7 +127,7 @@ impl Session {
 
     /// What the kernel says is loaded.
     pub fn policy(&mut self) -> Result<PolicyState, SessionError> {
-        match self.call(&Request::PolicyState, SHORT)? {
+        match self.call(&Request::PolicyState, self.limits.short)? {
             Response::Policy(state) => Ok(state),
             other => Err(nonsense(&other)),
         }
@@ -121,7 +145,7 @@ impl Session {
                 script: fixture.up.clone(),
                 timeout_ms,
             },
-            timeout + GRACE,
+            timeout + self.limits.grace,
         )? {
             Response::Fixture(outcome) => {
                 self.fixtures.insert(fixture.name.clone(), outcome.clone());
@@ -133,7 +157,7 @@ impl Session {
 
     /// Run a case.
     pub fn case(&mut self, plan: &CasePlan) -> Result<CaseEvidence, SessionError> {
-        let timeout = longest(plan) + GRACE;
+        let timeout = longest(plan) + self.limits.grace;
         match self.call(&Request::Case(Box::new(plan.clone())), timeout)? {
             Response::Case(evidence) => Ok(*evidence),
             other => Err(nonsense(&other)),
@@ -150,7 +174,7 @@ impl Session {
             stdout_file: None,
         };
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        match self.call(&Request::Run { run, timeout_ms }, timeout + GRACE)? {
+        match self.call(&Request::Run { run, timeout_ms }, timeout + self.limits.grace)? {
             Response::Ran(ran) => Ok(ran),
             other => Err(nonsense(&other)),
         }
@@ -158,7 +182,7 @@ impl Session {
 
     /// Spoil the next case's evidence.
     pub fn sabotage(&mut self, how: Sabotage) -> Result<(), SessionError> {
-        match self.call(&Request::Sabotage(how), SHORT)? {
+        match self.call(&Request::Sabotage(how), self.limits.short)? {
             Response::Done => Ok(()),
             other => Err(nonsense(&other)),
         }
@@ -174,8 +198,15 @@ impl Session {
     }
 }
 
-fn exchange(vm: &mut Vm, request: &Request, timeout: Duration) -> Result<Response, SessionError> {
-    vm.stream().set_deadline(Instant::now() + timeout);
+fn exchange(
+    vm: &mut Vm,
+    request: &Request,
+    timeout: Duration,
+    until: Option<Instant>,
+) -> Result<Response, SessionError> {
+    let own = Instant::now() + timeout;
+    vm.stream()
+        .set_deadline(until.map_or(own, |until| own.min(until)));
     let answer = send(vm.stream(), request).and_then(|()| receive::<Response>(vm.stream()));
     match answer {
         Ok(Response::Failed { message }) => Err(SessionError::Agent(message)),
@@ -183,6 +214,7 @@ fn exchange(vm: &mut Vm, request: &Request, timeout: Duration) -> Result<Respons
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             Err(SessionError::Nonsense(error.to_string()))
         }
+        Err(_) if until.is_some_and(|until| Instant::now() >= until) => Err(SessionError::OutOfTime),
         Err(_) => Err(SessionError::Died(Box::new(vm.post_mortem()))),
     }
 }

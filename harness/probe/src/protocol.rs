@@ -588,7 +588,8 @@ pub fn receive<T: DeserializeOwned>(stream: &mut impl Read) -> io::Result<T> {
     if body.len() < length {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(serde_json::from_slice(&body)?)
+    // Half a message in a whole frame is nonsense too, and not the stream's end.
+    serde_json::from_slice(&body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// Bytes as base64 text.
@@ -631,11 +632,11 @@ mod tests {
 
     #[test]
     fn nonsense_is_an_error_value() {
-        let mut wire = 3u32.to_le_bytes().to_vec();
-        wire.extend_from_slice(b"{x}");
-        assert_eq!(
-            receive::<Request>(&mut wire.as_slice()).unwrap_err().kind(),
-            io::ErrorKind::InvalidData
-        );
+        for body in ["{x}", "", "{\"do\":", "null", "{\"do\":\"no-such-thing\"}"] {
+            let mut wire = u32::try_from(body.len()).unwrap().to_le_bytes().to_vec();
+            wire.extend_from_slice(body.as_bytes());
+            let error = receive::<Request>(&mut wire.as_slice()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{body:?}");
+        }
     }
 }

@@ -13,11 +13,12 @@ use super::failure::Failure;
 use super::run::progress;
 use super::select::select;
 use super::setup;
+use crate::case::expand::Variant;
 use crate::proofs::Proofs;
-use crate::prove::{Outcome, Proof, prove};
+use crate::prove::{Outcome, Proof};
 use crate::report::human::{self, Paint};
 use crate::report::run_info::RunInfo;
-use crate::runner::Runner;
+use crate::suite::{Bounds, Suite};
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -31,7 +32,8 @@ struct Report<'a> {
 pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
     let started = Instant::now();
     let data = setup::data(root)?;
-    let config = setup::vm_config();
+    let mut config = setup::vm_config();
+    config.boot_timeout = config.boot_timeout.min(args.timeout);
     let (prepared, session) = setup::prepared(root, &data, &args.target, None, &config)?;
     let selection = select(&data, prepared.base.set.roles(), &args.cases)?;
     let info = RunInfo::of(&prepared, &config, None);
@@ -43,27 +45,28 @@ pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
         writeln!(out, "{}", paint.dim(&human::heading(&info))).map_err(Failure::broken)?;
     }
     let bar = progress(selection.variants.len());
-    let mut runner = Runner::new(&data, &prepared, &config, Some(session));
+    let suite = Suite {
+        data: &data,
+        prepared: &prepared,
+        config: &config,
+        bounds: Bounds::new(args.jobs, args.timeout, prepared.timings.whole),
+    };
     let mut proofs = Vec::new();
-    for variant in &selection.variants {
-        bar.set_message(variant.id.clone());
-        let known = data
-            .known
-            .find(&args.target.profiles, &prepared.image.name, &variant.id);
-        let mut each = |proof: &Proof| {
+    let mut ended = |of_variant: &[Proof]| {
+        for proof in of_variant {
             if human {
                 // What was printed so far stands in any case.
                 let _ = bar.suspend(|| out.write_all(human::proof(proof, paint).as_bytes()));
             }
-        };
-        let of_variant = prove(&mut runner, &prepared, variant, &known, &mut each);
-        for proof in &of_variant {
             if let Some(of) = &proof.of {
                 book.set(&proof.case, &of.0, &of.1, proof.outcome == Outcome::Killed);
             }
         }
-        proofs.extend(of_variant);
         bar.inc(1);
+    };
+    let begun = |variant: &Variant| bar.set_message(variant.id.clone());
+    for of_variant in suite.prove(session, &selection.variants, &begun, &mut ended) {
+        proofs.extend(of_variant);
     }
     bar.finish_and_clear();
     book.save().map_err(Failure::broken)?;

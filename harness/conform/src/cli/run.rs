@@ -11,17 +11,20 @@ use super::exit;
 use super::failure::Failure;
 use super::select::select;
 use super::setup;
+use crate::case::expand::Variant;
 use crate::proofs::Proofs;
 use crate::report::human::{self, Paint};
 use crate::report::json;
 use crate::report::run_info::RunInfo;
-use crate::runner::Runner;
+use crate::runner::CaseRun;
+use crate::suite::{Bounds, Suite};
 
 /// Run, print, and say how it ended.
 pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
     let started = Instant::now();
     let data = setup::data(root)?;
-    let config = setup::vm_config();
+    let mut config = setup::vm_config();
+    config.boot_timeout = config.boot_timeout.min(args.timeout);
     let (prepared, session) = setup::prepared(root, &data, &args.target, args.known_bad.as_deref(), &config)?;
     let selection = select(&data, prepared.base.set.roles(), &args.cases)?;
     let info = RunInfo::of(&prepared, &config, args.known_bad.as_deref());
@@ -33,27 +36,35 @@ pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
         writeln!(out, "{}", paint.dim(&human::heading(&info))).map_err(Failure::broken)?;
     }
     let bar = progress(selection.variants.len());
-    let mut runner = Runner::new(&data, &prepared, &config, Some(session));
-    let mut cases = Vec::new();
+    let suite = Suite {
+        data: &data,
+        prepared: &prepared,
+        config: &config,
+        bounds: Bounds::new(args.jobs, args.timeout, prepared.timings.whole),
+    };
     let mut first_verdict = None;
-    for variant in &selection.variants {
-        bar.set_message(variant.id.clone());
-        let case = runner.run(variant, &prepared.base, true);
+    let mut printed = Ok(());
+    let mut print = |case: &CaseRun| {
         first_verdict.get_or_insert_with(|| started.elapsed());
-        if human {
-            let text = human::case(&case, &prepared.base.policy, &proofs, &prepared.image.name, paint);
-            bar.suspend(|| out.write_all(text.as_bytes()))
-                .map_err(Failure::broken)?;
+        if human && printed.is_ok() {
+            let text = human::case(case, &prepared.base.policy, &proofs, &prepared.image.name, paint);
+            printed = bar.suspend(|| out.write_all(text.as_bytes()));
         }
-        cases.push(case);
         bar.inc(1);
+    };
+    let begun = |variant: &Variant| bar.set_message(variant.id.clone());
+    let mut cases = suite.run(session, &selection.variants, &begun, &mut print);
+    for (name, reason) in &selection.skipped {
+        if let Some(loaded) = data.cases.iter().find(|loaded| loaded.case.name == *name) {
+            let case = CaseRun::skipped(loaded, reason.clone());
+            print(&case);
+            cases.push(case);
+        }
     }
+    printed.map_err(Failure::broken)?;
     bar.finish_and_clear();
     let status = exit::of_verdicts(cases.iter().map(|case| case.verdict), args.strict);
     if human {
-        for (name, reason) in &selection.skipped {
-            writeln!(out, "not run: {name}: {reason}").map_err(Failure::broken)?;
-        }
         writeln!(out, "{}", human::summary(&cases, started.elapsed().as_secs_f64()))
             .map_err(Failure::broken)?;
     } else {

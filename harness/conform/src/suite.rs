@@ -1,0 +1,160 @@
+//! Many variants: on several machines side by side, within a time limit, told in their own order.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::backend::VmConfig;
+use crate::case::expand::Variant;
+use crate::data::Data;
+use crate::prepare::Prepared;
+use crate::prove::{Proof, prove};
+use crate::runner::{CaseRun, Runner};
+use crate::session::Session;
+
+/// What a suite may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Machines side by side; at least one is used.
+    pub jobs: usize,
+    /// What has not begun by then is not run, and what runs is ended.
+    pub deadline: Instant,
+}
+
+impl Bounds {
+    /// So many machines, and so much time, of which some is spent already.
+    pub fn new(jobs: u8, timeout: Duration, spent: Duration) -> Bounds {
+        Bounds {
+            jobs: usize::from(jobs),
+            deadline: Instant::now() + timeout.saturating_sub(spent),
+        }
+    }
+}
+
+/// What every variant is run with.
+pub struct Suite<'a> {
+    /// The data files.
+    pub data: &'a Data,
+    /// Image and base set.
+    pub prepared: &'a Prepared,
+    /// How machines are made.
+    pub config: &'a VmConfig,
+    /// How many, and until when.
+    pub bounds: Bounds,
+}
+
+impl Suite<'_> {
+    /// Run every variant with the base set. `session` is the first machine, already up; `begun` is told of each
+    /// variant as it begins, `ended` as it ends, in the variants' order. A variant whose time never came has the
+    /// verdict `error`.
+    pub fn run(
+        &self,
+        session: Session,
+        variants: &[Variant],
+        begun: &(dyn Fn(&Variant) + Sync),
+        ended: &mut dyn FnMut(&CaseRun),
+    ) -> Vec<CaseRun> {
+        let base = &self.prepared.base;
+        self.spread(
+            session,
+            variants,
+            &|runner, variant| {
+                begun(variant);
+                runner.run(variant, base, true)
+            },
+            ended,
+        )
+    }
+
+    /// Prove the guards of every variant; `begun` and `ended` as for [`Suite::run`]. Guards whose time never came
+    /// are inconclusive.
+    pub fn prove(
+        &self,
+        session: Session,
+        variants: &[Variant],
+        begun: &(dyn Fn(&Variant) + Sync),
+        ended: &mut dyn FnMut(&[Proof]),
+    ) -> Vec<Vec<Proof>> {
+        let set = &self.prepared.base.set.manifest.name;
+        let work = |runner: &mut Runner<'_>, variant: &Variant| {
+            begun(variant);
+            let known = self
+                .data
+                .known
+                .find(set, &self.prepared.image.name, &variant.id);
+            prove(runner, self.prepared, variant, &known, &mut |_| {})
+        };
+        self.spread(session, variants, &work, &mut |proofs: &Vec<Proof>| ended(proofs))
+    }
+
+    /// Each machine takes the next variant as soon as it is free.
+    fn spread<T: Send>(
+        &self,
+        session: Session,
+        variants: &[Variant],
+        work: &(dyn Fn(&mut Runner<'_>, &Variant) -> T + Sync),
+        ended: &mut dyn FnMut(&T),
+    ) -> Vec<T> {
+        let next = AtomicUsize::new(0);
+        let first = Mutex::new(Some(session));
+        let (done, results) = mpsc::channel();
+        thread::scope(|scope| {
+            for _ in 0..self.bounds.jobs.clamp(1, variants.len().max(1)) {
+                let (done, next, first) = (done.clone(), &next, &first);
+                scope.spawn(move || {
+                    let session = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    let mut runner = Runner::new(self.data, self.prepared, self.config, session)
+                        .until(self.bounds.deadline);
+                    loop {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(variant) = variants.get(index) else { return };
+                        // Whoever collects the results lives until every thread has ended.
+                        let _ = done.send((index, work(&mut runner, variant)));
+                    }
+                });
+            }
+            drop(done);
+            in_order(results, ended)
+        })
+    }
+}
+
+/// Collect results by their index, and tell of each as soon as all before it are there.
+fn in_order<T>(results: mpsc::Receiver<(usize, T)>, ended: &mut dyn FnMut(&T)) -> Vec<T> {
+    let mut early = BTreeMap::new();
+    let mut all = Vec::new();
+    for (index, result) in results {
+        early.insert(index, result);
+        while let Some(result) = early.remove(&all.len()) {
+            ended(&result);
+            all.push(result);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_told_in_order_whatever_order_they_come_in() {
+        let (send, receive) = mpsc::channel();
+        for index in [2, 0, 3, 1] {
+            send.send((index, index * 10)).unwrap();
+        }
+        drop(send);
+        let mut told = Vec::new();
+        let all = in_order(receive, &mut |result| told.push(*result));
+        assert_eq!(all, [0, 10, 20, 30]);
+        assert_eq!(told, all);
+    }
+
+    #[test]
+    fn time_that_is_spent_is_not_given_again() {
+        let bounds = Bounds::new(2, Duration::from_secs(5), Duration::from_secs(9));
+        assert!(bounds.deadline <= Instant::now());
+    }
+}
