@@ -3,6 +3,7 @@
 pub mod accel;
 pub mod children;
 mod console;
+pub mod hardware;
 mod qemu;
 mod stream;
 mod vm;

@@ -55,10 +55,10 @@ pub struct Case {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PolicyLoads {
-    /// How often the kernel's policy revision moves while the case runs.
+    /// How often the case loads, replaces or removes a profile; one with its children counts once.
     #[serde(default)]
     pub count: u64,
-    /// Profiles that may be loaded while the case runs, and must be gone when it ends.
+    /// Profiles that these loads are of, and their children; loaded by none before, they must be gone when it ends.
     #[serde(default)]
     pub profiles: Vec<String>,
 }
@@ -162,6 +162,10 @@ pub struct Subject {
     /// Instead of a role: the label of a profile that an earlier step loads.
     #[serde(default)]
     pub label: Option<String>,
+    /// No process of its own: a program that this other subject runs enters the label by attachment. So it does no
+    /// step, and a guard may still be about its profile.
+    #[serde(default)]
+    pub run_by: Option<String>,
     /// Leave out these profiles of the role, with the reason: `{virtxend: "runs no helper"}`.
     #[serde(default)]
     pub except: BTreeMap<String, String>,

@@ -130,7 +130,11 @@ pub(super) fn fill_case<'v>(
 
 fn to_plan(case: &Case, variant: &Variant, token: String) -> Result<CasePlan, Located> {
     let mut subjects = BTreeMap::new();
-    for (name, subject) in &case.subjects {
+    let acting = case
+        .subjects
+        .iter()
+        .filter(|(_, subject)| subject.run_by.is_none());
+    for (name, subject) in acting {
         subjects.insert(name.clone(), subject_plan(name, subject, variant)?);
     }
     let mut steps = step_plans(&case.setup, "setup")?;

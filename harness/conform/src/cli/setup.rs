@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::Target;
 use super::failure::Failure;
-use crate::backend::VmConfig;
+use crate::backend::{VmConfig, hardware};
 use crate::data::{self, Data};
 use crate::image::{self, BuildOptions, Image, ImageError, Store};
 use crate::prepare::{PrepareError, Prepared, prepare};
@@ -76,7 +76,11 @@ pub fn of_image(error: ImageError) -> Failure {
 
 /// How machines are made.
 pub fn vm_config() -> VmConfig {
-    VmConfig::default()
+    VmConfig {
+        devices: hardware::arguments(),
+        cmdline_extra: hardware::KERNEL_ARGUMENTS.into(),
+        ..VmConfig::default()
+    }
 }
 
 /// A machine that boots while the set is compiled.

@@ -1,11 +1,11 @@
 //! Is the evidence whole? Each gap makes a verdict inconclusive, and says why.
 
-use aa_audit::Verdict;
+use aa_audit::{Kind, Record, Verdict};
 use virt_aa_probe::protocol::{AuditState, CANARY_PROFILE, CaseEvidence, CasePlan, Outcome, PolicyState};
 
 use super::expected::Expected;
 use super::policy::Policy;
-use super::records::Attribution;
+use super::records::{Attribution, within};
 
 /// Every gap in the evidence of a case.
 pub fn gaps(
@@ -15,10 +15,24 @@ pub fn gaps(
     policy: &Policy,
     attribution: &Attribution,
 ) -> Vec<String> {
-    let mut gaps = policy_is_the_one_under_test(evidence, expected, policy);
+    let mut gaps = policy_is_the_one_under_test(evidence, expected, policy, attribution);
     gaps.extend(subjects_were_confined(evidence, plan, expected));
     gaps.extend(log_path_was_whole(evidence, plan));
     gaps.extend(records_belong_to_somebody(evidence, attribution));
+    gaps
+}
+
+/// What a case must show beside, if nothing is wrong with it. One that fails may well have been kept from it.
+pub fn gaps_of_a_pass(
+    evidence: &CaseEvidence,
+    expected: &Expected,
+    attribution: &Attribution,
+) -> Vec<String> {
+    let mut gaps = programs_entered_their_labels(expected, attribution);
+    let moves = Moves::of(evidence, expected, attribution);
+    if moves.seen.is_none_or(|seen| seen < moves.declared) {
+        gaps.push(moves.told(evidence));
+    }
     gaps
 }
 
@@ -27,6 +41,7 @@ pub fn policy_is_the_one_under_test(
     evidence: &CaseEvidence,
     expected: &Expected,
     policy: &Policy,
+    attribution: &Attribution,
 ) -> Vec<String> {
     let mut gaps: Vec<String> = policy
         .warnings
@@ -43,18 +58,64 @@ pub fn policy_is_the_one_under_test(
                 .map(|gap| format!("{when} the case {gap}")),
         );
     }
-    let moved = evidence
-        .policy_after
-        .revision
-        .checked_sub(evidence.policy_before.revision);
-    let declared = expected.case.policy_loads.count;
-    if moved != Some(declared) {
-        let (before, after) = (evidence.policy_before.revision, evidence.policy_after.revision);
-        gaps.push(format!(
-            "the policy's revision moved from {before} to {after}, and the case declares {declared} loads"
-        ));
+    let moves = Moves::of(evidence, expected, attribution);
+    if moves.seen.is_none_or(|seen| seen > moves.declared) {
+        gaps.push(moves.told(evidence));
+    }
+    for record in loads(attribution) {
+        let name = record.name.as_deref().unwrap_or_default();
+        let declared = &expected.case.policy_loads.profiles;
+        if !declared.iter().any(|declared| within(name, declared)) {
+            gaps.push(format!(
+                "{} of {name} while the case ran, which the case does not declare",
+                record.operation.as_deref().unwrap_or("a load")
+            ));
+        }
     }
     gaps
+}
+
+/// How often the policy's revision moved while a case ran, and how often it should have.
+struct Moves {
+    seen: Option<u64>,
+    declared: u64,
+}
+
+impl Moves {
+    /// A profile comes with its children, and the revision moves for each; which it has is the image's affair.
+    fn of(evidence: &CaseEvidence, expected: &Expected, attribution: &Attribution) -> Moves {
+        let (before, after) = (evidence.policy_before.revision, evidence.policy_after.revision);
+        let children = loads(attribution).filter(|record| {
+            // One that is as it was moves nothing.
+            record.info.is_none() && record.name.as_ref().is_some_and(|name| name.contains("//"))
+        });
+        Moves {
+            seen: after.checked_sub(before),
+            declared: expected.case.policy_loads.count + children.count() as u64,
+        }
+    }
+
+    fn told(&self, evidence: &CaseEvidence) -> String {
+        format!(
+            "the policy's revision moved from {} to {}, and the case's own loads, with children, move it by {}",
+            evidence.policy_before.revision, evidence.policy_after.revision, self.declared
+        )
+    }
+}
+
+/// The kernel's own records of loads and removals.
+fn loads(attribution: &Attribution) -> impl Iterator<Item = &Record> {
+    attribution
+        .records
+        .iter()
+        .map(|attributed| &attributed.record)
+        .filter(|record| {
+            record.verdict == Verdict::Status
+                && record
+                    .operation
+                    .as_deref()
+                    .is_some_and(|operation| operation.starts_with("profile_"))
+        })
 }
 
 fn differences(state: &PolicyState, policy: &Policy) -> Vec<String> {
@@ -146,6 +207,28 @@ pub fn subjects_were_confined(evidence: &CaseEvidence, plan: &CasePlan, expected
         }
     }
     gaps
+}
+
+/// Point 2, for a subject that is a program which another one runs: the kernel's record of an exec names its label.
+pub fn programs_entered_their_labels(expected: &Expected, attribution: &Attribution) -> Vec<String> {
+    let ran_by = expected
+        .case
+        .subjects
+        .iter()
+        .filter_map(|(name, subject)| Some((name, subject.run_by.as_ref()?)));
+    let not_seen = ran_by.filter(|(name, by)| {
+        let label = expected.label_of(name);
+        !attribution.records.iter().any(|attributed| {
+            let record = &attributed.record;
+            attributed.owner.as_ref() == Some(by)
+                && record.kind() == Kind::Exec
+                && record.verdict == Verdict::Audit
+                && record.target.as_deref() == label
+        })
+    });
+    not_seen
+        .map(|(name, by)| format!("no program of {by} was seen to enter the label of subject {name}"))
+        .collect()
 }
 
 /// Point 5: from the opening canary to the closing one nothing was lost on the way to us.

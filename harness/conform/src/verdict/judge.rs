@@ -126,8 +126,11 @@ pub fn judge(
     known: &[&KnownFailure],
 ) -> Judgement {
     let attribution = attribute(evidence, policy);
-    let gaps = complete::gaps(evidence, plan, expected, policy, &attribution);
+    let mut gaps = complete::gaps(evidence, plan, expected, policy, &attribution);
     let findings = find(expected, evidence, &attribution.records);
+    if findings.is_empty() {
+        gaps.extend(complete::gaps_of_a_pass(evidence, expected, &attribution));
+    }
     let found = Found {
         findings,
         gaps,

@@ -113,7 +113,7 @@ fn owner(
 }
 
 /// Whether `profile` is `label` or a child of it.
-fn within(profile: &str, label: &str) -> bool {
+pub fn within(profile: &str, label: &str) -> bool {
     profile
         .strip_prefix(label)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with("//"))

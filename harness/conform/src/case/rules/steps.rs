@@ -59,7 +59,10 @@ fn lists(case: &Case) -> [(&'static str, &[Step]); 3] {
 }
 
 fn check_step(case: &Case, step: &Step, path: &Path, problems: &mut Vec<Located>) {
-    let subjects = || case.subjects.keys().map(String::as_str);
+    let subjects = || {
+        let acting = case.subjects.iter().filter(|(_, subject)| subject.run_by.is_none());
+        acting.map(|(name, _)| name.as_str())
+    };
     one_of_known(
         "subject",
         &step.by,

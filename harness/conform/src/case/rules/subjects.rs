@@ -17,6 +17,7 @@ pub(super) fn check(case: &Case, world: &World, problems: &mut Vec<Located>) {
         let path = root.key(name);
         check_name(name, case, &path, problems);
         check_label(subject, world, &path, problems);
+        check_run_by(name, subject, case, &path, problems);
         if let Some(user) = &subject.user {
             let users = world.users.iter().map(String::as_str);
             one_of_known("user", user, users, &path.key("user"), problems);
@@ -26,6 +27,37 @@ pub(super) fn check(case: &Case, world: &World, problems: &mut Vec<Located>) {
         {
             problems.push(Problem::Empty("argv").at(path.key("daemon").key("argv")));
         }
+    }
+}
+
+/// One that another subject runs has a role, and nothing of what a process of its own would have.
+fn check_run_by(name: &str, subject: &Subject, case: &Case, path: &Path, problems: &mut Vec<Located>) {
+    let Some(by) = &subject.run_by else { return };
+    let path = path.key("run-by");
+    // Its own process does nothing, so neither it nor another like it can run a program.
+    let able = case
+        .subjects
+        .iter()
+        .filter(|(other, subject)| *other != name && subject.run_by.is_none());
+    one_of_known(
+        "subject",
+        by,
+        able.map(|(other, _)| other.as_str()),
+        &path,
+        problems,
+    );
+    if subject.role.is_none() {
+        let (key, needs) = ("run-by", "role");
+        problems.push(Problem::Needs { key, needs }.at(path.clone()));
+    }
+    let given = [
+        ("user", subject.user.is_some()),
+        ("memlock", subject.memlock.is_some()),
+        ("daemon", subject.daemon.is_some()),
+    ];
+    for (key, _) in given.into_iter().filter(|(_, given)| *given) {
+        let beside = "run-by";
+        problems.push(Problem::Beside { key, beside }.at(path.clone()));
     }
 }
 
