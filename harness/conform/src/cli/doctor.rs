@@ -124,6 +124,9 @@ fn accelerator() -> Finding {
 /// The very thing that a build does before it calls any other tool.
 fn image_building() -> Finding {
     const WHAT: &str = "building images";
+    if let Err(error) = image::check_tools() {
+        return Finding::new(State::Missing, WHAT, error.to_string());
+    }
     if geteuid().is_root() {
         return Finding::new(State::Good, WHAT, "as root");
     }
@@ -138,7 +141,7 @@ fn image_building() -> Finding {
         Ok(_) => Finding::new(
             State::Missing,
             WHAT,
-            format!("no user namespace with subordinate ids ({said}); see subuid(5), or build as root"),
+            format!("this user may make no user namespace ({said}); build as root, or allow it"),
         ),
         Err(error) => Finding::new(State::Missing, WHAT, error.to_string()),
     }

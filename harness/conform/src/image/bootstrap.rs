@@ -166,6 +166,14 @@ pub fn says_full(line: &str) -> bool {
     line.contains("No space left on device") || line.contains("You don't have enough free space")
 }
 
+/// apt's words for a mirror that it cannot talk to.
+pub fn says_unreachable(line: &str) -> bool {
+    line.contains("Temporary failure resolving")
+        || line.contains("Could not resolve")
+        || line.contains("Could not connect to")
+        || line.contains("Unable to connect to")
+}
+
 fn path_of(tool: Tool) -> String {
     tools::find(tool).map_or_else(|| tool.program.to_owned(), |path| path.display().to_string())
 }
@@ -279,19 +287,28 @@ mod tests {
     #[rstest]
     #[case(
         "E: Release file for http://m/sid/InRelease is expired (invalid since 2d 3h).",
-        true,
-        false
+        "expired"
     )]
-    #[case("E: Release file for http://m/sid/InRelease is not valid yet", false, false)]
-    #[case("tar: ./usr/bin/x: Cannot write: No space left on device", false, true)]
+    #[case("E: Release file for http://m/sid/InRelease is not valid yet", "")]
+    #[case("tar: ./usr/bin/x: Cannot write: No space left on device", "full")]
+    #[case("E: You don't have enough free space in /x/var/cache/apt/archives/.", "full")]
+    #[case("  Temporary failure resolving 'm'", "unreachable")]
     #[case(
-        "E: You don't have enough free space in /x/var/cache/apt/archives/.",
-        false,
-        true
+        "  Could not connect to m:80 (192.0.2.1), connection timed out",
+        "unreachable"
     )]
-    #[case("Setting up full (1.0)", false, false)]
-    fn what_the_tools_say_is_understood(#[case] line: &str, #[case] expired: bool, #[case] full: bool) {
-        assert_eq!((says_expired(line), says_full(line)), (expired, full));
+    #[case("Setting up full (1.0)", "")]
+    fn what_the_tools_say_is_understood(#[case] line: &str, #[case] meaning: &str) {
+        let said = [
+            (says_expired(line), "expired"),
+            (says_full(line), "full"),
+            (says_unreachable(line), "unreachable"),
+        ];
+        let meanings: Vec<&str> = said
+            .into_iter()
+            .filter_map(|(said, word)| said.then_some(word))
+            .collect();
+        assert_eq!(meanings.join(" "), meaning);
     }
 
     #[test]

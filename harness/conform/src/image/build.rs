@@ -236,11 +236,17 @@ fn after_failure(store: &Store, name: &str, partial: &Path, error: ImageError) -
             status,
             last_lines,
             ..
-        } if log_kept => ImageError::Tool {
-            tool,
-            status,
-            log: kept,
-            last_lines,
+        } if log_kept => match last_lines.iter().find(|line| bootstrap::says_unreachable(line)) {
+            Some(line) => ImageError::Unreachable {
+                said: line.trim().to_owned(),
+                log: kept,
+            },
+            None => ImageError::Tool {
+                tool,
+                status,
+                log: kept,
+                last_lines,
+            },
         },
         other => other,
     }

@@ -102,6 +102,17 @@ pub enum ImageError {
         /// The suite.
         suite: String,
     },
+    /// The mirrors of the distribution do not answer.
+    #[error(
+        "the mirrors of the packages cannot be reached: {said}; an image is made of its distribution's packages, so \
+         see to the network, or set http_proxy, and try again; the whole log is {}", .log.display()
+    )]
+    Unreachable {
+        /// What apt said.
+        said: String,
+        /// The tool's whole output.
+        log: PathBuf,
+    },
     /// The user has no range of user ids for the files of a root file system.
     #[error(
         "user {user} has no subordinate ids in {file}; give it some: \

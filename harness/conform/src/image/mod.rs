@@ -13,6 +13,7 @@ mod progress;
 mod recipe;
 mod store;
 
+pub use bootstrap::check_tools;
 pub use build::{BuildOptions, ensure, needed_mib};
 pub use error::ImageError;
 pub use facts::ImageFacts;
