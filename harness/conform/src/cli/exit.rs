@@ -15,9 +15,9 @@ pub const BROKEN: u8 = 4;
 
 /// For `--help`.
 pub const EXIT_STATUSES: &str = "Exit status:
-  0    all is well; of run: every case is green (pass, known-failure; vacuous and skip count as such without --strict)
-  1    a case is red (fail, unexpected-pass; with --strict also skip and vacuous), or a guard is not killed
-  2    the command line or a data file is wrong; of denials: a file or a record could not be read
+  0    all is well; of run: every case passes or fails as known (without --strict also vacuous, skip)
+  1    a case fails, or passes unexpectedly (with --strict also vacuous, skip); a guard is not killed
+  2    the command line or a data file is wrong; of denials: some input could not be read
   3    inconclusive: nothing is red, but the evidence is not complete
   4    the harness, the image or the machine broke; of doctor: something is missing
   130  interrupted (143: terminated); every child is ended";
