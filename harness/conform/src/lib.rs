@@ -6,6 +6,7 @@ pub mod data;
 pub mod denial;
 pub mod fixture;
 pub mod image;
+pub mod keeper;
 pub mod known;
 pub mod prepare;
 pub mod profile_set;

@@ -80,10 +80,7 @@ impl Suite<'_> {
         let set = &self.prepared.base.set.manifest.name;
         let work = |runner: &mut Runner<'_>, variant: &Variant| {
             begun(variant);
-            let known = self
-                .data
-                .known
-                .find(set, &self.prepared.image.name, &variant.id);
+            let known = self.data.known.find(set, &self.prepared.image.name, &variant.id);
             prove(runner, self.prepared, variant, &known, &mut |_| {})
         };
         self.spread(session, variants, &work, &mut |proofs: &Vec<Proof>| ended(proofs))
@@ -109,7 +106,9 @@ impl Suite<'_> {
                         .until(self.bounds.deadline);
                     loop {
                         let index = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(variant) = variants.get(index) else { return };
+                        let Some(variant) = variants.get(index) else {
+                            return;
+                        };
                         // Whoever collects the results lives until every thread has ended.
                         let _ = done.send((index, work(&mut runner, variant)));
                     }

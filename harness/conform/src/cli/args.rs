@@ -46,6 +46,9 @@ pub enum Command {
     /// Takes what the kernel's log, the journal or audit.log holds, other lines included, of any length. A record that
     /// is cut short is told with its line and byte, and makes exit status 2; the rest is read all the same.
     Denials(DenialsArgs),
+    /// Hold a machine for test processes
+    #[command(hide = true)]
+    Keeper(KeeperArgs),
     /// Print the JSON Schema of a data file
     Schema {
         /// Which file's
@@ -139,6 +142,20 @@ pub struct ShellArgs {
     /// Edit the set as profiles/known-bad/NAME.yaml says
     #[arg(long, value_name = "NAME")]
     pub known_bad: Option<String>,
+}
+
+/// Arguments of `keeper`.
+#[derive(Debug, Args)]
+pub struct KeeperArgs {
+    /// Image to run on
+    #[arg(long)]
+    pub image: String,
+    /// Profile set to test
+    #[arg(long)]
+    pub profiles: String,
+    /// What program and data must be, by their hash
+    #[arg(long)]
+    pub key: String,
 }
 
 /// Arguments of `denials`.

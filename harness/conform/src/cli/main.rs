@@ -7,7 +7,7 @@ use clap::Parser;
 use super::args::{Cli, Command};
 use super::exit;
 use super::failure::Failure;
-use super::{check, denials, doctor, image, list, prove, run, schema, setup, shell};
+use super::{check, denials, doctor, image, keeper, list, prove, run, schema, setup, shell};
 use crate::backend::children;
 
 /// Parse the command line and do what it says.
@@ -43,6 +43,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Command::Image(command) => image::image(&root()?, command),
         Command::Shell(args) => shell::shell(&root()?, args),
         Command::Denials(args) => denials::denials(args),
+        Command::Keeper(args) => keeper::keep(&root()?, args),
         Command::Schema { kind } => schema::schema(*kind),
     }
 }

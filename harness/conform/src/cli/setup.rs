@@ -10,9 +10,10 @@ use crate::data::{self, Data};
 use crate::image::{self, BuildOptions, Image, ImageError, Store};
 use crate::prepare::{PrepareError, Prepared, prepare};
 use crate::session::Session;
+use crate::yaml::suggest;
 
 /// Folders that a root has.
-const MARKS: [&str; 3] = ["cases", "profiles", "vm-images"];
+pub const MARKS: [&str; 3] = ["cases", "profiles", "vm-images"];
 
 /// The folder with the data files: as given, else this folder or the nearest above that looks like one.
 pub fn root(given: Option<&Path>) -> Result<PathBuf, Failure> {

@@ -1,6 +1,6 @@
 //! The verdict on one case.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use virt_aa_probe::protocol::{CaseEvidence, CasePlan};
 
 use super::complete;
@@ -13,7 +13,7 @@ use crate::denial::matches;
 use crate::known::{KnownFailure, StepRef};
 
 /// What is said of a case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// It holds, and the evidence is whole.

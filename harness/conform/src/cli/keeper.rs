@@ -1,0 +1,27 @@
+//! `keeper`: holds a machine for test processes; they start it themselves.
+
+use std::io::Write;
+use std::path::Path;
+
+use super::args::KeeperArgs;
+use super::exit;
+use super::failure::Failure;
+use crate::keeper::{Target, serve};
+
+/// Serve until nobody asks any more.
+pub fn keep(root: &Path, args: &KeeperArgs) -> Result<u8, Failure> {
+    let program = std::env::current_exe().map_err(Failure::broken)?;
+    let target = Target {
+        root: root.to_path_buf(),
+        image: args.image.clone(),
+        profiles: args.profiles.clone(),
+        program,
+    };
+    let ready = || {
+        let mut out = std::io::stdout();
+        writeln!(out, "ready")?;
+        out.flush()
+    };
+    serve(&target, &args.key, ready).map_err(Failure::broken)?;
+    Ok(exit::OK)
+}

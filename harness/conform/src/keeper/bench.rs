@@ -1,0 +1,109 @@
+//! Data, a set and a machine, opened at the first request, and the variants run on it one after another.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender};
+
+use super::place::Place;
+use super::wire::{Answer, Ask};
+use crate::backend::VmConfig;
+use crate::case::expand::expand;
+use crate::cli::args;
+use crate::cli::setup;
+use crate::data::Data;
+use crate::prepare::Prepared;
+use crate::proofs::Proofs;
+use crate::report::human::{self, Paint};
+use crate::runner::{CaseRun, Runner};
+use crate::session::Session;
+
+/// What is tested, and by which program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The folder with the data files.
+    pub root: PathBuf,
+    /// The image's name.
+    pub image: String,
+    /// The profile set's name.
+    pub profiles: String,
+    /// The program that is the machine's agent.
+    pub program: PathBuf,
+}
+
+/// One request, and where its answer goes.
+pub struct Job {
+    /// What to run.
+    pub ask: Ask,
+    /// Whoever waits for it.
+    pub reply: Sender<Answer>,
+}
+
+/// Serve requests until nobody can make any more. The image is built if need be. Where nothing can be run, each
+/// answer says why. `place` is where the data must still be what they were.
+pub fn work(target: &Target, place: &Place, jobs: &Receiver<Job>) {
+    let Ok(first) = jobs.recv() else { return };
+    let all = std::iter::once(first).chain(jobs.iter());
+    let config = VmConfig {
+        program: target.program.clone(),
+        ..setup::vm_config()
+    };
+    match open(target, place, &config) {
+        Ok((data, prepared, session)) => {
+            let mut runner = Runner::new(&data, &prepared, &config, Some(session));
+            let proofs = Proofs::open(&prepared.image.dir, &prepared.base.set.tree.hash());
+            for job in all {
+                // Who asked may be gone; the next one is served all the same.
+                let _ = job
+                    .reply
+                    .send(answer(&data, &prepared, &proofs, &mut runner, &job.ask));
+            }
+        }
+        Err(message) => {
+            for job in all {
+                let _ = job.reply.send(Answer::error(&message));
+            }
+        }
+    }
+}
+
+fn open(target: &Target, place: &Place, config: &VmConfig) -> Result<(Data, Prepared, Session), String> {
+    let data = setup::data(&target.root).map_err(|failure| failure.message)?;
+    let now = Place::of(target).map_err(|error| error.to_string())?;
+    if now.key != place.key {
+        return Err("the program or the data files changed since the test began; run it again".into());
+    }
+    let wanted = args::Target {
+        image: target.image.clone(),
+        profiles: target.profiles.clone(),
+        allow_expired_index: false,
+    };
+    let (prepared, session) =
+        setup::prepared(&target.root, &data, &wanted, None, config).map_err(|failure| failure.message)?;
+    Ok((data, prepared, session))
+}
+
+fn answer(data: &Data, prepared: &Prepared, proofs: &Proofs, runner: &mut Runner<'_>, ask: &Ask) -> Answer {
+    let Some(loaded) = data.cases.iter().find(|loaded| loaded.case.name == ask.case) else {
+        return Answer::error(&format!("there is no case `{}`", ask.case));
+    };
+    let run = match expand(loaded, prepared.base.set.roles()) {
+        Ok(variants) => match variants.iter().find(|variant| ask.is_for(variant)) {
+            Some(variant) => runner.run(variant, &prepared.base, true),
+            None => CaseRun::skipped(
+                loaded,
+                "this image's packages bring no such profile in this role".into(),
+            ),
+        },
+        Err(none) => CaseRun::skipped(loaded, none.to_string()),
+    };
+    Answer {
+        verdict: run.verdict,
+        text: human::case(
+            &run,
+            &prepared.base.policy,
+            proofs,
+            &prepared.image.name,
+            Paint(false),
+        ),
+        reason: run.reason,
+    }
+}

@@ -1,0 +1,140 @@
+//! The keeper's side: holds the machine, serves requests, and ends when nobody has asked for a while.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use virt_aa_probe::protocol::{receive, send};
+
+use super::bench::{Job, Target, work};
+use super::lock::lock_within;
+use super::place::{Place, PlaceError};
+use super::wire::{Ask, Told};
+
+/// A keeper that nobody is connected to ends after this long.
+const IDLE: Duration = Duration::from_secs(10);
+/// How long the one before may take to end.
+const PREDECESSOR: Duration = Duration::from_secs(30);
+/// For a client to say what it wants, and to take what it is told.
+const CLIENT: Duration = Duration::from_secs(10);
+/// How often a waiting client is told that work goes on; it is also how its end is noticed.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Why there is no keeper.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The key.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The target is not any more what the one who started the keeper saw.
+    #[error("the program or the data files changed since the test began; run it again")]
+    Changed,
+    /// Lock or socket.
+    #[error("the keeper's socket: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// How many clients there are, and since when there are none.
+struct Clients {
+    count: usize,
+    none_since: Instant,
+}
+
+type Shared = Arc<Mutex<Clients>>;
+
+fn clients(shared: &Shared) -> MutexGuard<'_, Clients> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keep the machine of `target`, whose key must be `key`. `ready` is called once clients can connect.
+pub fn serve(target: &Target, key: &str, ready: impl FnOnce() -> io::Result<()>) -> Result<(), ServeError> {
+    let place = Place::of(target)?;
+    if place.key != key {
+        return Err(ServeError::Changed);
+    }
+    let alive: File = lock_within(&place.life_lock(), PREDECESSOR)?;
+    let listener = place.listen()?;
+    listener.set_nonblocking(true)?;
+    ready()?;
+    let (jobs, queue) = mpsc::channel();
+    let (of_worker, place_of_worker) = (target.clone(), place.clone());
+    thread::Builder::new()
+        .name("bench".into())
+        .spawn(move || work(&of_worker, &place_of_worker, &queue))?;
+    let result = accept_until_idle(&listener, &jobs);
+    // Who connected in the last moment finds the stream closed, and asks a new keeper. The machine ends with this
+    // process; the lock is let go last.
+    place.unlink();
+    drop(listener);
+    place.clear();
+    drop(alive);
+    Ok(result?)
+}
+
+fn accept_until_idle(listener: &UnixListener, jobs: &Sender<Job>) -> io::Result<()> {
+    let shared: Shared = Arc::new(Mutex::new(Clients {
+        count: 0,
+        none_since: Instant::now(),
+    }));
+    loop {
+        let left = {
+            let now = clients(&shared);
+            if now.count == 0 {
+                IDLE.saturating_sub(now.none_since.elapsed())
+            } else {
+                IDLE
+            }
+        };
+        if left.is_zero() {
+            return Ok(());
+        }
+        let mut waiting = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+        match poll(
+            &mut waiting,
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
+        ) {
+            Ok(0) | Err(nix::errno::Errno::EINTR) => continue,
+            Ok(_) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            // The client went away again.
+            Err(_) => continue,
+        };
+        clients(&shared).count += 1;
+        let (of_client, jobs) = (Arc::clone(&shared), jobs.clone());
+        thread::Builder::new().name("client".into()).spawn(move || {
+            // A client that is gone, or talks nonsense, has nobody to be told.
+            let _ = attend(stream, &jobs);
+            let mut now = clients(&of_client);
+            now.count -= 1;
+            now.none_since = Instant::now();
+        })?;
+    }
+}
+
+/// One client from its request to its answer.
+fn attend(mut stream: UnixStream, jobs: &Sender<Job>) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(CLIENT))?;
+    stream.set_write_timeout(Some(CLIENT))?;
+    let ask: Ask = receive(&mut stream)?;
+    let (reply, answer) = mpsc::channel();
+    jobs.send(Job { ask, reply })
+        .map_err(|_| io::Error::other("nobody works"))?;
+    loop {
+        match answer.recv_timeout(HEARTBEAT) {
+            Ok(answer) => return send(&mut stream, &Told::Answer(answer)),
+            Err(RecvTimeoutError::Timeout) => send(&mut stream, &Told::Busy)?,
+            // The worker has panicked: the client sees the stream's end.
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
+}

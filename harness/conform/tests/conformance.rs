@@ -1,0 +1,179 @@
+//! Every variant of every case as a test of its own, on the image that `VIRT_AA_CONFORM_IMAGE` names.
+//!
+//! `--list` and filters boot nothing, and need no image. In one process all tests share one machine; under cargo-nextest, where each has its own,
+//! they share a keeper. With `VIRT_AA_CONFORM_STRICT=1` what cannot be run, or would say nothing, is a failure; without
+//! it cargo shows it as ignored. cargo-nextest has no way to be told so by a test that has begun, and shows it failed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
+use std::thread;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use virt_aa_conform::backend::children;
+use virt_aa_conform::case::expand::{Roles, expand};
+use virt_aa_conform::case::load::Loaded;
+use virt_aa_conform::data;
+use virt_aa_conform::image::{self, Store};
+use virt_aa_conform::keeper::{self, Answer, Ask, Job, Place, Target};
+use virt_aa_conform::profile_set::assemble::SetUnderTest;
+use virt_aa_conform::profile_set::manifest::Manifest;
+use virt_aa_conform::verdict::judge::Verdict;
+
+const IMAGE: &str = "VIRT_AA_CONFORM_IMAGE";
+const ROOT: &str = "VIRT_AA_CONFORM_ROOT";
+const STRICT: &str = "VIRT_AA_CONFORM_STRICT";
+/// Set by cargo-nextest in each test's process.
+const NEXTEST: &str = "NEXTEST";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    if let Err(error) = children::install_signal_handler() {
+        eprintln!("error: {error}");
+        return ExitCode::FAILURE;
+    }
+    match trials(arguments.list) {
+        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn target() -> Target {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = || here.ancestors().nth(2).unwrap_or(here).to_path_buf();
+    Target {
+        root: std::env::var_os(ROOT).map_or_else(root, PathBuf::from),
+        image: std::env::var(IMAGE).unwrap_or_else(|_| virt_aa_conform::cli::args::DEFAULT_IMAGE.into()),
+        profiles: "packaged".into(),
+        program: PathBuf::from(env!("CARGO_BIN_EXE_virt-aa-conform")),
+    }
+}
+
+/// The tests. What is listed is what an image that is built has profiles for; without one, what every image must have.
+/// A test may have been listed before the image was built and be run after, so that under nextest each name that any
+/// list may have had is known.
+fn trials(listing: bool) -> Result<Vec<Trial>, String> {
+    let target = target();
+    let data = data::read(&target.root).map_err(|errors| {
+        let texts: Vec<String> = errors.iter().map(|error| error.render(false)).collect();
+        texts.join("\n\n")
+    })?;
+    let manifest = data
+        .sets
+        .manifests
+        .get(&target.profiles)
+        .ok_or_else(|| format!("there is no profile set `{}`", target.profiles))?;
+    let built = roles_of_image(&target, manifest)?;
+    let certain = manifest.roles(|profile| !profile.optional);
+    let possible = manifest.roles(|_| true);
+    let views = match (&built, nextest()) {
+        (_, true) if !listing => [built.as_ref(), Some(&certain), Some(&possible)],
+        (Some(built), _) => [Some(built), None, None],
+        (None, true) => [Some(&certain), None, None],
+        (None, false) => [Some(&possible), None, None],
+    };
+    let mut trials = BTreeMap::new();
+    for loaded in &data.cases {
+        for roles in views.iter().flatten() {
+            match expand(loaded, roles) {
+                Ok(variants) => {
+                    for variant in variants {
+                        let ask = Ask::of(&variant);
+                        trials.insert(name(loaded, &variant.id), (ask, false));
+                    }
+                }
+                Err(_) => {
+                    let ask = Ask {
+                        case: loaded.case.name.clone(),
+                        variant: None,
+                        profiles: BTreeMap::new(),
+                    };
+                    // A list tells so; a run says why.
+                    trials.insert(name(loaded, &loaded.case.name), (ask, listing));
+                }
+            }
+        }
+    }
+    let trial =
+        |(name, (ask, ignored))| Trial::ignorable_test(name, move || check(ask)).with_ignored_flag(ignored);
+    Ok(trials.into_iter().map(trial).collect())
+}
+
+fn name(loaded: &Loaded, id: &str) -> String {
+    if loaded.group.is_empty() {
+        id.to_string()
+    } else {
+        format!("{}::{id}", loaded.group.replace('/', "::"))
+    }
+}
+
+/// The roles that a built image has profiles for.
+fn roles_of_image(target: &Target, manifest: &Manifest) -> Result<Option<Roles>, String> {
+    let store = Store::open(&target.root.join("vm-images"), None).map_err(|error| error.to_string())?;
+    let Some(image) = image::find(&store, &target.image).map_err(|error| error.to_string())? else {
+        return Ok(None);
+    };
+    let set = SetUnderTest::assemble(manifest, &image.tree).map_err(|error| error.to_string())?;
+    Ok(Some(set.roles().clone()))
+}
+
+fn nextest() -> bool {
+    std::env::var_os(NEXTEST).is_some()
+}
+
+fn check(ask: Ask) -> Result<Completion, Failed> {
+    let answer = if nextest() {
+        keeper::ask(&target(), &ask)?
+    } else {
+        ask_here(ask)?
+    };
+    let strict = std::env::var_os(STRICT).is_some_and(|value| value == "1");
+    completion(answer, nextest(), strict)
+}
+
+/// What a verdict is to the test runner. Nothing but a green one passes.
+fn completion(answer: Answer, under_nextest: bool, strict: bool) -> Result<Completion, Failed> {
+    match answer.verdict {
+        Verdict::Pass | Verdict::KnownFailure => Ok(Completion::Completed),
+        Verdict::Skip | Verdict::Vacuous if under_nextest => Err(format!(
+            "{}nothing was tested, and cargo-nextest cannot show that as ignored; leave the test out with -E, or \
+             use cargo test",
+            answer.text
+        )
+        .into()),
+        Verdict::Skip | Verdict::Vacuous if !strict => Ok(Completion::ignored_with(
+            answer
+                .reason
+                .unwrap_or_else(|| answer.verdict.name().to_string()),
+        )),
+        _ => Err(answer.text.into()),
+    }
+}
+
+/// By the one machine of this process, which is booted for the first test.
+fn ask_here(ask: Ask) -> Result<Answer, Failed> {
+    static BENCH: OnceLock<Result<Mutex<mpsc::Sender<Job>>, String>> = OnceLock::new();
+    let bench = BENCH.get_or_init(|| {
+        let target = target();
+        let place = Place::of(&target).map_err(|error| error.to_string())?;
+        let (jobs, queue) = mpsc::channel();
+        thread::Builder::new()
+            .name("bench".into())
+            .spawn(move || keeper::work(&target, &place, &queue))
+            .map_err(|error| error.to_string())?;
+        Ok(Mutex::new(jobs))
+    });
+    let (reply, answer) = mpsc::channel();
+    bench
+        .as_ref()
+        .map_err(Failed::from)?
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .send(Job { ask, reply })?;
+    // Every wait below has its limit; if the thread panics, the sender is dropped.
+    Ok(answer.recv()?)
+}
