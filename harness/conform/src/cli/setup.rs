@@ -92,12 +92,10 @@ pub fn prepared(
     known_bad: Option<&str>,
     config: &VmConfig,
 ) -> Result<(Prepared, Session), Failure> {
-    if !data.sets.manifests.contains_key(&target.profiles) {
-        let known = data.sets.manifests.keys().cloned().collect();
-        return Err(Failure::usage(PrepareError::NoSet {
-            name: target.profiles.clone(),
-            known,
-        }));
+    // Before an image is built for nothing.
+    known("profile set", &target.profiles, data.sets.manifests.keys())?;
+    if let Some(bad) = known_bad {
+        known("known-bad set", bad, data.sets.known_bad.keys())?;
     }
     let image = image(root, &target.image, target.allow_expired_index)?;
     prepare(data, &image, &target.profiles, known_bad, config).map_err(|error| match error {
@@ -107,4 +105,18 @@ pub fn prepared(
         PrepareError::Compile(_) => Failure::usage(error),
         other => Failure::broken(other),
     })
+}
+
+/// Whether `name` is among the names there are.
+fn known<'a>(
+    what: &str,
+    name: &str,
+    mut names: impl Iterator<Item = &'a String> + Clone,
+) -> Result<(), Failure> {
+    let all = names.clone().map(String::as_str);
+    if names.any(|known| known == name) {
+        return Ok(());
+    }
+    let help = suggest::help(name, all).unwrap_or_else(|| "they are the files of profiles/".into());
+    Err(Failure::usage(format!("no {what} `{name}`; {help}")))
 }
