@@ -9,13 +9,14 @@
 //! | 08.0 | root port, and behind it a network card of two functions | power reset, bus reset through the port; no FLR |
 //! | 09.0 | root port, and behind it an entropy source of two functions | FLR |
 //! | 0a.0 | network card of one function, alone in its IOMMU group | to be handed to vfio-pci |
+//! | 0b.0 | root port, and behind it a network card of one function | bus reset alone, which its registers in I/O space show |
 
 /// Words for the kernel's command line: without them it leaves the IOMMU alone.
 pub const KERNEL_ARGUMENTS: &str = "intel_iommu=on";
 
 /// Devices, each as QEMU takes it. No interrupt remapping: it would ask for a split interrupt controller, on which a
 /// busy host's guest misses the timer's test at boot and panics.
-const DEVICES: [&str; 8] = [
+const DEVICES: [&str; 10] = [
     "intel-iommu,intremap=off",
     "pcie-root-port,id=port-network,bus=pcie.0,addr=08.0,chassis=1",
     "e1000e,bus=port-network,addr=00.0,multifunction=on,netdev=net0,romfile=",
@@ -24,10 +25,12 @@ const DEVICES: [&str; 8] = [
     "virtio-rng-pci,bus=port-entropy,addr=00.0,multifunction=on",
     "virtio-rng-pci,bus=port-entropy,addr=00.1",
     "e1000e,bus=pcie.0,addr=0a.0,netdev=net2,romfile=",
+    "pcie-root-port,id=port-plain,bus=pcie.0,addr=0b.0,chassis=3",
+    "rtl8139,bus=port-plain,addr=00.0,netdev=net3,mac=52:54:00:aa:00:03,romfile=",
 ];
 
 /// Where each network card's cable goes: nowhere.
-const NETWORKS: [&str; 3] = ["net0", "net1", "net2"];
+const NETWORKS: [&str; 4] = ["net0", "net1", "net2", "net3"];
 
 /// The arguments of QEMU.
 pub fn arguments() -> Vec<String> {
