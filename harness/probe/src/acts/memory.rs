@@ -88,6 +88,9 @@ pub fn set_limit(spec: &SetLimit) -> Done {
         nix::errno::Errno::result(libc::prlimit(pid, resource, std::ptr::null(), &raw mut now))
             .called("prlimit")?;
     }
+    if (now.rlim_cur, now.rlim_max) != (spec.to, spec.to) {
+        return Err(nix::errno::Errno::EBADMSG).called("prlimit, read back,");
+    }
     Ok(Effect {
         value: now.rlim_max.cast_signed(),
         ..Effect::default()

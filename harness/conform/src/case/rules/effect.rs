@@ -6,7 +6,7 @@
 //! | `file` with `read` | `bytes` or `content`: a short read is no error |
 //! | `ioctl` | `content`: what came back |
 //! | `lock-memory` | the subject has a `memlock` below the size, else no capability is asked for |
-//! | `set-limit` of `memlock` | the process meant has a `memlock` below the new one, likewise |
+//! | `set-limit` of `memlock` | the process meant has a `memlock` below the new one, likewise; of a subject with another role any change asks for it |
 //!
 //! Everything else succeeds by doing it: a descriptor of the socket's kind, a frame that arrived, bytes written, a
 //! lock taken, a label entered, a function reset and read again.
@@ -70,8 +70,9 @@ pub(super) fn check(case: &Case, step: &Step, next: Option<&Step>, path: &Path, 
     }
     if let Some(limit) = &step.set_limit
         && limit.resource == "memlock"
+        && let of = limit.of.as_ref().unwrap_or(&step.by)
+        && !of_another_role(case, &step.by, of)
     {
-        let of = limit.of.as_ref().unwrap_or(&step.by);
         over_limit(case, of, limit.to, &path.key("set-limit").key("to"), problems);
     }
 }
@@ -83,6 +84,12 @@ fn checks(next: &Step) -> bool {
             .expect
             .as_ref()
             .is_some_and(|expect| *expect != Expect::default())
+}
+
+/// Whether two subjects have different roles, and so different labels.
+fn of_another_role(case: &Case, one: &str, other: &str) -> bool {
+    let role = |name| case.subjects.get(name).and_then(|subject| subject.role.as_ref());
+    matches!((role(one), role(other)), (Some(one), Some(other)) if one != other)
 }
 
 fn over_limit(case: &Case, subject: &str, bytes: u64, path: &Path, problems: &mut Vec<Located>) {

@@ -79,6 +79,15 @@ fn the_right_case_is_right() {
     assert_eq!(errors(RIGHT), Vec::<String>::new());
 }
 
+/// The kernel asks whoever changes a limit of a process with another label, be it higher or lower.
+#[test]
+fn a_limit_of_another_role_may_be_lowered() {
+    let step = "set-limit: {resource: memlock, to: 9, of: g}";
+    let text = RIGHT.replacen("socket: {family: inet, type: \"{kind}\"}", step, 1);
+    assert_ne!(text, RIGHT);
+    assert_eq!(errors(&text), Vec::<String>::new());
+}
+
 #[rstest]
 #[case(
     "name: base-case",
@@ -287,7 +296,7 @@ fn the_right_case_is_right() {
 )]
 #[case(
     "socket: {family: inet, type: \"{kind}\"}",
-    "set-limit: {resource: memlock, to: 9, of: g}",
+    "set-limit: {resource: memlock, to: 9, of: late}",
     "c.yaml:19:40: 9 bytes are within the subject's limit of locked memory, so this succeeds without any capability (give the subject a `memlock` below that)"
 )]
 #[case(
