@@ -25,7 +25,8 @@ pub fn check(root: &Path) -> Result<u8, Failure> {
                 (data.known.0.len(), "known failure"),
                 (recipes, "image recipe"),
             ];
-            output::print(&format!("{}: all well\n", counted(&counts)))?;
+            let counts = counts.map(|(number, what)| output::count(number, what));
+            output::print(&format!("{}: all well\n", counts.join(", ")))?;
             Ok(exit::OK)
         }
         Ok(_) => Err(Failure::data(&errors, setup::coloured_errors())),
@@ -63,17 +64,6 @@ fn valid(root: &Path, name: &str, shown: &Path) -> Result<(), DataError> {
     }
 }
 
-fn counted(counts: &[(usize, &str)]) -> String {
-    let texts: Vec<String> = counts
-        .iter()
-        .map(|(count, what)| match count {
-            1 => format!("1 {what}"),
-            _ => format!("{count} {what}s"),
-        })
-        .collect();
-    texts.join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,10 +97,5 @@ mod tests {
         assert_eq!(right, 0);
         let text = errors[0].to_string();
         assert!(text.starts_with(start), "{text}");
-    }
-
-    #[test]
-    fn one_is_not_many() {
-        assert_eq!(counted(&[(1, "case"), (0, "fixture")]), "1 case, 0 fixtures");
     }
 }

@@ -130,8 +130,9 @@ fn human(entries: &[Entry]) -> String {
     }
     let _ = writeln!(
         text,
-        "{} cases, {runs} runs where every profile is there",
-        entries.len()
+        "{}, {} where every profile is there",
+        output::count(entries.len(), "case"),
+        output::count(runs, "run")
     );
     text
 }
@@ -157,7 +158,7 @@ mod tests {
         assert_eq!(
             human(&[entry]),
             "guest/open-door\n    A door is opened\n    variants: front, back\n    roles: guest\n    \
-             guards: without file /dev/door rw\n1 cases, 2 runs where every profile is there\n"
+             guards: without file /dev/door rw\n1 case, 2 runs where every profile is there\n"
         );
     }
 }

@@ -20,6 +20,11 @@ pub fn written(result: io::Result<()>) -> Result<(), Failure> {
     }
 }
 
+/// `1 case`, `2 cases`.
+pub fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Text from outside for a terminal: no control character is left in it.
 pub fn printable(text: &str) -> String {
     text.chars()
@@ -30,4 +35,25 @@ pub fn printable(text: &str) -> String {
             plain.into_iter().chain(escape.into_iter().flatten())
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([count(1, "case"), count(0, "case")], ["1 case", "0 cases"]);
+    }
+
+    #[test]
+    fn control_characters_are_escaped_and_others_stay() {
+        assert_eq!(printable("a\u{1b}[2J\u{9b}é\n"), "a\\u{1b}[2J\\u{9b}é\\n");
+    }
+
+    #[test]
+    fn only_a_reader_that_went_away_is_forgiven() {
+        assert!(written(Err(ErrorKind::BrokenPipe.into())).is_ok());
+        assert!(written(Err(ErrorKind::StorageFull.into())).is_err());
+    }
 }
