@@ -163,6 +163,7 @@ mod tests {
         let guard = Guard {
             without: Some(access),
             add: None,
+            also: vec![],
             of: Some("g".into()),
             denial: None,
             only: vec![],

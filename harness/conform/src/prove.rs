@@ -218,20 +218,35 @@ enum Wrong {
 
 fn edit(set: &SetUnderTest, variant: &Variant, case: &Case, guard: &Guard) -> Result<Edited, Wrong> {
     let subject = owner(case, guard).ok_or_else(|| Wrong::Other("no subject's profile to change".into()))?;
+    let (file, profile) = profile_text(set, variant, subject)?;
+    let edited = match (guard.without.as_ref().and_then(access_of), &guard.add) {
+        (Some(access), _) => without(&set.tree, &file, &profile, &access),
+        (None, Some(rule)) => with_rule(&set.tree, &file, &profile, rule),
+        (None, None) => return Err(Wrong::Other("the guard changes nothing".into())),
+    };
+    let mut edited = edited.map_err(wrong)?;
+    for also in &guard.also {
+        let (file, profile) = profile_text(set, variant, &also.of)?;
+        edited = with_rule(&edited.tree, &file, &profile, &also.add).map_err(wrong)?;
+    }
+    Ok(edited)
+}
+
+/// The file and the name of a subject's profile.
+fn profile_text(set: &SetUnderTest, variant: &Variant, subject: &str) -> Result<(String, String), Wrong> {
     let profile = variant.profiles.get(subject).map(|chosen| chosen.profile.clone());
     let profile = profile.ok_or_else(|| Wrong::Other(format!("subject {subject} has no role")))?;
     let file = set
         .file_of(&profile)
         .ok_or_else(|| Wrong::Other(format!("profile {profile} is not in the set")))?;
-    let edited = match (guard.without.as_ref().and_then(access_of), &guard.add) {
-        (Some(access), _) => without(&set.tree, &file.file, &profile, &access),
-        (None, Some(rule)) => with_rule(&set.tree, &file.file, &profile, rule),
-        (None, None) => return Err(Wrong::Other("the guard changes nothing".into())),
-    };
-    edited.map_err(|error| match error {
+    Ok((file.file.clone(), profile))
+}
+
+fn wrong(error: EditError) -> Wrong {
+    match error {
         EditError::NoSuchRule { .. } => Wrong::NoSuchRule(error.to_string()),
         other => Wrong::Other(other.to_string()),
-    })
+    }
 }
 
 fn outcome(run: &CaseRun, guard: &Guard) -> (Outcome, Option<String>) {

@@ -9,7 +9,7 @@ use crate::audit_socket::{self, AuditSocket};
 use crate::canary::Canary;
 use crate::policy;
 use crate::protocol::{
-    Act, AuditState, CaseEvidence, CasePlan, Outcome, RawRecord, Sabotage, StepEvidence, StepPlan,
+    Act, AuditState, CaseEvidence, CasePlan, Effect, Outcome, RawRecord, Sabotage, StepEvidence, StepPlan,
     SubjectFacts,
 };
 use crate::subject::Subject;
@@ -68,7 +68,6 @@ pub fn run(
     let records = audit.take();
     let audit_after = audit_state(audit)?;
     let policy_after = policy::state()?;
-    reap_orphans();
     let steps_ms = steps
         .iter()
         .chain(&cleanup)
@@ -146,7 +145,10 @@ impl Running<'_> {
             set_audit_mode("all")?;
         }
         let started = Instant::now();
-        let outcome = subject.act(&act, timeout);
+        let outcome = match act {
+            Act::Start => Outcome::Ok(Effect::default()),
+            _ => subject.act(&act, timeout),
+        };
         let ms = millis(started);
         if watched {
             set_audit_mode("noquiet")?;
@@ -197,6 +199,10 @@ impl Running<'_> {
                     self.start(&other)?;
                     spec.pid = self.subjects.get(&other).map(Subject::pid);
                 }
+            }
+            Act::Ptrace(spec) => {
+                self.start(&spec.of)?;
+                spec.pid = self.subjects.get(&spec.of).map(Subject::pid);
             }
             _ => {}
         }
@@ -275,27 +281,6 @@ fn gaps(records: &[RawRecord], first: Option<u64>, last: Option<u64>) -> u64 {
         .filter(|serial| (first..=last).contains(serial));
     let arrived = inside.collect::<std::collections::BTreeSet<_>>().len() as u64;
     (last + 1).saturating_sub(first).saturating_sub(arrived)
-}
-
-/// As PID 1 the agent inherits what its subjects leave behind.
-fn reap_orphans() {
-    use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
-    if std::process::id() != 1 {
-        return;
-    }
-    // Only the canary is a child that somebody else waits for, and it is alive.
-    while let Ok(status) = waitid(
-        Id::All,
-        WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT,
-    ) {
-        match status {
-            WaitStatus::StillAlive => return,
-            other => match other.pid() {
-                Some(pid) if waitpid(pid, Some(WaitPidFlag::WNOHANG)).is_ok() => {}
-                _ => return,
-            },
-        }
-    }
 }
 
 fn millis(since: Instant) -> f64 {

@@ -17,13 +17,14 @@ pub fn dispatch() -> Option<ExitCode> {
 }
 
 fn boot_and_serve() -> ! {
-    let served = match init::boot() {
-        Ok(mut port) => agent::serve(&mut port),
+    match init::boot() {
+        Ok(mut port) => init::reap_around(|| {
+            if let Err(error) = agent::serve(&mut port) {
+                // The console is where the harness looks when the stream has ended.
+                eprintln!("{}the agent ends: {error}", init::CONSOLE_PREFIX);
+            }
+        }),
         Err(error) => init::give_up(&error),
-    };
-    if let Err(error) = served {
-        // The console is where the harness looks when the stream has ended.
-        eprintln!("{}the agent ends: {error}", init::CONSOLE_PREFIX);
     }
     init::power_off()
 }

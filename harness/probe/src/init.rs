@@ -7,6 +7,7 @@
 mod modules;
 mod mounts;
 mod net;
+mod reaper;
 mod uevent;
 
 use std::fs::{self, File};
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::reboot::{RebootMode, reboot};
+
+pub use reaper::reap_around;
 
 /// The name of the virtio-serial port between host and agent.
 pub const AGENT_PORT: &str = "org.virt-aa-conform.agent";

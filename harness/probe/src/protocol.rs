@@ -267,8 +267,12 @@ pub enum Act {
         /// The label wanted.
         to: String,
     },
+    /// ptrace(2), or what needs its permission.
+    Ptrace(Ptrace),
     /// Reset a PCI function through configuration space, as libvirt does.
     PciReset(PciReset),
+    /// Nothing but that the subject is up: a daemon's only step.
+    Start,
 }
 
 /// A program to run.
@@ -358,6 +362,18 @@ pub struct SetLimit {
     pub to: u64,
     /// Another subject; its own where not given.
     pub of: Option<String>,
+    /// Filled in by the agent: the process meant.
+    #[serde(default)]
+    pub pid: Option<i32>,
+}
+
+/// A look into another process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ptrace {
+    /// The subject that is looked into.
+    pub of: String,
+    /// `read` or `trace`.
+    pub how: String,
     /// Filled in by the agent: the process meant.
     #[serde(default)]
     pub pid: Option<i32>,

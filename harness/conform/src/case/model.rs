@@ -244,9 +244,15 @@ pub struct Step {
     /// Change the profile to this label.
     #[serde(default)]
     pub change_profile: Option<String>,
+    /// Look into another subject's process.
+    #[serde(default)]
+    pub ptrace: Option<Ptrace>,
     /// Reset a PCI function.
     #[serde(default)]
     pub pci_reset: Option<PciReset>,
+    /// `daemon`: start the subject's daemon, and wait until it is ready. It takes no other steps.
+    #[serde(default)]
+    pub start: Option<String>,
 
     /// What must come of it; success where nothing is said.
     #[serde(default)]
@@ -363,6 +369,16 @@ pub struct Signal {
     pub signal: String,
 }
 
+/// A look into another process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Ptrace {
+    /// The subject that is looked into.
+    pub of: String,
+    /// `read` (what /proc shows to few) or `trace` (attach to it, and let it go).
+    pub how: String,
+}
+
 /// A reset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -455,6 +471,9 @@ pub struct Guard {
     /// For a negative case: the rule to add, by which the act succeeds.
     #[serde(default)]
     pub add: Option<String>,
+    /// For `add`: rules that other subjects' profiles need as well, where an act takes the consent of both sides.
+    #[serde(default)]
+    pub also: Vec<AlsoAdd>,
     /// The subject whose profile is changed; may be left out where there is one subject with a role.
     #[serde(default)]
     pub of: Option<String>,
@@ -464,6 +483,16 @@ pub struct Guard {
     /// Only for these profiles of the role; every one where not given.
     #[serde(default)]
     pub only: Vec<String>,
+}
+
+/// A rule for another subject's profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AlsoAdd {
+    /// The subject.
+    pub of: String,
+    /// The rule.
+    pub add: String,
 }
 
 /// An access; exactly one key, or `file` with `mask`.

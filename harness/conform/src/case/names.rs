@@ -128,6 +128,12 @@ pub const LOCKS: &[&str] = &["mmap", "mlock"];
 /// Resource limits that the agent can set.
 pub const LIMITS: &[&str] = &["memlock", "nofile", "nproc", "core"];
 
+/// How another process is looked into.
+pub const PTRACES: &[&str] = &["read", "trace"];
+
+/// What a `start` step starts.
+pub const STARTS: &[&str] = &["daemon"];
+
 /// How a PCI function is reset.
 pub const PCI_RESETS: &[&str] = &["flr", "power", "bus"];
 

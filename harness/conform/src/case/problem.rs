@@ -100,6 +100,9 @@ pub enum Problem {
     /// The agent is unconfined.
     #[error("the agent is unconfined and cannot be denied anything")]
     AgentDenied,
+    /// A step of a daemon's.
+    #[error("a daemon takes no orders once it is started")]
+    DaemonActs,
     /// A positive step without a guard.
     #[error("the case has no guard, so nothing proves that it can turn red")]
     NoGuard,
@@ -159,6 +162,7 @@ impl Problem {
             Self::NoAddGuard => fixed("add a guard `add: \"RULE,\"` by which the denied step would succeed"),
             Self::AmbiguousGuard => fixed("add `of: SUBJECT`"),
             Self::AgentDenied => fixed("say by which subject: `as: SUBJECT`"),
+            Self::DaemonActs => fixed("say `start: daemon`, or let `as: agent` ask it for something"),
             Self::WithinLimit { .. } => fixed("give the subject a `memlock` below that"),
             Self::NobodyConfined => fixed("let at least one of `steps` be `as:` a subject"),
             Self::NoComma => fixed("write it as it would stand in the profile"),

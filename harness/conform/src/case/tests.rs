@@ -185,6 +185,7 @@ fn what_makes_no_sense_is_an_error_with_its_place(#[case] action: &str, #[case] 
 #[case("acct: off", |act: &Act| matches!(act, Act::Acct { file: None }))]
 #[case("acct: /x", |act: &Act| matches!(act, Act::Acct { file: Some(file) } if file == "/x"))]
 #[case("signal: {to: n, signal: term}", |act: &Act| matches!(act, Act::Signal { to, signal } if to == "n" && signal == "term"))]
+#[case("ptrace: {of: n, how: read}", |act: &Act| matches!(act, Act::Ptrace(look) if look.of == "n" && look.how == "read" && look.pid.is_none()))]
 fn an_action_becomes_an_act(#[case] action: &str, #[case] right: impl Fn(&Act) -> bool) {
     let text = TWO.replace("lock-memory: {how: \"{how}\", bytes: 9}", action);
     let planned = planned(&text, &facts()).unwrap();

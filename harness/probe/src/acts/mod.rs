@@ -6,6 +6,7 @@ mod memory;
 mod packet;
 mod pci;
 mod perform;
+mod ptrace;
 mod run;
 
 pub use label::{ask_capability_everywhere, change_profile};

@@ -5,7 +5,7 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::{file, label, memory, packet, pci, run};
+use super::{file, label, memory, packet, pci, ptrace, run};
 use crate::protocol::{Act, Effect, Outcome};
 
 /// A system call that failed.
@@ -74,7 +74,9 @@ pub fn perform(act: &Act) -> Outcome {
         Act::SetLimit(spec) => memory::set_limit(spec),
         Act::Signal { signal, to } => memory::signal(to, signal),
         Act::ChangeProfile { to } => label::change_profile(to),
+        Act::Ptrace(spec) => ptrace::look(spec),
         Act::PciReset(spec) => pci::reset(spec),
+        Act::Start => Ok(Effect::default()),
     };
     match done {
         Ok(effect) => Outcome::Ok(effect),

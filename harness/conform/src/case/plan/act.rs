@@ -1,7 +1,7 @@
 //! A step's action to the agent's act: words checked, numbers read.
 
 use virt_aa_probe::protocol::{
-    Act, FileSpec, IoctlSpec, LockMemory, PacketExchange, PciReset, RunSpec, SetLimit, SocketSpec,
+    Act, FileSpec, IoctlSpec, LockMemory, PacketExchange, PciReset, Ptrace, RunSpec, SetLimit, SocketSpec,
 };
 
 use crate::case::model::{Scalar, Step};
@@ -10,7 +10,7 @@ use crate::case::problem::{Located, Problem};
 use crate::yaml::path::Path;
 
 /// Every key that is an action.
-const ACTIONS: &str = "run, socket, packet-exchange, file, ioctl, lock-memory, acct, set-limit, signal, change-profile, pci-reset";
+const ACTIONS: &str = "run, socket, packet-exchange, file, ioctl, lock-memory, acct, set-limit, signal, change-profile, ptrace, pci-reset, start";
 
 /// The actions that a step names; a right one names exactly one.
 pub fn actions(step: &Step) -> Vec<&'static str> {
@@ -25,7 +25,9 @@ pub fn actions(step: &Step) -> Vec<&'static str> {
         ("set-limit", step.set_limit.is_some()),
         ("signal", step.signal.is_some()),
         ("change-profile", step.change_profile.is_some()),
+        ("ptrace", step.ptrace.is_some()),
         ("pci-reset", step.pci_reset.is_some()),
+        ("start", step.start.is_some()),
     ]
     .into_iter()
     .filter_map(|(name, given)| given.then_some(name))
@@ -133,6 +135,22 @@ pub fn act(step: &Step, path: &Path) -> Result<Act, Located> {
     }
     if let Some(label) = &step.change_profile {
         return Ok(Act::ChangeProfile { to: label.clone() });
+    }
+    if let Some(ptrace) = &step.ptrace {
+        return Ok(Act::Ptrace(Ptrace {
+            of: ptrace.of.clone(),
+            how: word(
+                "way to look into a process",
+                &ptrace.how,
+                names::PTRACES,
+                &path.key("how"),
+            )?,
+            pid: None,
+        }));
+    }
+    if let Some(what) = &step.start {
+        word("thing to start", what, names::STARTS, &path)?;
+        return Ok(Act::Start);
     }
     match &step.pci_reset {
         Some(reset) => Ok(Act::PciReset(PciReset {

@@ -89,6 +89,20 @@ fn check_form(guard: &Guard, path: &Path, problems: &mut Vec<Located>) {
     {
         problems.push(Problem::NoComma.at(path.key("add")));
     }
+    if guard.add.is_none() && !guard.also.is_empty() {
+        problems.push(
+            Problem::Needs {
+                key: "also",
+                needs: "add",
+            }
+            .at(path.key("also")),
+        );
+    }
+    for (index, also) in guard.also.iter().enumerate() {
+        if !also.add.trim_end().ends_with(',') {
+            problems.push(Problem::NoComma.at(path.key("also").index(index).key("add")));
+        }
+    }
 }
 
 fn check_owner(case: &Case, guard: &Guard, world: &World, path: &Path, problems: &mut Vec<Located>) {
@@ -116,6 +130,16 @@ fn check_owner(case: &Case, guard: &Guard, world: &World, path: &Path, problems:
             .at(path.clone()),
             _ => Problem::AmbiguousGuard.at(path.clone()),
         });
+    }
+    for (index, also) in guard.also.iter().enumerate() {
+        let path = path.key("also").index(index).key("of");
+        one_of_known(
+            "subject with a role",
+            &also.of,
+            with_role.iter().copied(),
+            &path,
+            problems,
+        );
     }
     let role = owner(case, guard)
         .and_then(|name| case.subjects.get(name))

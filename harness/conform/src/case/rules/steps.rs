@@ -60,7 +60,10 @@ fn lists(case: &Case) -> [(&'static str, &[Step]); 3] {
 
 fn check_step(case: &Case, step: &Step, path: &Path, problems: &mut Vec<Located>) {
     let subjects = || {
-        let acting = case.subjects.iter().filter(|(_, subject)| subject.run_by.is_none());
+        let acting = case
+            .subjects
+            .iter()
+            .filter(|(_, subject)| subject.run_by.is_none());
         acting.map(|(name, _)| name.as_str())
     };
     one_of_known(
@@ -86,6 +89,32 @@ fn check_step(case: &Case, step: &Step, path: &Path, problems: &mut Vec<Located>
             subjects(),
             &path.key("signal").key("to"),
             problems,
+        );
+    }
+    if let Some(ptrace) = &step.ptrace {
+        one_of_known(
+            "subject",
+            &ptrace.of,
+            subjects(),
+            &path.key("ptrace").key("of"),
+            problems,
+        );
+    }
+    // A daemon takes no orders, and only a daemon is started by a step.
+    let daemon = case
+        .subjects
+        .get(&step.by)
+        .is_some_and(|subject| subject.daemon.is_some());
+    if daemon && step.start.is_none() {
+        problems.push(Problem::DaemonActs.at(path.key("as")));
+    }
+    if !daemon && step.start.is_some() {
+        problems.push(
+            Problem::Needs {
+                key: "start",
+                needs: "a subject with a `daemon`",
+            }
+            .at(path.key("start")),
         );
     }
     if let Some(reset) = &step.pci_reset {

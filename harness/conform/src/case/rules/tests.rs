@@ -342,12 +342,12 @@ fn a_limit_of_another_role_may_be_lowered() {
 #[case(
     "socket: {family: inet, type: \"{kind}\"}",
     "acct: \"off\"\n    change-profile: x",
-    "c.yaml:18:5: a step needs exactly one of run, socket, packet-exchange, file, ioctl, lock-memory, acct, set-limit, signal, change-profile, pci-reset, and has acct, change-profile"
+    "c.yaml:18:5: a step needs exactly one of run, socket, packet-exchange, file, ioctl, lock-memory, acct, set-limit, signal, change-profile, ptrace, pci-reset, start, and has acct, change-profile"
 )]
 #[case(
     "socket: {family: inet, type: \"{kind}\"}",
     "timeout: 3",
-    "c.yaml:18:5: a step needs exactly one of run, socket, packet-exchange, file, ioctl, lock-memory, acct, set-limit, signal, change-profile, pci-reset, and has none"
+    "c.yaml:18:5: a step needs exactly one of run, socket, packet-exchange, file, ioctl, lock-memory, acct, set-limit, signal, change-profile, ptrace, pci-reset, start, and has none"
 )]
 #[case(
     "errno: EACCES",
@@ -404,6 +404,36 @@ fn a_limit_of_another_role_may_be_lowered() {
     "add: \"/etc/shadow r,\"",
     "add: \"/etc/shadow r\"",
     "c.yaml:29:10: a rule ends with a comma (write it as it would stand in the profile)"
+)]
+#[case(
+    "add: \"/etc/shadow r,\"",
+    "add: \"/etc/shadow r,\"\n    also: [{of: late, add: \"/x r\"}]",
+    "c.yaml:30:21: unknown subject with a role `late` (known are: d, g)"
+)]
+#[case(
+    "    only: [libvirtd]",
+    "    also: [{of: g, add: \"/x r,\"}]",
+    "c.yaml:27:5: `also` needs `add`"
+)]
+#[case(
+    "add: \"/etc/shadow r,\"",
+    "add: \"/etc/shadow r,\"\n    also: [{of: d, add: \"/x r\"}]",
+    "c.yaml:30:29: a rule ends with a comma (write it as it would stand in the profile)"
+)]
+#[case(
+    "socket: {family: inet, type: \"{kind}\"}",
+    "start: daemon",
+    "c.yaml:18:5: `start` needs a subject with a `daemon`"
+)]
+#[case(
+    "memlock: 65536,",
+    "daemon: {argv: [/x], ready: /y},",
+    "c.yaml:15:9: a daemon takes no orders once it is started (say `start: daemon`, or let `as: agent` ask it for something)"
+)]
+#[case(
+    "socket: {family: inet, type: \"{kind}\"}",
+    "ptrace: {of: guest, how: read}",
+    "c.yaml:18:18: unknown subject `guest` (known are: d, g, late)"
 )]
 #[case(
     "add: \"/etc/shadow r,\"",
