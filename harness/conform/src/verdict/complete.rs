@@ -86,8 +86,8 @@ impl Moves {
     fn of(evidence: &CaseEvidence, expected: &Expected, attribution: &Attribution) -> Moves {
         let (before, after) = (evidence.policy_before.revision, evidence.policy_after.revision);
         let children = loads(attribution).filter(|record| {
-            // One that is as it was moves nothing.
-            record.info.is_none() && record.name.as_ref().is_some_and(|name| name.contains("//"))
+            // One that is as it was moves it too; one that the kernel refused does not.
+            record.error.is_none() && record.name.as_ref().is_some_and(|name| name.contains("//"))
         });
         Moves {
             seen: after.checked_sub(before),
