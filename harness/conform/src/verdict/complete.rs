@@ -341,3 +341,6 @@ fn of_canary_or_clean(text: &str) -> bool {
     aa_audit::parse_record(text.as_bytes())
         .is_ok_and(|record| record.verdict.is_clean() || record.profile.as_deref() == Some(CANARY_PROFILE))
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,22 +33,16 @@ pub(super) fn check(case: &Case, world: &World, problems: &mut Vec<Located>) {
 /// One that another subject runs has a role, and nothing of what a process of its own would have.
 fn check_run_by(name: &str, subject: &Subject, case: &Case, path: &Path, problems: &mut Vec<Located>) {
     let Some(by) = &subject.run_by else { return };
-    let path = path.key("run-by");
     // Its own process does nothing, so neither it nor another like it can run a program.
     let able = case
         .subjects
         .iter()
-        .filter(|(other, subject)| *other != name && subject.run_by.is_none());
-    one_of_known(
-        "subject",
-        by,
-        able.map(|(other, _)| other.as_str()),
-        &path,
-        problems,
-    );
+        .filter(|(other, subject)| *other != name && subject.run_by.is_none())
+        .map(|(other, _)| other.as_str());
+    one_of_known("subject", by, able, &path.key("run-by"), problems);
     if subject.role.is_none() {
         let (key, needs) = ("run-by", "role");
-        problems.push(Problem::Needs { key, needs }.at(path.clone()));
+        problems.push(Problem::Needs { key, needs }.at(path.key(key)));
     }
     let given = [
         ("user", subject.user.is_some()),
@@ -57,7 +51,7 @@ fn check_run_by(name: &str, subject: &Subject, case: &Case, path: &Path, problem
     ];
     for (key, _) in given.into_iter().filter(|(_, given)| *given) {
         let beside = "run-by";
-        problems.push(Problem::Beside { key, beside }.at(path.clone()));
+        problems.push(Problem::Beside { key, beside }.at(path.key(key)));
     }
 }
 

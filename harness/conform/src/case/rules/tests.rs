@@ -488,3 +488,27 @@ fn a_broken_rule_is_one_clear_error(#[case] from: &str, #[case] to: &str, #[case
     );
     assert_eq!(errors(&RIGHT.replace(from, to)), [want]);
 }
+
+/// A subject that another one runs: the right case has none, so it is put in.
+#[rstest]
+#[case::right("{role: guest, run-by: d}", "as: g", &[])]
+#[case::of_nobody("{role: guest, run-by: e}", "as: g", &["c.yaml:8:28: unknown subject `e` (known are: d, g, late)"])]
+#[case::of_itself("{role: guest, run-by: h}", "as: g", &["c.yaml:8:28: unknown subject `h` (known are: d, g, late)"])]
+#[case::without_role("{label: x, run-by: d}", "as: g", &["c.yaml:8:17: `run-by` needs `role`"])]
+#[case::as_somebody(
+    "{role: guest, run-by: d, user: tester}",
+    "as: g",
+    &["c.yaml:8:31: `user` has no meaning with `run-by`"]
+)]
+#[case::that_acts("{role: guest, run-by: d}", "as: h", &["c.yaml:21:9: unknown subject `h` (known are: d, g, late, agent)"])]
+fn a_subject_that_another_runs_does_nothing_itself(
+    #[case] subject: &str,
+    #[case] step: &str,
+    #[case] want: &[&str],
+) {
+    let text = RIGHT.replace("as: g", step).replace(
+        "g: {role: guest}\n",
+        &format!("g: {{role: guest}}\n  h: {subject}\n"),
+    );
+    assert_eq!(errors(&text), want);
+}
