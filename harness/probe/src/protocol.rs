@@ -238,7 +238,7 @@ pub struct StepPlan {
 pub enum Act {
     /// fork and execve.
     Run(RunSpec),
-    /// socket(2).
+    /// socket(2), and a message over it where one process alone can send itself one.
     Socket(SocketSpec),
     /// Send an Ethernet frame on one interface and receive it on another, by raw packet sockets.
     PacketExchange(PacketExchange),

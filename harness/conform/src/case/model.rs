@@ -217,7 +217,7 @@ pub struct Step {
     #[serde(default)]
     pub stdout_file: Option<String>,
 
-    /// socket(2).
+    /// socket(2), and a message over it: to itself on the loopback (inet, inet6), a question to rtnetlink.
     #[serde(default)]
     pub socket: Option<Socket>,
     /// A frame sent on one interface and received on another.

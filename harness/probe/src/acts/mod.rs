@@ -8,6 +8,7 @@ mod pci;
 mod perform;
 mod ptrace;
 mod run;
+mod socket;
 
 pub use label::{ask_capability_everywhere, change_profile};
 pub use perform::perform;

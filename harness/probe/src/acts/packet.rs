@@ -1,13 +1,14 @@
-//! Sockets, and a frame over two packet sockets.
+//! A frame over two raw packet sockets.
 
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::perform::{Called, Done, Failure, unknown};
-use crate::protocol::{Effect, PacketExchange, SocketSpec};
+use super::perform::{Called, Done, Failure};
+use super::socket;
+use crate::protocol::{Effect, PacketExchange};
 
 /// htons(ETH_P_ALL).
 const ETH_P_ALL: u16 = 0x0003u16.to_be();
@@ -16,39 +17,8 @@ const ETHERTYPE: [u8; 2] = [0x88, 0xb5];
 const PAYLOAD: &[u8] = b"virt-aa-conform: this frame went over a raw packet socket";
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// socket(2); the descriptor is closed at once.
-pub fn open_socket(spec: &SocketSpec) -> Done {
-    let family = match spec.family.as_str() {
-        "inet" => libc::AF_INET,
-        "inet6" => libc::AF_INET6,
-        "packet" => libc::AF_PACKET,
-        "netlink" => libc::AF_NETLINK,
-        "unix" => libc::AF_UNIX,
-        _ => return Err(unknown("socket")),
-    };
-    let kind = match spec.kind.as_str() {
-        "stream" => libc::SOCK_STREAM,
-        "dgram" => libc::SOCK_DGRAM,
-        "raw" => libc::SOCK_RAW,
-        _ => return Err(unknown("socket")),
-    };
-    let socket = socket(family, kind, spec.protocol)?;
-    Ok(Effect {
-        value: socket.as_raw_fd().into(),
-        ..Effect::default()
-    })
-}
-
-fn socket(family: i32, kind: i32, protocol: i32) -> Result<OwnedFd, Failure> {
-    // SAFETY: the result is checked before it is taken for a descriptor, and nobody else owns it.
-    unsafe {
-        let fd = Errno::result(libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol)).called("socket")?;
-        Ok(OwnedFd::from_raw_fd(fd))
-    }
-}
-
 fn bound(interface: &str) -> Result<OwnedFd, Failure> {
-    let socket = socket(libc::AF_PACKET, libc::SOCK_RAW, ETH_P_ALL.into())?;
+    let socket = socket::open(libc::AF_PACKET, libc::SOCK_RAW, ETH_P_ALL.into())?;
     let index = nix::net::if_::if_nametoindex(interface).called("if_nametoindex")?;
     // SAFETY: an all-zero sockaddr_ll is a valid value, and its length is given.
     unsafe {

@@ -5,7 +5,7 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::{file, label, memory, packet, pci, ptrace, run};
+use super::{file, label, memory, packet, pci, ptrace, run, socket};
 use crate::protocol::{Act, Effect, Outcome};
 
 /// A system call that failed.
@@ -65,7 +65,7 @@ pub fn perform(act: &Act) -> Outcome {
                 Err(failure) => failed(failure),
             };
         }
-        Act::Socket(spec) => packet::open_socket(spec),
+        Act::Socket(spec) => socket::socket(spec),
         Act::PacketExchange(spec) => packet::exchange(spec),
         Act::File(spec) => file::file(spec),
         Act::Ioctl(spec) => file::ioctl(spec),

@@ -8,8 +8,8 @@
 //! | `lock-memory` | the subject has a `memlock` below the size, else no capability is asked for |
 //! | `set-limit` of `memlock` | the process meant has a `memlock` below the new one, likewise; of a subject with another role any change asks for it |
 //!
-//! Everything else succeeds by doing it: a descriptor of the socket's kind, a frame that arrived, bytes written, a
-//! lock taken, a label entered, a function reset and read again.
+//! Everything else succeeds by doing it: a descriptor of the socket's kind and what came over it, a frame that
+//! arrived, bytes written, a lock taken, a label entered, a function reset and read again.
 
 use crate::case::model::{Case, Expect, Step};
 use crate::case::plan::AGENT;
