@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aa_audit::{Record, Verdict};
 use aa_policy::{Location, deny_covers};
-use virt_aa_probe::protocol::{CANARY_PROFILE, CaseEvidence, RawRecord};
+use virt_aa_probe::protocol::{CANARY_PROFILE, CaseEvidence, Outcome, RawRecord};
 
 use super::policy::Policy;
 use crate::denial::request_of;
@@ -65,16 +65,20 @@ pub fn attribute(evidence: &CaseEvidence, policy: &Policy) -> Attribution {
                 continue;
             }
         };
-        if record.profile.as_deref() == Some(CANARY_PROFILE) {
+        // In that profile only the canary's own process may be.
+        let by_another = raw.subject.as_deref().is_some_and(|subject| subject != CANARY);
+        if record.profile.as_deref() == Some(CANARY_PROFILE) && !by_another {
             continue;
         }
-        let owner = owner(raw, &record, evidence, &entered);
+        let step = step_of(raw.serial, evidence);
+        let owner = owner(raw, &record, evidence, &entered)
+            .or_else(|| is_a_failed_entry(&record, step, evidence).then(|| AGENT.to_string()));
         if let (Some(owner), Some(target)) = (&owner, &record.target) {
             entered.insert(target.clone(), owner.clone());
         }
         attribution.records.push(Attributed {
             serial: raw.serial,
-            step: step_of(raw.serial, evidence),
+            step,
             owner,
             class: classify(&record, policy),
             text: raw.text.clone(),
@@ -110,6 +114,17 @@ fn owner(
     by_profile
         .map(|(name, _)| name.clone())
         .or_else(|| entered.get(profile).cloned())
+}
+
+/// Whether the agent's process, still unconfined, could not enter the label of a step's subject. It ends at once, so
+/// its record may come when nothing else is known of it any more.
+fn is_a_failed_entry(record: &Record, step: Option<usize>, evidence: &CaseEvidence) -> bool {
+    let outcome = step
+        .and_then(|step| evidence.steps.get(step))
+        .map(|step| &step.outcome);
+    matches!(outcome, Some(Outcome::NoSubject { .. }))
+        && record.operation.as_deref() == Some("change_profile")
+        && record.profile.as_deref() == Some("unconfined")
 }
 
 /// Whether `profile` is `label` or a child of it.
@@ -154,5 +169,65 @@ impl Attributed {
     /// Whether it is of an unconfined step.
     pub fn is_the_agents(&self) -> bool {
         self.owner.as_deref() == Some(AGENT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+    use crate::verdict::features::Features;
+
+    const NOT_FOUND: &str = r#"apparmor="DENIED" operation="change_profile" info="label not found" error=-2 profile="unconfined" name="own" pid=9 comm="agent""#;
+    const OTHER: &str = r#"apparmor="DENIED" operation="open" profile="unconfined" name="/x" pid=9 comm="agent" denied_mask="r""#;
+
+    /// One step with that outcome, closed by the fence 10, and one record of nobody's.
+    fn owner_of(record: &str, serial: u64, outcome: &Outcome) -> Option<String> {
+        let policy = json!({"revision": 1, "profiles": []});
+        let audit = json!({
+            "lost": 0, "backlog_limit": 0, "rate_limit": 0, "pid": 1, "ours": true, "overruns": 0,
+            "reading": true, "exclude_rules": 0, "mode": "noquiet",
+        });
+        let text = format!("audit(1.000:{serial}): {record}");
+        let evidence = serde_json::from_value(json!({
+            "policy_before": policy, "policy_after": policy, "audit_before": audit, "audit_after": audit,
+            "canary_before": 1, "canary_after": 20, "serial_gaps": 0, "subjects": {},
+            "steps": [{"outcome": outcome, "fence": 10, "ms": 0.0, "revision": 1}], "cleanup": [],
+            "records": [{"kind": APPARMOR, "serial": serial, "text": text, "subject": null}],
+            "strays": [], "guest_ms": 0.0, "steps_ms": 0.0,
+        }))
+        .unwrap();
+        let policy = Policy {
+            declared: BTreeMap::new(),
+            warnings: Vec::new(),
+            files: Vec::new(),
+            kernel: Features::default(),
+        };
+        attribute(&evidence, &policy).records.remove(0).owner
+    }
+
+    fn no_subject() -> Outcome {
+        Outcome::NoSubject {
+            reason: "no such label".into(),
+        }
+    }
+
+    #[test]
+    fn a_label_that_could_not_be_entered_is_the_agents_affair() {
+        assert_eq!(owner_of(NOT_FOUND, 5, &no_subject()).as_deref(), Some(AGENT));
+    }
+
+    #[rstest]
+    #[case::another_act(OTHER, 5, no_subject())]
+    #[case::another_time(NOT_FOUND, 15, no_subject())]
+    #[case::a_step_that_was_done(NOT_FOUND, 5, Outcome::TimedOut)]
+    fn anything_else_of_an_unconfined_process_is_nobodys(
+        #[case] record: &str,
+        #[case] serial: u64,
+        #[case] outcome: Outcome,
+    ) {
+        assert_eq!(owner_of(record, serial, &outcome), None);
     }
 }
