@@ -1,5 +1,7 @@
 //! Is the evidence whole? Each gap makes a verdict inconclusive, and says why.
 
+use std::collections::BTreeSet;
+
 use aa_audit::{Kind, Record, Verdict};
 use virt_aa_probe::protocol::{AuditState, CANARY_PROFILE, CaseEvidence, CasePlan, Outcome, PolicyState};
 
@@ -17,6 +19,7 @@ pub fn gaps(
 ) -> Vec<String> {
     let mut gaps = policy_is_the_one_under_test(evidence, expected, policy, attribution);
     gaps.extend(subjects_were_confined(evidence, plan, expected));
+    gaps.extend(steps_are_those_of_the_plan(evidence, plan));
     gaps.extend(log_path_was_whole(evidence, plan));
     gaps.extend(records_belong_to_somebody(evidence, attribution));
     gaps
@@ -249,10 +252,14 @@ pub fn log_path_was_whole(evidence: &CaseEvidence, plan: &CasePlan) -> Vec<Strin
             gaps.push(format!("the canary's denial behind step {index} did not arrive"));
         }
     }
-    if evidence.serial_gaps != 0 {
+    if !fences_are_in_order(evidence) {
+        gaps.push("the canaries' denials are not in the order of the steps".into());
+    }
+    // The machine counts too, but it is not the one to judge itself.
+    let missing = evidence.serial_gaps.max(missing_serials(evidence));
+    if missing != 0 {
         gaps.push(format!(
-            "{} audit messages never arrived (gaps in their serial numbers)",
-            evidence.serial_gaps
+            "{missing} audit messages never arrived (gaps in their serial numbers)"
         ));
     }
     let (before, after) = (&evidence.audit_before, &evidence.audit_after);
@@ -271,6 +278,53 @@ pub fn log_path_was_whole(evidence: &CaseEvidence, plan: &CasePlan) -> Vec<Strin
                 .into_iter()
                 .map(|gap| format!("{when} the case {gap}")),
         );
+    }
+    gaps
+}
+
+/// Whether the serials of the canaries rise from the opening one over each step's to the closing one.
+fn fences_are_in_order(evidence: &CaseEvidence) -> bool {
+    let steps = evidence.steps.iter().chain(&evidence.cleanup);
+    let serials: Vec<u64> = std::iter::once(evidence.canary_before)
+        .chain(steps.map(|step| step.fence))
+        .chain([evidence.canary_after])
+        .flatten()
+        .collect();
+    serials.is_sorted_by(|one, next| one < next)
+}
+
+/// How many serial numbers between the opening and the closing canary never arrived.
+fn missing_serials(evidence: &CaseEvidence) -> u64 {
+    let (Some(first), Some(last)) = (evidence.canary_before, evidence.canary_after) else {
+        return 0;
+    };
+    let arrived: BTreeSet<u64> = evidence
+        .records
+        .iter()
+        .map(|raw| raw.serial)
+        .filter(|serial| (first..=last).contains(serial))
+        .collect();
+    last.saturating_add(1)
+        .saturating_sub(first)
+        .saturating_sub(arrived.len() as u64)
+}
+
+/// Each step of the plan was told of at most once, and each of the cleanup exactly once.
+fn steps_are_those_of_the_plan(evidence: &CaseEvidence, plan: &CasePlan) -> Vec<String> {
+    let mut gaps = Vec::new();
+    if evidence.steps.len() > plan.steps.len() {
+        gaps.push(format!(
+            "{} steps were told of, and the case has {}",
+            evidence.steps.len(),
+            plan.steps.len()
+        ));
+    }
+    if evidence.cleanup.len() != plan.cleanup.len() {
+        gaps.push(format!(
+            "{} cleanup steps were done, and the case has {}",
+            evidence.cleanup.len(),
+            plan.cleanup.len()
+        ));
     }
     gaps
 }

@@ -174,8 +174,12 @@ fn conclude(
             Some(format!("step {} was not reached", evidence.steps.len())),
         );
     }
-    let guarded = expected.guarded();
-    if !guarded.is_empty() && guarded.iter().all(|access| !mediated(access, &policy.kernel)) {
+    // Where nothing is mediated a denial cannot come, so that only its absence is no finding.
+    let only_undenied = found
+        .findings
+        .iter()
+        .all(|(_, finding)| matches!(finding, Finding::NotDenied(_)));
+    if only_undenied && says_nothing(expected, policy) {
         return (
             Verdict::Vacuous,
             Some("this kernel does not mediate what the case is about".into()),
@@ -224,6 +228,15 @@ fn conclude(
                 .map(|known| format!("{} ({})", known.reason, known.link)),
         ),
     }
+}
+
+/// Point 9: whether the kernel mediates none of what the case is about.
+fn says_nothing(expected: &Expected, policy: &Policy) -> bool {
+    let guarded = expected.guarded();
+    let named = &expected.case.mediates;
+    let no_guarded = !guarded.is_empty() && guarded.iter().all(|access| !mediated(access, &policy.kernel));
+    let no_named = !named.is_empty() && named.iter().all(|class| !policy.kernel.has(class));
+    no_guarded || no_named
 }
 
 /// Whether a finding is what a known failure says.

@@ -21,3 +21,5 @@ pub mod policy;
 pub mod records;
 pub mod steps;
 pub mod summary;
+#[cfg(test)]
+mod tests;

@@ -256,18 +256,21 @@ fn negative(
         .copied()
         .filter(|index| records[*index].class != Class::Clean)
         .collect();
+    // What was logged and allowed all the same is no denial.
     let (expected, other): (Vec<usize>, Vec<usize>) = speaking.into_iter().partition(|index| {
-        denied
-            .records
-            .iter()
-            .any(|wanted| matches(wanted, &records[*index].record))
+        let record = &records[*index].record;
+        record.verdict == Verdict::Denied && denied.records.iter().any(|wanted| matches(wanted, record))
     });
     if expected.is_empty() {
-        findings.push(match outcome {
-            Outcome::Ran(_) => {
-                Finding::NotDenied("it ran, and the denial that the case names did not come".into())
-            }
-            _ => Finding::OtherDenial("no record of the denial that the case names".into()),
+        findings.extend(match outcome {
+            Outcome::Ran(_) => Some(Finding::NotDenied(
+                "it ran, and the denial that the case names did not come".into(),
+            )),
+            Outcome::Errno { .. } => Some(Finding::OtherDenial(
+                "no record of the denial that the case names".into(),
+            )),
+            // That it succeeded says it all.
+            _ => None,
         });
     }
     if let Some(count) = denied.count

@@ -1,0 +1,213 @@
+//! A step against what the case says of it, both ways.
+
+use rstest::rstest;
+use virt_aa_probe::protocol::{Effect, Outcome};
+
+use super::made::{DENIED, Made, NEGATIVE, POSITIVE, errno, exited, ok};
+use crate::verdict::features::Features;
+use crate::verdict::judge::Verdict;
+
+const RUN: &str = "{as: d, run: [/x], expect: {stdout: {equals: out}}}";
+
+fn read(bytes: &[u8]) -> Outcome {
+    Outcome::Ok(Effect {
+        data: bytes.to_vec(),
+        written: 0,
+        value: 0,
+    })
+}
+
+fn broken() -> Outcome {
+    Outcome::Broken { reason: "no".into() }
+}
+
+fn no_subject() -> Outcome {
+    Outcome::NoSubject {
+        reason: "gone".into(),
+    }
+}
+
+#[rstest]
+#[case::succeeds(POSITIVE, ok(), Verdict::Pass)]
+#[case::fails(POSITIVE, errno(libc::EACCES), Verdict::Fail)]
+#[case::hangs(POSITIVE, Outcome::TimedOut, Verdict::Fail)]
+#[case::subject_gone(POSITIVE, no_subject(), Verdict::Fail)]
+#[case::agent_broke(POSITIVE, broken(), Verdict::Error)]
+#[case::exit(RUN, exited(0), Verdict::Pass)]
+#[case::other_exit(RUN, exited(1), Verdict::Fail)]
+#[case::exit_wanted("{as: d, run: [/x], expect: {exit: 3}}", exited(3), Verdict::Pass)]
+#[case::exit_not_come("{as: d, run: [/x], expect: {exit: 3}}", exited(0), Verdict::Fail)]
+#[case::not_started(RUN, errno(libc::ENOENT), Verdict::Fail)]
+#[case::other_output(
+    "{as: d, run: [/x], expect: {stdout: {equals: in}}}",
+    exited(0),
+    Verdict::Fail
+)]
+#[case::lacking(
+    "{as: d, run: [/x], expect: {stdout: {contains: [o, x]}}}",
+    exited(0),
+    Verdict::Fail
+)]
+#[case::having(
+    "{as: d, run: [/x], expect: {stdout: {lacks: [ut]}}}",
+    exited(0),
+    Verdict::Fail
+)]
+#[case::empty(
+    "{as: d, run: [/x], expect: {stderr: {some: true}}}",
+    exited(0),
+    Verdict::Fail
+)]
+#[case::bytes(
+    "{as: d, file: {path: /x, open: r, read: 9}, expect: {bytes: 4}}",
+    read(b"four"),
+    Verdict::Pass
+)]
+#[case::fewer_bytes(
+    "{as: d, file: {path: /x, open: r, read: 9}, expect: {bytes: 4}}",
+    read(b"two"),
+    Verdict::Fail
+)]
+#[case::content("{as: d, file: {path: /x, open: r, read: 9}, expect: {content: {equals: '00ff'}}}", read(&[0, 255]), Verdict::Pass)]
+#[case::other_content("{as: d, file: {path: /x, open: r, read: 9}, expect: {content: {equals: '00ff'}}}", read(&[0]), Verdict::Fail)]
+#[case::error_wanted(
+    "{as: d, acct: off, expect: {errno: ENOENT}}",
+    errno(libc::ENOENT),
+    Verdict::Pass
+)]
+#[case::other_error(
+    "{as: d, acct: off, expect: {errno: ENOENT}}",
+    errno(libc::EPERM),
+    Verdict::Fail
+)]
+#[case::error_not_come("{as: d, acct: off, expect: {errno: ENOENT}}", ok(), Verdict::Fail)]
+fn a_step_must_have_its_effect(#[case] step: &str, #[case] outcome: Outcome, #[case] verdict: Verdict) {
+    let made = Made::of(&[step]).ending(outcome);
+    let judgement = made.judge();
+    assert_eq!(judgement.verdict, verdict, "{:?}", judgement.reason);
+    if verdict == Verdict::Pass {
+        // The effect alone is not enough.
+        assert_eq!(made.saying(0, DENIED).judge().verdict, Verdict::Fail);
+    }
+}
+
+fn exec(target: &str) -> String {
+    format!(
+        r#"apparmor="AUDIT" operation="exec" class="file" profile="daemon" name="/x" pid=41 comm="x" requested_mask="x" fsuid=0 ouid=0{target}"#
+    )
+}
+
+#[rstest]
+#[case::inherits(Some(exec("")), "[inherit]", Verdict::Pass)]
+#[case::unconfined(Some(exec(" target=\"unconfined\"")), "[unconfined]", Verdict::Pass)]
+#[case::either(Some(exec(" target=\"unconfined\"")), "[inherit, unconfined]", Verdict::Pass)]
+#[case::another(Some(exec(" target=\"unconfined\"")), "[inherit]", Verdict::Fail)]
+#[case::not_told(None, "[inherit]", Verdict::Fail)]
+#[case::of_another_process(Some(exec("").replace("pid=41", "pid=42")), "[inherit]", Verdict::Fail)]
+#[case::not_granted(Some(exec("").replace("AUDIT", "STATUS")), "[inherit]", Verdict::Fail)]
+fn the_label_of_a_program_is_that_of_its_exec(
+    #[case] record: Option<String>,
+    #[case] labels: &str,
+    #[case] verdict: Verdict,
+) {
+    let step = format!("{{as: d, run: [/x], expect: {{label: {labels}}}}}");
+    let mut made = Made::of(&[&step]).ending(exited(0));
+    if let Some(record) = record {
+        made = made.saying(0, &record);
+    }
+    let judgement = made.judge();
+    assert_eq!(judgement.verdict, verdict, "{:?}", judgement.reason);
+}
+
+const COUNTED: &str =
+    "{as: d, socket: {family: packet, type: raw}, denied: {count: 1, records: [{operation: create}]}}";
+const WITH_ERRNO: &str =
+    "{as: d, socket: {family: packet, type: raw}, denied: {errno: ENOENT, records: [{operation: create}]}}";
+const DENIED_RUN: &str = "{as: d, run: [/x], denied: {records: [{operation: create}]}}";
+
+#[rstest]
+#[case::denied(NEGATIVE, errno(libc::EACCES), &[DENIED], Verdict::Pass)]
+#[case::denied_twice(NEGATIVE, errno(libc::EPERM), &[DENIED, DENIED], Verdict::Pass)]
+#[case::succeeded(NEGATIVE, ok(), &[], Verdict::Fail)]
+#[case::succeeded_with_a_record(NEGATIVE, ok(), &[DENIED], Verdict::Fail)]
+#[case::no_record(NEGATIVE, errno(libc::EACCES), &[], Verdict::Fail)]
+#[case::failed_otherwise(NEGATIVE, errno(libc::ENOENT), &[DENIED], Verdict::Fail)]
+#[case::hung(NEGATIVE, Outcome::TimedOut, &[DENIED], Verdict::Fail)]
+#[case::subject_gone(NEGATIVE, no_subject(), &[DENIED], Verdict::Fail)]
+#[case::once(COUNTED, errno(libc::EACCES), &[DENIED], Verdict::Pass)]
+#[case::not_once(COUNTED, errno(libc::EACCES), &[DENIED, DENIED], Verdict::Fail)]
+#[case::that_errno(WITH_ERRNO, errno(libc::ENOENT), &[DENIED], Verdict::Pass)]
+#[case::not_that_errno(WITH_ERRNO, errno(libc::EACCES), &[DENIED], Verdict::Fail)]
+#[case::program(DENIED_RUN, exited(1), &[DENIED], Verdict::Pass)]
+#[case::program_undenied(DENIED_RUN, exited(1), &[], Verdict::Fail)]
+fn a_step_that_must_be_denied_is_denied_by_what_the_case_names(
+    #[case] step: &str,
+    #[case] outcome: Outcome,
+    #[case] records: &[&str],
+    #[case] verdict: Verdict,
+) {
+    let made = Made::of(&[step]).ending(outcome);
+    let made = records.iter().fold(made, |made, text| made.saying(0, text));
+    let judgement = made.judge();
+    assert_eq!(judgement.verdict, verdict, "{:?}", judgement.reason);
+}
+
+#[rstest]
+#[case::by_another_kind("family=\"packet\"", "family=\"inet\"")]
+#[case::logged_and_allowed("DENIED", "ALLOWED")]
+#[case::killed("DENIED", "KILLED")]
+fn another_record_is_not_the_denial_and_one_more_is_red(#[case] from: &str, #[case] to: &str) {
+    let other = DENIED.replace(from, to);
+    let alone = Made::of(&[NEGATIVE])
+        .ending(errno(libc::EACCES))
+        .saying(0, &other);
+    assert_eq!(alone.judge().verdict, Verdict::Fail);
+    let beside = Made::of(&[NEGATIVE])
+        .ending(errno(libc::EACCES))
+        .saying(0, DENIED)
+        .saying(0, &other);
+    assert_eq!(beside.judge().verdict, Verdict::Fail);
+}
+
+#[test]
+fn a_denial_of_another_step_does_not_count() {
+    let mut made = Made::of(&[NEGATIVE, POSITIVE]).ending(errno(libc::EACCES));
+    assert_eq!(made.judge().verdict, Verdict::Fail);
+    made = made.saying(0, DENIED);
+    assert_eq!(made.judge().verdict, Verdict::Pass);
+    let late = Made::of(&[NEGATIVE, POSITIVE])
+        .ending(errno(libc::EACCES))
+        .saying(1, DENIED);
+    assert_eq!(late.judge().verdict, Verdict::Fail);
+}
+
+#[test]
+fn a_cleanup_that_fails_is_an_error() {
+    let mut made = Made::of(&[POSITIVE]);
+    made.expected.case.cleanup = made.expected.case.steps.clone();
+    made.cleanup.push(errno(libc::EBUSY));
+    assert_eq!(made.judge().verdict, Verdict::Error);
+}
+
+#[rstest]
+#[case::passes(POSITIVE, ok(), Verdict::Vacuous)]
+#[case::is_not_denied(NEGATIVE, ok(), Verdict::Vacuous)]
+#[case::fails_all_the_same(POSITIVE, errno(libc::ENOENT), Verdict::Fail)]
+fn where_nothing_is_mediated_only_failures_speak(
+    #[case] step: &str,
+    #[case] outcome: Outcome,
+    #[case] verdict: Verdict,
+) {
+    let mut made = Made::of(&[step]).ending(outcome);
+    made.policy.kernel = Features::parse("file {mask {r\n}\n}\n");
+    assert_eq!(made.judge().verdict, verdict);
+}
+
+#[rstest]
+#[case::all_absent("[dbus, mqueue]", Verdict::Vacuous)]
+#[case::one_there("[dbus, file]", Verdict::Pass)]
+fn a_case_names_the_classes_that_it_is_about(#[case] classes: &str, #[case] verdict: Verdict) {
+    let mut made = Made::of(&[POSITIVE]);
+    made.expected.case.mediates = serde_yaml::from_str(classes).unwrap();
+    assert_eq!(made.judge().verdict, verdict);
+}

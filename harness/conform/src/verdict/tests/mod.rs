@@ -1,0 +1,7 @@
+//! The verdict over made-up evidence: whole and clean it passes, and whatever is changed in it takes that away.
+
+mod attribution;
+mod findings;
+mod gaps;
+mod known;
+mod made;
