@@ -9,7 +9,7 @@ use virt_aa_probe::protocol::{
     Request, Response, RunSpec, Sabotage, receive, send,
 };
 
-use crate::backend::{Vm, VmConfig, VmDeath, VmError};
+use crate::backend::{AgentStream, Vm, VmConfig, VmDeath, VmError};
 use crate::fixture::model::Fixture;
 use crate::image::Image;
 
@@ -205,17 +205,35 @@ fn exchange(
     until: Option<Instant>,
 ) -> Result<Response, SessionError> {
     let own = Instant::now() + timeout;
-    vm.stream()
-        .set_deadline(until.map_or(own, |until| own.min(until)));
-    let answer = send(vm.stream(), request).and_then(|()| receive::<Response>(vm.stream()));
-    match answer {
-        Ok(Response::Failed { message }) => Err(SessionError::Agent(message)),
-        Ok(response) => Ok(response),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            Err(SessionError::Nonsense(error.to_string()))
+    let deadline = until.map_or(own, |until| own.min(until));
+    ask(vm.stream(), request, deadline).unwrap_or_else(|| {
+        if until.is_some_and(|until| Instant::now() >= until) {
+            Err(SessionError::OutOfTime)
+        } else {
+            Err(SessionError::Died(Box::new(vm.post_mortem())))
         }
-        Err(_) if until.is_some_and(|until| Instant::now() >= until) => Err(SessionError::OutOfTime),
-        Err(_) => Err(SessionError::Died(Box::new(vm.post_mortem()))),
+    })
+}
+
+/// Ask, and take one answer; `None` if the machine is gone, or silent until the deadline.
+fn ask(
+    stream: &mut AgentStream,
+    request: &Request,
+    deadline: Instant,
+) -> Option<Result<Response, SessionError>> {
+    stream.set_deadline(deadline);
+    match send(stream, request).and_then(|()| receive::<Response>(stream)) {
+        Ok(Response::Failed { message }) => Some(Err(SessionError::Agent(message))),
+        Ok(response) => Some(Ok(response)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+            ) =>
+        {
+            Some(Err(SessionError::Nonsense(error.to_string())))
+        }
+        Err(_) => None,
     }
 }
 
@@ -245,5 +263,89 @@ impl SessionError {
     /// Whether the machine can go on.
     pub fn is_recoverable(&self) -> bool {
         matches!(self, SessionError::Agent(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
+    use rstest::rstest;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+    const SHORT: Duration = Duration::from_millis(200);
+
+    fn frame(body: &[u8]) -> Vec<u8> {
+        let mut frame = u32::try_from(body.len()).unwrap().to_le_bytes().to_vec();
+        frame.extend_from_slice(body);
+        frame
+    }
+
+    /// What the harness makes of a guest that reads the question and answers with these bytes; then it goes away, or
+    /// stays and is silent.
+    fn ask_guest(answer: Vec<u8>, stays: bool, limit: Duration) -> Option<Result<Response, SessionError>> {
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let guest = thread::spawn(move || {
+            let _: Request = receive(&mut there).unwrap();
+            // The harness may have hung up in the middle.
+            let _ = there.write_all(&answer);
+            if stays {
+                let _ = there.read(&mut [0]);
+            }
+        });
+        let mut stream = AgentStream::new(here, limit).unwrap();
+        let got = ask(&mut stream, &Request::PolicyState, Instant::now() + limit);
+        drop(stream);
+        guest.join().unwrap();
+        got
+    }
+
+    #[test]
+    fn an_honest_guest_is_heard() {
+        let answer = frame(br#"{"is":"done"}"#);
+        assert!(matches!(ask_guest(answer, true, LONG), Some(Ok(Response::Done))));
+    }
+
+    #[rstest]
+    #[case::no_json(frame(b"no json at all"))]
+    #[case::half_a_message(frame(br#"{"is":"policy","#))]
+    #[case::nothing(frame(b""))]
+    #[case::unknown_answer(frame(br#"{"is":"pass"}"#))]
+    #[case::evidence_without_its_parts(frame(br#"{"is":"case","steps":[]}"#))]
+    #[case::a_frame_beyond_the_limit(u32::MAX.to_le_bytes().to_vec())]
+    fn a_guest_that_talks_nonsense_is_told_off_and_its_machine_given_up(#[case] answer: Vec<u8>) {
+        let got = ask_guest(answer, true, LONG);
+        let Some(Err(error @ SessionError::Nonsense(_))) = got else {
+            panic!("{got:?}");
+        };
+        assert!(!error.is_recoverable());
+    }
+
+    #[rstest]
+    #[case::silence(Vec::new())]
+    #[case::half_a_length(vec![1, 0])]
+    #[case::a_frame_that_never_ends((64u32 << 20).to_le_bytes().to_vec())]
+    #[case::half_a_frame(frame(br#"{"is":"done"}"#)[..8].to_vec())]
+    fn a_guest_that_does_not_finish_is_waited_for_until_the_deadline(#[case] answer: Vec<u8>) {
+        let begun = Instant::now();
+        assert!(ask_guest(answer.clone(), true, SHORT).is_none());
+        assert!(begun.elapsed() >= SHORT);
+        // One that goes away is not waited for.
+        let begun = Instant::now();
+        assert!(ask_guest(answer, false, LONG).is_none());
+        assert!(begun.elapsed() < LONG);
+    }
+
+    #[test]
+    fn a_guest_that_cannot_do_it_may_go_on() {
+        let answer = frame(br#"{"is":"failed","message":"no"}"#);
+        let Some(Err(error)) = ask_guest(answer, true, LONG) else {
+            panic!("no error");
+        };
+        assert!(error.is_recoverable());
     }
 }

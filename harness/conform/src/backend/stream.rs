@@ -19,7 +19,7 @@ pub struct AgentStream {
 
 impl AgentStream {
     /// Takes the socket over. The first deadline is so much later than now.
-    pub(super) fn new(socket: UnixStream, limit: Duration) -> io::Result<Self> {
+    pub(crate) fn new(socket: UnixStream, limit: Duration) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self {
             socket,

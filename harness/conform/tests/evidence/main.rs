@@ -11,13 +11,15 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 use virt_aa_conform::backend::children;
 
+type Test = fn() -> Result<(), String>;
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     if let Err(error) = children::install_signal_handler() {
         eprintln!("error: {error}");
         return ExitCode::FAILURE;
     }
-    let tests: [(&str, fn() -> Result<(), String>); 13] = [
+    let tests: [(&str, Test); 13] = [
         ("complain_mode", data_under_test::complain_mode),
         ("not_loaded", data_under_test::not_loaded),
         ("looser_profile_of_the_same_name", data_under_test::looser_profile),
