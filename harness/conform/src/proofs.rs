@@ -1,10 +1,11 @@
 //! Which guards were seen to turn their case red: kept in the cache, by image, set, case and guard.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 
 use crate::case::model::{Case, Guard};
@@ -14,16 +15,19 @@ use crate::verdict::summary::Guards;
 pub struct Proofs {
     file: PathBuf,
     proven: BTreeSet<String>,
+    /// What this run found out: keys and whether they are proven.
+    news: BTreeMap<String, bool>,
 }
 
 impl Proofs {
     /// Proofs for an image (by its folder, named after its content) and a set (by its hash).
     pub fn open(image: &Path, set_hash: &str) -> Proofs {
         let file = image.join(format!("proofs-{}", &set_hash[..16.min(set_hash.len())]));
-        let text = fs::read_to_string(&file).unwrap_or_default();
+        let proven = read(&file);
         Proofs {
             file,
-            proven: text.lines().map(str::to_string).collect(),
+            proven,
+            news: BTreeMap::new(),
         }
     }
 
@@ -43,21 +47,36 @@ impl Proofs {
 
     /// Note how a guard ended.
     pub fn set(&mut self, id: &str, case: &Case, guard: &Guard, killed: bool) {
-        let key = key(id, case, guard);
-        if killed {
-            self.proven.insert(key);
-        } else {
-            self.proven.remove(&key);
-        }
+        self.news.insert(key(id, case, guard), killed);
     }
 
-    /// Write them down; the file appears whole or not at all.
+    /// Write down what this run found out, beside what others did meanwhile; the file appears whole or not at all.
     pub fn save(&self) -> io::Result<()> {
+        let lock = fs::File::create(self.file.with_extension("lock"))?;
+        // Whoever holds it writes one small file.
+        let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
+        let mut proven = read(&self.file);
+        for (key, killed) in &self.news {
+            if *killed {
+                proven.insert(key.clone());
+            } else {
+                proven.remove(key);
+            }
+        }
         let temporary = self.file.with_extension(std::process::id().to_string());
-        let text: String = self.proven.iter().map(|key| format!("{key}\n")).collect();
+        let text: String = proven.iter().map(|key| format!("{key}\n")).collect();
         fs::write(&temporary, text)?;
         fs::rename(&temporary, &self.file)
     }
+}
+
+/// The keys in a file; none where there is none yet.
+fn read(file: &Path) -> BTreeSet<String> {
+    fs::read_to_string(file)
+        .unwrap_or_default()
+        .lines()
+        .map(str::to_string)
+        .collect()
 }
 
 /// The guards that hold for a profile.
@@ -151,6 +170,27 @@ mod tests {
                 .proven
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn proofs_of_runs_side_by_side_are_all_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Proofs::open(dir.path(), "0123456789abcdef0");
+        let (mut first, mut second) = (open(), open());
+        let (one, other) = (case("one"), case("other"));
+        first.set("one@p", &one, &one.guards[0], true);
+        second.set("other@p", &other, &other.guards[0], true);
+        second.save().unwrap();
+        first.save().unwrap();
+        assert_eq!(open().guards("one@p", &one, "p").unproven, Vec::<String>::new());
+        assert_eq!(
+            open().guards("other@p", &other, "p").unproven,
+            Vec::<String>::new()
+        );
+        // What is seen to fail is no longer proven.
+        first.set("other@p", &other, &other.guards[0], false);
+        first.save().unwrap();
+        assert_eq!(open().guards("other@p", &other, "p").proven, Vec::<String>::new());
     }
 
     #[test]
