@@ -63,7 +63,7 @@ pub struct Target {
     #[arg(long, default_value = DEFAULT_IMAGE, value_name = "NAME")]
     pub image: String,
     /// Profile set to test
-    #[arg(long, default_value = "packaged", value_name = "SET")]
+    #[arg(long, default_value = DEFAULT_SET, value_name = "SET")]
     pub profiles: String,
     /// Build the image although its suite's index is past its valid-until date
     #[arg(long)]
@@ -72,6 +72,9 @@ pub struct Target {
 
 /// The image that is used where none is named.
 pub const DEFAULT_IMAGE: &str = "debian-13";
+
+/// The profile set that is tested where none is named.
+pub const DEFAULT_SET: &str = "packaged";
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ use super::output;
 use super::setup;
 use crate::data;
 use crate::image::{Recipe, RecipeError};
+use crate::report::human::count;
 use crate::yaml::document::Document;
 use crate::yaml::error::DataError;
 use crate::yaml::source;
@@ -25,7 +26,7 @@ pub fn check(root: &Path) -> Result<u8, Failure> {
                 (data.known.0.len(), "known failure"),
                 (recipes, "image recipe"),
             ];
-            let counts = counts.map(|(number, what)| output::count(number, what));
+            let counts = counts.map(|(number, what)| count(number, what));
             output::print(&format!("{}: all well\n", counts.join(", ")))?;
             Ok(exit::OK)
         }

@@ -10,12 +10,12 @@ use super::args::{Format, ListArgs};
 use super::exit;
 use super::failure::Failure;
 use super::output;
-use super::select::select;
+use super::select::{all_roles, select};
 use super::setup;
-use crate::case::expand::{Roles, Variant};
+use crate::case::expand::Variant;
 use crate::case::load::Loaded;
-use crate::data::Data;
 use crate::proofs;
+use crate::report::human::count;
 
 /// A case as it is listed.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -61,22 +61,6 @@ pub fn list(root: &Path, args: &ListArgs) -> Result<u8, Failure> {
     };
     output::print(&text)?;
     Ok(exit::OK)
-}
-
-/// The roles of every set, each with all the profiles that any set has for it.
-fn all_roles(data: &Data) -> Roles {
-    let mut all = Roles::new();
-    for manifest in data.sets.manifests.values() {
-        for (role, profiles) in manifest.roles(|_| true) {
-            let known = all.entry(role).or_default();
-            for profile in profiles {
-                if !known.contains(&profile) {
-                    known.push(profile);
-                }
-            }
-        }
-    }
-    all
 }
 
 fn entry(loaded: &Loaded, chosen: &[&Variant]) -> Entry {
@@ -131,8 +115,8 @@ fn human(entries: &[Entry]) -> String {
     let _ = writeln!(
         text,
         "{}, {} where every profile is there",
-        output::count(entries.len(), "case"),
-        output::count(runs, "run")
+        count(entries.len(), "case"),
+        count(runs, "run")
     );
     text
 }

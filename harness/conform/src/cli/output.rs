@@ -20,11 +20,6 @@ pub fn written(result: io::Result<()>) -> Result<(), Failure> {
     }
 }
 
-/// `1 case`, `2 cases`.
-pub fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
-}
-
 /// Text from outside for a terminal: no control character is left in it.
 pub fn printable(text: &str) -> String {
     text.chars()
@@ -40,11 +35,6 @@ pub fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_is_not_many() {
-        assert_eq!([count(1, "case"), count(0, "case")], ["1 case", "0 cases"]);
-    }
 
     #[test]
     fn control_characters_are_escaped_and_others_stay() {

@@ -10,8 +10,9 @@ use serde::Serialize;
 use super::args::{Format, ProveArgs};
 use super::exit;
 use super::failure::Failure;
+use super::output::written;
 use super::run::progress;
-use super::select::select;
+use super::select::{all_roles, select};
 use super::setup;
 use crate::case::expand::Variant;
 use crate::proofs::Proofs;
@@ -32,6 +33,8 @@ struct Report<'a> {
 pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
     let started = Instant::now();
     let data = setup::data(root)?;
+    // A misspelt name is told before anything is built or booted.
+    select(&data, &all_roles(&data), &args.cases)?;
     let mut config = setup::vm_config();
     config.boot_timeout = config.boot_timeout.min(args.timeout);
     let (prepared, session) = setup::prepared(root, &data, &args.target, None, &config)?;
@@ -42,7 +45,7 @@ pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
     let paint = Paint(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     let mut out = std::io::stdout().lock();
     if human {
-        writeln!(out, "{}", paint.dim(&human::heading(&info))).map_err(Failure::broken)?;
+        written(writeln!(out, "{}", paint.dim(&human::heading(&info))))?;
     }
     let bar = progress(selection.variants.len());
     let suite = Suite {
@@ -76,7 +79,7 @@ pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
     }
     if human {
         let seconds = started.elapsed().as_secs_f64();
-        writeln!(out, "{}", human::proof_summary(&summary, seconds)).map_err(Failure::broken)?;
+        written(writeln!(out, "{}", human::proof_summary(&summary, seconds)))?;
     } else {
         let report = Report {
             schema_version: crate::report::json::SCHEMA_VERSION,
@@ -84,10 +87,13 @@ pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
             proofs: &proofs,
             summary,
         };
-        serde_json::to_writer_pretty(&mut out, &report).map_err(Failure::broken)?;
-        writeln!(out).map_err(Failure::broken)?;
+        let text = serde_json::to_string_pretty(&report).map_err(Failure::broken)?;
+        written(writeln!(out, "{text}"))?;
     }
-    Ok(if proofs.iter().all(|proof| proof.outcome.is_good()) {
+    Ok(if proofs.is_empty() {
+        // Nothing was shown to turn red.
+        exit::INCONCLUSIVE
+    } else if proofs.iter().all(|proof| proof.outcome.is_good()) {
         exit::OK
     } else {
         exit::RED

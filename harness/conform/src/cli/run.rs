@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{Format, RunArgs};
+use super::args::{DEFAULT_SET, Format, RunArgs};
 use super::exit;
 use super::failure::Failure;
-use super::select::select;
+use super::output::written;
+use super::select::{all_roles, select};
 use super::setup;
 use crate::case::expand::Variant;
 use crate::proofs::Proofs;
@@ -23,6 +24,8 @@ use crate::suite::{Bounds, Suite};
 pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
     let started = Instant::now();
     let data = setup::data(root)?;
+    // A misspelt name is told before anything is built or booted.
+    select(&data, &all_roles(&data), &args.cases)?;
     let mut config = setup::vm_config();
     config.boot_timeout = config.boot_timeout.min(args.timeout);
     let (prepared, session) = setup::prepared(root, &data, &args.target, args.known_bad.as_deref(), &config)?;
@@ -33,7 +36,7 @@ pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
     let paint = Paint(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     let mut out = std::io::stdout().lock();
     if human {
-        writeln!(out, "{}", paint.dim(&human::heading(&info))).map_err(Failure::broken)?;
+        written(writeln!(out, "{}", paint.dim(&human::heading(&info))))?;
     }
     let bar = progress(selection.variants.len());
     let suite = Suite {
@@ -42,12 +45,13 @@ pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
         config: &config,
         bounds: Bounds::new(args.jobs, args.timeout, prepared.timings.whole),
     };
+    let again = again(args);
     let mut first_verdict = None;
     let mut printed = Ok(());
     let mut print = |case: &CaseRun| {
         first_verdict.get_or_insert_with(|| started.elapsed());
         if human && printed.is_ok() {
-            let text = human::case(case, &prepared.base.policy, &proofs, &prepared.image.name, paint);
+            let text = human::case(case, &prepared.base.policy, &proofs, &again, paint);
             printed = bar.suspend(|| out.write_all(text.as_bytes()));
         }
         bar.inc(1);
@@ -61,16 +65,19 @@ pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
             cases.push(case);
         }
     }
-    printed.map_err(Failure::broken)?;
+    written(printed)?;
     bar.finish_and_clear();
     let status = exit::of_verdicts(cases.iter().map(|case| case.verdict), args.strict);
     if human {
-        writeln!(out, "{}", human::summary(&cases, started.elapsed().as_secs_f64()))
-            .map_err(Failure::broken)?;
+        written(writeln!(
+            out,
+            "{}",
+            human::summary(&cases, started.elapsed().as_secs_f64())
+        ))?;
     } else {
         let report = json::report(info, &cases, &proofs);
-        serde_json::to_writer_pretty(&mut out, &report).map_err(Failure::broken)?;
-        writeln!(out).map_err(Failure::broken)?;
+        let text = serde_json::to_string_pretty(&report).map_err(Failure::broken)?;
+        written(writeln!(out, "{text}"))?;
     }
     if args.timings {
         eprintln!(
@@ -82,6 +89,18 @@ pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
         );
     }
     Ok(status)
+}
+
+/// The command that runs one case again, its name left out.
+fn again(args: &RunArgs) -> String {
+    let mut command = format!("virt-aa-conform run --image {}", args.target.image);
+    if args.target.profiles != DEFAULT_SET {
+        command += &format!(" --profiles {}", args.target.profiles);
+    }
+    if let Some(bad) = &args.known_bad {
+        command += &format!(" --known-bad {bad}");
+    }
+    command
 }
 
 /// One line on a terminal; nothing elsewhere.

@@ -23,6 +23,9 @@ pub fn select(data: &Data, roles: &Roles, patterns: &[String]) -> Result<Selecti
             Err(none) => skipped.push((loaded.case.name.clone(), none.to_string())),
         }
     }
+    if all.is_empty() && skipped.is_empty() {
+        return Err(Failure::usage("there are no cases: cases/ holds none"));
+    }
     for pattern in patterns {
         let found = all.iter().any(|variant| variant.matches(pattern))
             || skipped
@@ -44,4 +47,20 @@ pub fn select(data: &Data, roles: &Roles, patterns: &[String]) -> Result<Selecti
         variants: all,
         skipped,
     })
+}
+
+/// The roles of every set, each with all the profiles that any set has for it.
+pub fn all_roles(data: &Data) -> Roles {
+    let mut all = Roles::new();
+    for manifest in data.sets.manifests.values() {
+        for (role, profiles) in manifest.roles(|_| true) {
+            let known = all.entry(role).or_default();
+            for profile in profiles {
+                if !known.contains(&profile) {
+                    known.push(profile);
+                }
+            }
+        }
+    }
+    all
 }

@@ -101,7 +101,7 @@ fn answer(data: &Data, prepared: &Prepared, proofs: &Proofs, runner: &mut Runner
             &run,
             &prepared.base.policy,
             proofs,
-            &prepared.image.name,
+            &format!("virt-aa-conform run --image {}", prepared.image.name),
             Paint(false),
         ),
         reason: run.reason,

@@ -68,7 +68,7 @@ pub fn heading(run: &RunInfo) -> String {
 }
 
 /// One case: one line if it is green, more if it is not.
-pub fn case(case: &CaseRun, policy: &Policy, proofs: &Proofs, image: &str, paint: Paint) -> String {
+pub fn case(case: &CaseRun, policy: &Policy, proofs: &Proofs, again: &str, paint: Paint) -> String {
     // Padded before it is painted: colours have no width.
     let gap = " ".repeat(14usize.saturating_sub(case.verdict.name().len()));
     let mut text = format!("{}{gap} {}", paint.verdict(case.verdict), case.id);
@@ -102,11 +102,7 @@ pub fn case(case: &CaseRun, policy: &Policy, proofs: &Proofs, image: &str, paint
         Verdict::Fail | Verdict::UnexpectedPass | Verdict::Inconclusive | Verdict::Error
     ) {
         details(case, policy, &mut text);
-        let _ = writeln!(
-            text,
-            "    again: virt-aa-conform run --image {image} '{}'",
-            case.id
-        );
+        let _ = writeln!(text, "    again: {again} '{}'", case.id);
     }
     text
 }
@@ -169,7 +165,11 @@ pub fn summary(cases: &[CaseRun], seconds: f64) -> String {
         .iter()
         .map(|(verdict, count)| format!("{count} {}", verdict.name()))
         .collect();
-    format!("{} cases in {seconds:.1} s: {}", cases.len(), counts.join(", "))
+    format!(
+        "{} in {seconds:.1} s: {}",
+        count(cases.len(), "case"),
+        counts.join(", ")
+    )
 }
 
 /// One guard, in one line if it is killed.
@@ -196,5 +196,20 @@ pub fn proof_summary(counts: &BTreeMap<&'static str, usize>, seconds: f64) -> St
         .iter()
         .map(|(name, count)| format!("{count} {name}"))
         .collect();
-    format!("{all} guards in {seconds:.1} s: {}", counts.join(", "))
+    format!("{} in {seconds:.1} s: {}", count(all, "guard"), counts.join(", "))
+}
+
+/// `1 case`, `2 cases`.
+pub fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([count(1, "case"), count(0, "case")], ["1 case", "0 cases"]);
+    }
 }

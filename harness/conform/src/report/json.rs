@@ -50,10 +50,7 @@ pub fn report(run: RunInfo, cases: &[CaseRun], proofs: &Proofs) -> Report {
     for case in cases {
         *summary.entry(case.verdict.name()).or_default() += 1;
     }
-    let cases = cases
-        .iter()
-        .map(|case| case_report(case, proofs))
-        .collect();
+    let cases = cases.iter().map(|case| case_report(case, proofs)).collect();
     Report {
         schema_version: SCHEMA_VERSION,
         run,

@@ -112,10 +112,20 @@ impl Evidence {
         let steps = expected.steps();
         let first = steps.iter().find_map(|step| evidence.subjects.get(&step.by));
         let hash_of = |label: &str| {
-            let loaded = evidence.policy_after.profiles.iter().find(|loaded| loaded.name == label)?;
-            loaded.hash.as_ref().map(|(kind, digest)| format!("{kind}:{digest}"))
+            let loaded = evidence
+                .policy_after
+                .profiles
+                .iter()
+                .find(|loaded| loaded.name == label)?;
+            loaded
+                .hash
+                .as_ref()
+                .map(|(kind, digest)| format!("{kind}:{digest}"))
         };
-        let hashes = evidence.subjects.values().map(|facts| (facts.label.clone(), hash_of(&facts.label)));
+        let hashes = evidence
+            .subjects
+            .values()
+            .map(|facts| (facts.label.clone(), hash_of(&facts.label)));
         let told = |class: fn(&Class) -> bool| {
             judgement
                 .records
