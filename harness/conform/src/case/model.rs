@@ -11,6 +11,10 @@ use schemars::JsonSchema;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+mod acts;
+
+pub use acts::{File, Ioctl, LockMemory, PacketExchange, PciReset, Ptrace, SetLimit, Signal, Socket};
+
 /// One named operation, or a short sequence, and what must hold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -263,133 +267,6 @@ pub struct Step {
     /// Seconds.
     #[serde(default)]
     pub timeout: Option<u64>,
-}
-
-/// A socket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Socket {
-    /// `inet`, `inet6`, `packet`, `netlink`, `unix`.
-    pub family: String,
-    /// `stream`, `dgram`, `raw`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// As given to socket(2) (768 is htons(ETH_P_ALL)); 0 where not given.
-    #[serde(default = "zero")]
-    pub protocol: Scalar,
-}
-
-fn zero() -> Scalar {
-    Scalar::Int(0)
-}
-
-/// A frame from one interface to another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct PacketExchange {
-    /// Interface that sends.
-    pub send: String,
-    /// Interface that receives.
-    pub receive: String,
-}
-
-/// A file to open, and what to do with it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct File {
-    /// Absolute path.
-    pub path: String,
-    /// `r`, `w`, `rw`, `a`, or `list` for a directory.
-    pub open: String,
-    /// Create it if it is not there.
-    #[serde(default)]
-    pub create: bool,
-    /// Take an exclusive lock.
-    #[serde(default)]
-    pub lock: bool,
-    /// Offset.
-    #[serde(default)]
-    pub at: u64,
-    /// Text to write.
-    #[serde(default)]
-    pub write: Option<String>,
-    /// Bytes to read at most.
-    #[serde(default)]
-    pub read: Option<u64>,
-    /// Map it shared and touch it.
-    #[serde(default)]
-    pub map: bool,
-}
-
-/// An ioctl.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Ioctl {
-    /// Device.
-    pub path: String,
-    /// `r` or `rw`.
-    pub open: String,
-    /// The request's number, `0x…` or decimal.
-    pub request: Scalar,
-    /// The argument's bytes in hex; as many come back.
-    #[serde(default)]
-    pub argument: String,
-}
-
-/// Memory to lock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct LockMemory {
-    /// `mmap` (MAP_LOCKED) or `mlock`.
-    pub how: String,
-    /// Size.
-    pub bytes: u64,
-}
-
-/// A resource limit, soft and hard alike.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct SetLimit {
-    /// `memlock`, `nofile`, `nproc`, `core`.
-    pub resource: String,
-    /// The new value.
-    pub to: u64,
-    /// Of another subject; its own where not given.
-    #[serde(default)]
-    pub of: Option<String>,
-}
-
-/// A signal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Signal {
-    /// The subject that gets it.
-    pub to: String,
-    /// `term`, `kill`, `exists` (signal 0).
-    pub signal: String,
-}
-
-/// A look into another process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Ptrace {
-    /// The subject that is looked into.
-    pub of: String,
-    /// `read` (what /proc shows to few) or `trace` (attach to it, and let it go).
-    pub how: String,
-}
-
-/// A reset.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct PciReset {
-    /// The function's `config` file.
-    pub config: String,
-    /// `flr`, `power`, `bus`.
-    pub how: String,
-    /// The parent bridge's `config` file, for `bus`.
-    #[serde(default)]
-    pub bridge: Option<String>,
 }
 
 /// What must come of a step.
