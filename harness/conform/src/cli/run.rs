@@ -17,6 +17,7 @@ use crate::proofs::Proofs;
 use crate::report::human::{self, Paint};
 use crate::report::json;
 use crate::report::run_info::RunInfo;
+use crate::report::timings::{self, Marks};
 use crate::runner::CaseRun;
 use crate::suite::{Bounds, Suite};
 
@@ -80,13 +81,13 @@ pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
         written(writeln!(out, "{text}"))?;
     }
     if args.timings {
-        eprintln!(
-            "boot {:.2} s, compile {:.2} s (beside it), first verdict {:.2} s, whole {:.2} s",
-            prepared.timings.boot.as_secs_f64(),
-            prepared.timings.compile.as_secs_f64(),
-            first_verdict.unwrap_or_default().as_secs_f64(),
-            started.elapsed().as_secs_f64(),
-        );
+        let marks = Marks {
+            prepared: prepared.timings,
+            first_verdict: first_verdict.unwrap_or_default(),
+            whole: started.elapsed(),
+            memory_mib: config.memory_mib,
+        };
+        eprint!("{}", timings::text(&marks, &cases));
     }
     Ok(status)
 }
