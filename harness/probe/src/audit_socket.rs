@@ -59,6 +59,8 @@ pub struct Status {
 #[derive(Default)]
 struct Seen {
     records: Vec<RawRecord>,
+    /// Subjects of processes, as far as they were looked up in this case.
+    owners: BTreeMap<i32, String>,
     reading: bool,
 }
 
@@ -99,6 +101,7 @@ impl AuditSocket {
         let shared = Arc::new(Shared {
             seen: Mutex::new(Seen {
                 records: Vec::new(),
+                owners: BTreeMap::new(),
                 reading: true,
             }),
             news: Condvar::new(),
@@ -148,7 +151,12 @@ impl AuditSocket {
 
     /// Take what was read so far, in the order of the serials.
     pub fn take(&self) -> Vec<RawRecord> {
-        let mut records = std::mem::take(&mut self.shared.seen().records);
+        let mut records = {
+            let mut seen = self.shared.seen();
+            // A later case's process may have the same number.
+            seen.owners.clear();
+            std::mem::take(&mut seen.records)
+        };
         records.sort_by_key(|record| record.serial);
         records
     }
@@ -339,20 +347,12 @@ fn read_all(socket: &OwnedFd, stopped: &OwnedFd, shared: &Shared, raw: &mpsc::Se
 }
 
 fn sort_all(raw: &mpsc::Receiver<(u16, Vec<u8>)>, shared: &Shared) {
-    // A process keeps its cgroup for the length of a case, so a look-up is good for the record that follows at once.
-    let mut known: BTreeMap<i32, Option<String>> = BTreeMap::new();
     while let Ok((kind, body)) = raw.recv() {
         let text = String::from_utf8_lossy(&body)
             .trim_end_matches(['\0', '\n'])
             .to_string();
         let Some(serial) = serial_of(&text) else { continue };
-        let subject = pid_of(&text).and_then(|pid| {
-            let found = cgroup::subject_of(pid);
-            if found.is_some() {
-                known.insert(pid, found.clone());
-            }
-            found.or_else(|| known.get(&pid).cloned().flatten())
-        });
+        let subject = pid_of(&text).and_then(|pid| owner(pid, shared));
         shared.seen().records.push(RawRecord {
             kind,
             serial,
@@ -361,6 +361,17 @@ fn sort_all(raw: &mpsc::Receiver<(u16, Vec<u8>)>, shared: &Shared) {
         });
         shared.news.notify_all();
     }
+}
+
+/// The subject of a process. A process keeps its cgroup for the length of a case, so one look is enough for all its
+/// records, and is good for those that are read when it has gone.
+fn owner(pid: i32, shared: &Shared) -> Option<String> {
+    let known = shared.seen().owners.get(&pid).cloned();
+    known.or_else(|| {
+        let found = cgroup::subject_of(pid)?;
+        shared.seen().owners.insert(pid, found.clone());
+        Some(found)
+    })
 }
 
 /// The serial number in `audit(SECONDS.MILLIS:SERIAL)`, with which every message of the kernel's begins.

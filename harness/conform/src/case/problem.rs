@@ -60,7 +60,7 @@ pub enum Problem {
         found: Vec<&'static str>,
     },
     /// A key that needs another.
-    #[error("`{key}` needs `{needs}`")]
+    #[error("`{key}` needs {}", needed(needs))]
     Needs {
         /// The key that is there.
         key: &'static str,
@@ -222,4 +222,12 @@ fn difference(lacks: &[String], extra: &[String]) -> String {
         .flatten()
         .collect::<Vec<_>>()
         .join(" and ")
+}
+/// A key is quoted, a description is not.
+fn needed(needs: &str) -> String {
+    if needs.contains(' ') {
+        needs.to_owned()
+    } else {
+        format!("`{needs}`")
+    }
 }

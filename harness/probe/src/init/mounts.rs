@@ -24,6 +24,19 @@ const PLAIN: MsFlags = MsFlags::MS_NOSUID
     .union(MsFlags::MS_NOEXEC);
 const SHARED_TMP: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
 
+/// Control groups that processes enter without the wait for every processor that costs some milliseconds each time.
+/// Kernels before 6.0 do not know the option.
+const CGROUPS: [Mount; 2] = [cgroups(Some("favordynmods")), cgroups(None)];
+
+const fn cgroups(options: Option<&'static str>) -> Mount {
+    Mount {
+        what: "cgroup2",
+        on: "/sys/fs/cgroup",
+        options,
+        flags: PLAIN,
+    }
+}
+
 const EARLY: &[Mount] = &[
     Mount {
         what: "devtmpfs",
@@ -74,12 +87,6 @@ const LATE: &[Mount] = &[
     Mount {
         what: "securityfs",
         on: "/sys/kernel/security",
-        options: None,
-        flags: PLAIN,
-    },
-    Mount {
-        what: "cgroup2",
-        on: "/sys/fs/cgroup",
         options: None,
         flags: PLAIN,
     },
@@ -135,6 +142,8 @@ pub fn late() -> Result<(), InitError> {
         create_dir(entry.on)?;
         mount_one(entry)?;
     }
+    let [quick, plain] = &CGROUPS;
+    mount_one(quick).or_else(|_| mount_one(plain))?;
     for (target, link) in DEV_LINKS {
         symlink(target, link).map_err(|e| InitError::io(format!("link {link}"), e))?;
     }

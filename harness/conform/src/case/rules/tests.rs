@@ -407,8 +407,8 @@ fn a_limit_of_another_role_may_be_lowered() {
 )]
 #[case(
     "add: \"/etc/shadow r,\"",
-    "add: \"/etc/shadow r,\"\n    also: [{of: late, add: \"/x r\"}]",
-    "c.yaml:30:21: unknown subject with a role `late` (known are: d, g)"
+    "add: \"/etc/shadow r,\"\n    also: [{of: late, add: \"/x r,\"}]",
+    "c.yaml:30:17: unknown subject with a role `late` (known are: d, g)"
 )]
 #[case(
     "    only: [libvirtd]",
@@ -418,22 +418,17 @@ fn a_limit_of_another_role_may_be_lowered() {
 #[case(
     "add: \"/etc/shadow r,\"",
     "add: \"/etc/shadow r,\"\n    also: [{of: d, add: \"/x r\"}]",
-    "c.yaml:30:29: a rule ends with a comma (write it as it would stand in the profile)"
+    "c.yaml:30:25: a rule ends with a comma (write it as it would stand in the profile)"
 )]
 #[case(
     "socket: {family: inet, type: \"{kind}\"}",
     "start: daemon",
-    "c.yaml:18:5: `start` needs a subject with a `daemon`"
-)]
-#[case(
-    "memlock: 65536,",
-    "daemon: {argv: [/x], ready: /y},",
-    "c.yaml:15:9: a daemon takes no orders once it is started (say `start: daemon`, or let `as: agent` ask it for something)"
+    "c.yaml:19:5: `start` needs a subject with a `daemon`"
 )]
 #[case(
     "socket: {family: inet, type: \"{kind}\"}",
     "ptrace: {of: guest, how: read}",
-    "c.yaml:18:18: unknown subject `guest` (known are: d, g, late)"
+    "c.yaml:19:18: unknown subject `guest` (known are: d, g, late)"
 )]
 #[case(
     "add: \"/etc/shadow r,\"",
@@ -487,6 +482,17 @@ fn a_broken_rule_is_one_clear_error(#[case] from: &str, #[case] to: &str, #[case
         "{from:?} must stand in the case once"
     );
     assert_eq!(errors(&RIGHT.replace(from, to)), [want]);
+}
+
+#[test]
+fn a_daemon_that_is_given_orders_is_an_error_at_each() {
+    let want = |line| {
+        format!(
+            "c.yaml:{line}:9: a daemon takes no orders once it is started (say `start: daemon`, or let `as: agent` ask it for something)"
+        )
+    };
+    let case = RIGHT.replace("memlock: 65536,", "daemon: {argv: [/x], ready: /y},");
+    assert_eq!(errors(&case), [want(15), want(18)]);
 }
 
 /// A subject that another one runs: the right case has none, so it is put in.
