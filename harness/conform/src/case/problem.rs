@@ -223,6 +223,25 @@ fn difference(lacks: &[String], extra: &[String]) -> String {
         .collect::<Vec<_>>()
         .join(" and ")
 }
+/// Whether just one of the keys is there; says so in `problems` if not.
+pub fn exactly_one(
+    what: &'static str,
+    keys: &'static str,
+    given: &[(&'static str, bool)],
+    path: &Path,
+    problems: &mut Vec<Located>,
+) -> bool {
+    let found: Vec<&'static str> = given
+        .iter()
+        .filter_map(|(key, given)| given.then_some(*key))
+        .collect();
+    if found.len() == 1 {
+        return true;
+    }
+    problems.push(Problem::OneOf { what, keys, found }.at(path.clone()));
+    false
+}
+
 /// A key is quoted, a description is not.
 fn needed(needs: &str) -> String {
     if needs.contains(' ') {

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 use super::manifest::{Edit, KnownBad, Manifest, Profile};
-use crate::case::problem::{Located, Problem};
+use crate::case::problem::{Located, Problem, exactly_one};
 use crate::case::rules::{access_problems, located, name};
 use crate::yaml::document::Document;
 use crate::yaml::error::DataError;
@@ -131,20 +131,7 @@ fn check_profile(manifest: &Manifest, profile: &Profile, path: &DataPath, proble
         ("within", profile.within.is_some()),
         ("template", template),
     ];
-    let found: Vec<&'static str> = given
-        .into_iter()
-        .filter_map(|(key, given)| given.then_some(key))
-        .collect();
-    if found.len() != 1 {
-        problems.push(
-            Problem::OneOf {
-                what: "a profile",
-                keys: "file, within, template",
-                found,
-            }
-            .at(path.clone()),
-        );
-    }
+    exactly_one("a profile", "file, within, template", &given, path, problems);
     let given = [
         ("placeholder", profile.placeholder.is_some()),
         ("files", !profile.files.is_empty()),
@@ -246,20 +233,7 @@ fn check_known_bad(set: &KnownBad, stem: &str, manifests: &BTreeMap<String, Mani
 
 fn check_edit(edit: &Edit, path: &DataPath, problems: &mut Vec<Located>) {
     let given = [("without", edit.without.is_some()), ("add", edit.add.is_some())];
-    let found: Vec<&'static str> = given
-        .into_iter()
-        .filter_map(|(key, given)| given.then_some(key))
-        .collect();
-    if found.len() != 1 {
-        problems.push(
-            Problem::OneOf {
-                what: "an edit",
-                keys: "without, add",
-                found,
-            }
-            .at(path.clone()),
-        );
-    }
+    exactly_one("an edit", "without, add", &given, path, problems);
     if let Some(access) = &edit.without {
         problems.extend(access_problems(access, &path.key("without")));
     }

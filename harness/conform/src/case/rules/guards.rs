@@ -3,7 +3,7 @@
 use super::{one_of_known, record};
 use crate::case::model::{AccessSpec, Case, Guard};
 use crate::case::names;
-use crate::case::problem::{Located, Problem};
+use crate::case::problem::{Located, Problem, exactly_one};
 use crate::case::world::World;
 use crate::yaml::path::Path;
 
@@ -47,19 +47,7 @@ pub fn owner<'a>(case: &'a Case, guard: &'a Guard) -> Option<&'a str> {
 
 fn check_form(guard: &Guard, path: &Path, problems: &mut Vec<Located>) {
     let given = [("without", guard.without.is_some()), ("add", guard.add.is_some())];
-    let found: Vec<&'static str> = given
-        .into_iter()
-        .filter_map(|(key, given)| given.then_some(key))
-        .collect();
-    if found.len() != 1 {
-        problems.push(
-            Problem::OneOf {
-                what: "a guard",
-                keys: "without, add",
-                found,
-            }
-            .at(path.clone()),
-        );
+    if !exactly_one("a guard", "without, add", &given, path, problems) {
         return;
     }
     match &guard.denial {

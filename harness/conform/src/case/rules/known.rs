@@ -1,6 +1,6 @@
 //! Known failures: what an entry must say.
 
-use crate::case::problem::{Located, Problem};
+use crate::case::problem::{Located, Problem, exactly_one};
 use crate::known::{KnownFailure, StepRef};
 use crate::yaml::path::Path;
 
@@ -11,20 +11,7 @@ pub fn known_failure(failure: &KnownFailure, steps: Option<usize>, path: &Path) 
         ("denial", failure.denial.is_some()),
         ("effect", failure.effect.is_some()),
     ];
-    let found: Vec<&'static str> = given
-        .into_iter()
-        .filter_map(|(key, given)| given.then_some(key))
-        .collect();
-    if found.len() != 1 {
-        problems.push(
-            Problem::OneOf {
-                what: "a known failure",
-                keys: "denial, effect",
-                found,
-            }
-            .at(path.clone()),
-        );
-    }
+    exactly_one("a known failure", "denial, effect", &given, path, &mut problems);
     if let Some(denial) = &failure.denial {
         super::record(denial, &path.key("denial"), &mut problems);
     }

@@ -3,7 +3,7 @@
 use super::one_of_known;
 use crate::case::model::{Case, Subject};
 use crate::case::plan::AGENT;
-use crate::case::problem::{Located, Problem};
+use crate::case::problem::{Located, Problem, exactly_one};
 use crate::case::template;
 use crate::case::world::World;
 use crate::yaml::path::Path;
@@ -89,19 +89,7 @@ fn check_label(subject: &Subject, world: &World, path: &Path, problems: &mut Vec
         ("role", subject.role.is_some()),
         ("label", subject.label.is_some()),
     ];
-    let found: Vec<&'static str> = given
-        .into_iter()
-        .filter_map(|(key, given)| given.then_some(key))
-        .collect();
-    if found.len() != 1 {
-        problems.push(
-            Problem::OneOf {
-                what: "a subject",
-                keys: "role, label",
-                found,
-            }
-            .at(path.clone()),
-        );
+    if !exactly_one("a subject", "role, label", &given, path, problems) {
         return;
     }
     let Some(role) = &subject.role else {
