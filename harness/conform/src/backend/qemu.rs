@@ -7,9 +7,8 @@ use virt_aa_probe::init::{AGENT_PORT, ROOT_DISK_SERIAL};
 
 use super::accel::Accelerator;
 
-/// What every guest's kernel is told.
+/// What every guest's kernel is told, beside its console.
 const KERNEL_ARGUMENTS: &[&str] = &[
-    "console=ttyS0",
     "quiet",
     // A kernel that stumbles proves nothing any more: panic, and end at once.
     "oops=panic",
@@ -24,13 +23,26 @@ const KERNEL_ARGUMENTS: &[&str] = &[
     "random.trust_cpu=on",
 ];
 
+/// What Xen keeps of the memory, for itself and for the guests that cases start. The rest is dom0's.
+const OUTSIDE_DOM0_MIB: u32 = 512;
+
+/// What a machine boots.
+#[derive(Debug, Clone, Copy)]
+pub enum Boots<'a> {
+    /// A kernel.
+    Kernel(&'a Path),
+    /// A hypervisor, which takes the kernel for its dom0. By descriptor, since QEMU takes what follows a space in the
+    /// kernel's name for arguments.
+    Xen { hypervisor: &'a Path, kernel_fd: RawFd },
+}
+
 /// What a machine is started from.
 #[derive(Debug, Clone, Copy)]
 pub struct Machine<'a> {
     pub accelerator: Accelerator,
     pub memory_mib: u32,
     pub cpus: u32,
-    pub kernel: &'a Path,
+    pub boots: Boots<'a>,
     pub disk: &'a Path,
     pub initrd_fd: RawFd,
     pub agent_fd: RawFd,
@@ -45,13 +57,31 @@ pub fn arguments(machine: &Machine<'_>) -> Vec<String> {
     let mut arguments: Vec<String> = Vec::new();
     let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
     add("-accel", accelerator(machine.accelerator).into());
-    add("-cpu", cpu(machine.accelerator).into());
+    add("-cpu", cpu(machine.accelerator, machine.boots).into());
     add("-smp", machine.cpus.to_string());
     add("-m", machine.memory_mib.to_string());
     add("-display", "none".into());
-    add("-kernel", machine.kernel.display().to_string());
-    add("-initrd", format!("/proc/self/fd/{}", machine.initrd_fd));
-    add("-append", kernel_command_line(machine.extra_cmdline));
+    let initrd = format!("/proc/self/fd/{}", machine.initrd_fd);
+    match machine.boots {
+        Boots::Kernel(kernel) => {
+            add("-kernel", kernel.display().to_string());
+            add("-initrd", initrd);
+            add("-append", kernel_command_line("ttyS0", machine.extra_cmdline));
+        }
+        Boots::Xen {
+            hypervisor,
+            kernel_fd,
+        } => {
+            let arguments = quoted(&kernel_command_line("hvc0", machine.extra_cmdline));
+            add("-kernel", hypervisor.display().to_string());
+            // Multiboot modules: the first is dom0's kernel with its arguments.
+            add(
+                "-initrd",
+                format!("/proc/self/fd/{kernel_fd} {arguments},{initrd}"),
+            );
+            add("-append", xen_command_line(machine.memory_mib));
+        }
+    }
     // snapshot=on: writes go to a file that is unlinked as soon as it is open, so nothing is left of it.
     let disk = quoted(&machine.disk.display().to_string());
     add(
@@ -87,10 +117,17 @@ pub fn arguments(machine: &Machine<'_>) -> Vec<String> {
     arguments
 }
 
-fn kernel_command_line(extra: &str) -> String {
-    let mut words: Vec<&str> = KERNEL_ARGUMENTS.to_vec();
+fn kernel_command_line(console: &str, extra: &str) -> String {
+    let console = format!("console={console}");
+    let mut words = vec![console.as_str()];
+    words.extend_from_slice(KERNEL_ARGUMENTS);
     words.extend(extra.split_ascii_whitespace());
     words.join(" ")
+}
+
+fn xen_command_line(memory_mib: u32) -> String {
+    let dom0 = memory_mib.saturating_sub(OUTSIDE_DOM0_MIB);
+    format!("console=com1 com1=115200 loglvl=warning dom0_mem={dom0}M,max:{dom0}M")
 }
 
 fn accelerator(accelerator: Accelerator) -> &'static str {
@@ -100,10 +137,12 @@ fn accelerator(accelerator: Accelerator) -> &'static str {
     }
 }
 
-fn cpu(accelerator: Accelerator) -> &'static str {
-    match accelerator {
-        Accelerator::Kvm => "host",
-        Accelerator::Tcg => "max",
+fn cpu(accelerator: Accelerator, boots: Boots<'_>) -> &'static str {
+    match (accelerator, boots) {
+        (Accelerator::Kvm, _) => "host",
+        (Accelerator::Tcg, Boots::Kernel(_)) => "max",
+        // On an emulated `max` dom0 dies at once (SMAP), and libvirt's driver needs a model that libvirt knows.
+        (Accelerator::Tcg, Boots::Xen { .. }) => "Nehalem",
     }
 }
 
@@ -121,7 +160,7 @@ mod tests {
             accelerator: Accelerator::Tcg,
             memory_mib: 512,
             cpus: 1,
-            kernel: Path::new("/i/kernel"),
+            boots: Boots::Kernel(Path::new("/i/kernel")),
             disk: Path::new("/i,j/root.ext4"),
             initrd_fd: 7,
             agent_fd: 8,
@@ -170,6 +209,29 @@ mod tests {
 
     #[test]
     fn denials_are_not_quieted() {
-        assert!(kernel_command_line("").contains("apparmor.audit=noquiet"));
+        assert!(kernel_command_line("ttyS0", "").contains("apparmor.audit=noquiet"));
+    }
+
+    #[test]
+    fn the_hypervisor_takes_the_kernel_with_its_arguments_as_a_module() {
+        let xen = Machine {
+            boots: Boots::Xen {
+                hypervisor: Path::new("/i/xen"),
+                kernel_fd: 11,
+            },
+            memory_mib: 1536,
+            ..machine(&[], "a=b,c")
+        };
+        let arguments = arguments(&xen);
+        let after = |option: &str| {
+            let at = arguments.iter().position(|argument| argument == option).unwrap();
+            arguments[at + 1].as_str()
+        };
+        assert_eq!(after("-kernel"), "/i/xen");
+        assert!(after("-initrd").starts_with("/proc/self/fd/11 console=hvc0 quiet "));
+        // A comma within the arguments does not begin the next module.
+        assert!(after("-initrd").ends_with(" a=b,,c,/proc/self/fd/7"));
+        assert!(after("-append").contains("dom0_mem=1024M,max:1024M"));
+        assert_eq!(after("-cpu"), "Nehalem");
     }
 }

@@ -1,5 +1,6 @@
 //! A virtual machine: started from an image, watched while it runs, ended with its owner.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -10,7 +11,7 @@ use virt_aa_probe::init::READY_LINE;
 
 use super::accel::Accelerator;
 use super::children::{self, Group};
-use super::qemu::{self, Machine};
+use super::qemu::{self, Boots, Machine};
 use super::stream::AgentStream;
 use super::watch::{VmDeath, Watch};
 use crate::image::{AgentError, Image, boot_initrd};
@@ -110,11 +111,22 @@ impl Vm {
             Console::Stdio => (None, None),
         };
         let (stderr, stderr_there) = io::pipe()?;
+        let dom0 = match &image.hypervisor {
+            Some(hypervisor) => Some((hypervisor, File::open(&image.kernel)?)),
+            None => None,
+        };
+        let boots = match &dom0 {
+            Some((hypervisor, kernel)) => Boots::Xen {
+                hypervisor,
+                kernel_fd: kernel.as_raw_fd(),
+            },
+            None => Boots::Kernel(&image.kernel),
+        };
         let arguments = qemu::arguments(&Machine {
             accelerator: config.accelerator,
             memory_mib: config.memory_mib,
             cpus: config.cpus,
-            kernel: &image.kernel,
+            boots,
             disk: &image.disk,
             initrd_fd: initrd.as_raw_fd(),
             agent_fd: agent_there.as_raw_fd(),
@@ -138,6 +150,7 @@ impl Vm {
         };
         let mut inherited: Vec<OwnedFd> = vec![initrd.into(), agent_there.into()];
         inherited.extend(console_there.map(OwnedFd::from));
+        inherited.extend(dom0.map(|(_, kernel)| OwnedFd::from(kernel)));
         let child = children::spawn(expression, group, inherited)?;
         let watch = Watch::start(child, agent.try_clone()?, console, stderr)?;
         let stream = AgentStream::new(agent, config.boot_timeout)?;

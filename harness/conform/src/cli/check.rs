@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::output;
 use super::setup;
 use crate::data;
-use crate::image::{Recipe, RecipeError};
+use crate::image::{Recipe, RecipeError, RecipeFile};
 use crate::report::human::count;
 use crate::yaml::document::Document;
 use crate::yaml::error::DataError;
@@ -48,7 +48,7 @@ fn recipes(root: &Path) -> Result<(usize, Vec<DataError>), Failure> {
         let file = root.join("vm-images").join(format!("{name}.yaml"));
         let shown = source::shown(&file, root);
         // First by the reader that shows places, then by the rules of recipes.
-        let read = Document::read_single(&file, shown).and_then(|document| document.read::<Recipe>());
+        let read = Document::read_single(&file, shown).and_then(|document| document.read::<RecipeFile>());
         match read.and_then(|_| valid(root, &name, shown)) {
             Ok(()) => right += 1,
             Err(error) => errors.push(error),

@@ -35,7 +35,7 @@ pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
     let data = setup::data(root)?;
     // A misspelt name is told before anything is built or booted.
     select(&data, &all_roles(&data), &args.cases)?;
-    let mut config = setup::vm_config();
+    let mut config = setup::vm_config(root, &args.target.image)?;
     config.boot_timeout = config.boot_timeout.min(args.timeout);
     let (prepared, session) = setup::prepared(root, &data, &args.target, None, &config)?;
     let selection = select(&data, prepared.base.set.roles(), &args.cases)?;

@@ -12,6 +12,9 @@ use crate::prepare::{PrepareError, Prepared, prepare};
 use crate::session::Session;
 use crate::yaml::suggest;
 
+/// For the hypervisor, its dom0, and one small guest.
+const XEN_MEMORY_MIB: u32 = 1536;
+
 /// Folders that a root has.
 pub const MARKS: [&str; 3] = ["cases", "profiles", "vm-images"];
 
@@ -75,13 +78,21 @@ pub fn of_image(error: ImageError) -> Failure {
     }
 }
 
-/// How machines are made.
-pub fn vm_config() -> VmConfig {
-    VmConfig {
+/// How machines of that image are made.
+pub fn vm_config(root: &Path, image: &str) -> Result<VmConfig, Failure> {
+    let plain = VmConfig {
         devices: hardware::arguments(),
         cmdline_extra: hardware::KERNEL_ARGUMENTS.into(),
         ..VmConfig::default()
-    }
+    };
+    let recipe = store(root)?.recipe(image).map_err(of_image)?;
+    Ok(match recipe.hypervisor {
+        None => plain,
+        Some(_) => VmConfig {
+            memory_mib: XEN_MEMORY_MIB,
+            ..plain
+        },
+    })
 }
 
 /// A machine that boots while the set is compiled.

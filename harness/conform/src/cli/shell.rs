@@ -19,7 +19,7 @@ pub fn shell(root: &Path, args: &ShellArgs) -> Result<u8, Failure> {
     let data = setup::data(root)?;
     let config = VmConfig {
         console: Console::Stdio,
-        ..setup::vm_config()
+        ..setup::vm_config(root, &args.target.image)?
     };
     eprintln!("booting {}; the shell's end ends the machine", args.target.image);
     let (prepared, mut session) =

@@ -259,6 +259,7 @@ mod tests {
             packages: vec!["one".into(), "two".into()],
             exclude: vec!["/usr/share/doc/*".into()],
             kernel: "vmlinuz-*".into(),
+            hypervisor: None,
             modules: vec![],
             filesystem: Filesystem {
                 size_mib: 900,

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use super::error::ImageError;
 use super::facts::{ImageFacts, installed_packages};
 use super::progress::Progress;
 use super::recipe::Recipe;
-use super::store::{DISK, FACTS, INITRD, Image, KERNEL, LOG_SUFFIX, Store, TREE, load};
+use super::store::{DISK, FACTS, HYPERVISOR, INITRD, Image, KERNEL, LOG_SUFFIX, Store, TREE, load};
 use super::{host_tree, initramfs, kernel, modules};
 
 pub(super) use super::bootstrap::remove_tree;
@@ -94,6 +95,9 @@ fn build(
 
     progress.step(2, STEPS, "taking out kernel, modules, profiles and their parser");
     let release = take_kernel(name, recipe, &root, dir)?;
+    if let Some(pattern) = &recipe.hypervisor {
+        take_hypervisor(name, pattern, &root, dir)?;
+    }
     take_modules(recipe, &root.join("lib/modules").join(&release), dir)?;
     host_tree::copy(&root, &dir.join(TREE))?;
     let mut facts = read_facts(name, recipe, &root, release)?;
@@ -110,30 +114,52 @@ fn build(
 }
 
 fn take_kernel(name: &str, recipe: &Recipe, root: &Path, dir: &Path) -> Result<String, ImageError> {
-    let boot = root.join("boot");
-    let lacking = |what: String| ImageError::Lacking {
+    let newest = newest_in_boot(name, "kernel", &recipe.kernel, root)?;
+    let release = newest.split_once('-').map(|(_, release)| release.to_owned());
+    let release = release.ok_or_else(|| ImageError::Lacking {
         image: name.to_owned(),
-        what,
-    };
+        what: format!("release in the name of its kernel, {newest}"),
+    })?;
+    let packed = read_in_boot(root, &newest)?;
+    write(&dir.join(KERNEL), &kernel::plain(&packed).unwrap_or(packed))?;
+    Ok(release)
+}
+
+fn take_hypervisor(name: &str, pattern: &str, root: &Path, dir: &Path) -> Result<(), ImageError> {
+    let newest = newest_in_boot(name, "hypervisor", pattern, root)?;
+    let packed = read_in_boot(root, &newest)?;
+    let mut plain = Vec::new();
+    // QEMU enters it by its multiboot header, which it looks for in what is not packed.
+    flate2::read::GzDecoder::new(packed.as_slice())
+        .read_to_end(&mut plain)
+        .map_err(ImageError::file("unpack", &root.join("boot").join(&newest)))?;
+    write(&dir.join(HYPERVISOR), &plain)
+}
+
+fn read_in_boot(root: &Path, file: &str) -> Result<Vec<u8>, ImageError> {
+    let path = root.join("boot").join(file);
+    fs::read(&path).map_err(ImageError::file("read", &path))
+}
+
+/// The newest file of `/boot` that fits the pattern.
+fn newest_in_boot(name: &str, what: &str, pattern: &str, root: &Path) -> Result<String, ImageError> {
+    let boot = root.join("boot");
     let mut found = Vec::new();
     for entry in fs::read_dir(&boot).map_err(ImageError::file("read", &boot))? {
         let entry = entry.map_err(ImageError::file("read", &boot))?;
         if let Ok(file) = entry.file_name().into_string()
-            && matches(&recipe.kernel, &file)
+            && matches(pattern, &file)
         {
             found.push(file);
         }
     }
-    let newest = found
+    found
         .into_iter()
         .max_by(|a, b| compare_versions(a, b))
-        .ok_or_else(|| lacking(format!("kernel {} in /boot", recipe.kernel)))?;
-    let release = newest.split_once('-').map(|(_, release)| release.to_owned());
-    let release = release.ok_or_else(|| lacking(format!("release in the name of its kernel, {newest}")))?;
-    let path = boot.join(&newest);
-    let packed = fs::read(&path).map_err(ImageError::file("read", &path))?;
-    write(&dir.join(KERNEL), &kernel::plain(&packed).unwrap_or(packed))?;
-    Ok(release)
+        .ok_or_else(|| ImageError::Lacking {
+            image: name.to_owned(),
+            what: format!("{what} {pattern} in /boot"),
+        })
 }
 
 fn take_modules(recipe: &Recipe, modules_dir: &Path, dir: &Path) -> Result<(), ImageError> {

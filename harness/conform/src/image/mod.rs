@@ -12,6 +12,7 @@ mod modules;
 mod progress;
 mod recipe;
 mod store;
+mod written;
 
 pub use bootstrap::check_tools;
 pub use build::{BuildOptions, ensure, needed_mib};
@@ -22,3 +23,4 @@ pub(crate) use initramfs::boot_initrd;
 pub use progress::{PlainProgress, Progress, TerminalProgress, progress_for_stderr};
 pub use recipe::{DEFAULT, Filesystem, Recipe, RecipeError};
 pub use store::{Image, ImageState, Pruned, Row, Store, find, list, path, prune};
+pub use written::RecipeFile;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::written;
+
 /// The image that is used when none is named.
 pub const DEFAULT: &str = "debian-13";
 
@@ -17,18 +19,19 @@ const FORMAT: u32 = 3;
 const KEY_DIGITS: usize = 16;
 
 /// What an image is made of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Recipe {
     /// The suite of the distribution, as its mirrors name it.
     pub suite: String,
     /// The packages to install, with their dependencies but not with what they recommend.
     pub packages: Vec<String>,
     /// Paths that are not unpacked, as patterns of dpkg's `path-exclude`.
-    #[serde(default)]
     pub exclude: Vec<String>,
     /// The kernel's file in `/boot`, as a pattern with `*`; of several the newest is taken.
     pub kernel: String,
+    /// The hypervisor's file in `/boot`, in the same way: the kernel then boots as its dom0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hypervisor: Option<String>,
     /// The modules that the initramfs loads, by name; their dependencies come by themselves.
     pub modules: Vec<String>,
     /// The root file system.
@@ -67,6 +70,14 @@ pub enum RecipeError {
         /// The system's answer.
         source: io::Error,
     },
+    /// A recipe extends itself, by way of others.
+    #[error("{}: extends: recipes that extend each other: {}", .path.display(), .chain.join(" -> "))]
+    Circle {
+        /// The recipe's file.
+        path: PathBuf,
+        /// The names, as they extend each other.
+        chain: Vec<String>,
+    },
     /// The text is not a recipe. The message names line and column where the parser knows them.
     #[error("{}: {source}", .path.display())]
     Parse {
@@ -86,28 +97,14 @@ pub enum RecipeError {
 }
 
 impl Recipe {
-    /// Loads the recipe of that name from a folder of recipes.
+    /// Loads the recipe of that name from a folder of recipes, with those that it extends.
     pub fn load(dir: &Path, name: &str) -> Result<Self, RecipeError> {
-        let known = names(dir)?;
-        if !known.iter().any(|n| n == name) {
-            let nearest = nearest(name, &known);
-            return Err(RecipeError::Unknown {
-                name: name.to_owned(),
-                known,
-                nearest,
-            });
-        }
-        let path = dir.join(format!("{name}.yaml"));
-        let text = fs::read_to_string(&path).map_err(|source| RecipeError::Read {
-            path: path.clone(),
-            source,
-        })?;
-        let recipe: Self = serde_yaml::from_str(&text).map_err(|source| RecipeError::Parse {
-            path: path.clone(),
-            source,
-        })?;
+        let recipe = written::read(dir, name)?;
         match recipe.problem() {
-            Some(problem) => Err(RecipeError::Invalid { path, problem }),
+            Some(problem) => Err(RecipeError::Invalid {
+                path: dir.join(format!("{name}.yaml")),
+                problem,
+            }),
             None => Ok(recipe),
         }
     }
@@ -147,11 +144,14 @@ impl Recipe {
         {
             return Some(format!("exclude: `{pattern}` must begin with `/`"));
         }
-        if self.kernel.contains('/') {
-            return Some(format!(
-                "kernel: `{}` names a file in /boot, without a `/`",
-                self.kernel
-            ));
+        let files = [
+            ("kernel", Some(&self.kernel)),
+            ("hypervisor", self.hypervisor.as_ref()),
+        ];
+        for (key, file) in files {
+            if let Some(file) = file.filter(|file| file.contains('/')) {
+                return Some(format!("{key}: `{file}` names a file in /boot, without a `/`"));
+            }
         }
         let feature = |f: &str| word(f.strip_prefix('^').unwrap_or(f));
         if let Some(name) = self.filesystem.features.iter().find(|f| !feature(f)) {
@@ -187,7 +187,7 @@ pub fn names(dir: &Path) -> Result<Vec<String>, RecipeError> {
     Ok(names)
 }
 
-fn nearest(name: &str, known: &[String]) -> Option<String> {
+pub(super) fn nearest(name: &str, known: &[String]) -> Option<String> {
     const CLOSE_ENOUGH: f64 = 0.6;
     known
         .iter()
@@ -240,6 +240,12 @@ mod tests {
     #[case::option_as_suite("trixie", "-x", "not the name of a suite")]
     #[case::too_small("900", "9", "less than 64")]
     #[case::path_as_kernel("vmlinuz-*", "../x", "without a `/`")]
+    #[case::path_as_hypervisor(
+        "modules:",
+        "hypervisor: a/b\nmodules:",
+        "hypervisor: `a/b` names a file in /boot"
+    )]
+    #[case::nothing_to_boot("kernel: vmlinuz-*", "hypervisor: xen-*", "`kernel` is missing")]
     fn what_is_wrong_is_said(#[case] from: &str, #[case] to: &str, #[case] message: &str) {
         let error = load(&GOOD.replace(from, to)).unwrap_err().to_string();
         assert!(

@@ -15,6 +15,7 @@ const LOCK_SUFFIX: &str = ".lock";
 pub(super) const LOG_SUFFIX: &str = ".log";
 
 pub(super) const KERNEL: &str = "kernel";
+pub(super) const HYPERVISOR: &str = "hypervisor";
 pub(super) const INITRD: &str = "modules.cpio";
 pub(super) const DISK: &str = "root.ext4";
 pub(super) const TREE: &str = "tree";
@@ -36,6 +37,8 @@ pub struct Image {
     pub dir: PathBuf,
     /// The kernel, in a form that QEMU boots.
     pub kernel: PathBuf,
+    /// The hypervisor whose dom0 the kernel is, where the recipe has one.
+    pub hypervisor: Option<PathBuf>,
     /// The first part of the initramfs, with the kernel modules.
     pub initrd: PathBuf,
     /// The root disk: ext4 in a raw sparse file. Never written to.
@@ -247,6 +250,7 @@ pub(super) fn load(name: &str, dir: &Path) -> Result<Option<Image>, ImageError> 
         name: name.to_owned(),
         dir: dir.to_owned(),
         kernel: dir.join(KERNEL),
+        hypervisor: Some(dir.join(HYPERVISOR)).filter(|path| path.exists()),
         initrd: dir.join(INITRD),
         disk: dir.join(DISK),
         tree: dir.join(TREE),

@@ -42,12 +42,8 @@ pub struct Job {
 pub fn work(target: &Target, place: &Place, jobs: &Receiver<Job>) {
     let Ok(first) = jobs.recv() else { return };
     let all = std::iter::once(first).chain(jobs.iter());
-    let config = VmConfig {
-        program: target.program.clone(),
-        ..setup::vm_config()
-    };
-    match open(target, place, &config) {
-        Ok((data, prepared, session)) => {
+    match open(target, place) {
+        Ok((data, config, prepared, session)) => {
             let mut runner = Runner::new(&data, &prepared, &config, Some(session));
             let proofs = Proofs::open(&prepared.image.dir, &prepared.base.set.tree.hash());
             for job in all {
@@ -65,7 +61,11 @@ pub fn work(target: &Target, place: &Place, jobs: &Receiver<Job>) {
     }
 }
 
-fn open(target: &Target, place: &Place, config: &VmConfig) -> Result<(Data, Prepared, Session), String> {
+fn open(target: &Target, place: &Place) -> Result<(Data, VmConfig, Prepared, Session), String> {
+    let config = VmConfig {
+        program: target.program.clone(),
+        ..setup::vm_config(&target.root, &target.image).map_err(|failure| failure.message)?
+    };
     let data = setup::data(&target.root).map_err(|failure| failure.message)?;
     let now = Place::of(target).map_err(|error| error.to_string())?;
     if now.key != place.key {
@@ -77,8 +77,8 @@ fn open(target: &Target, place: &Place, config: &VmConfig) -> Result<(Data, Prep
         allow_expired_index: false,
     };
     let (prepared, session) =
-        setup::prepared(&target.root, &data, &wanted, None, config).map_err(|failure| failure.message)?;
-    Ok((data, prepared, session))
+        setup::prepared(&target.root, &data, &wanted, None, &config).map_err(|failure| failure.message)?;
+    Ok((data, config, prepared, session))
 }
 
 fn answer(data: &Data, prepared: &Prepared, proofs: &Proofs, runner: &mut Runner<'_>, ask: &Ask) -> Answer {

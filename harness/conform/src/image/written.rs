@@ -1,0 +1,129 @@
+//! A recipe as it is written: it may extend another one.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::recipe::{Filesystem, Recipe, RecipeError, names, nearest};
+
+/// The keys of a recipe's file. In one that extends another, lists are added to and all else is put in place.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecipeFile {
+    extends: Option<String>,
+    suite: Option<String>,
+    #[serde(default)]
+    packages: Vec<String>,
+    #[serde(default)]
+    exclude: Vec<String>,
+    kernel: Option<String>,
+    hypervisor: Option<String>,
+    #[serde(default)]
+    modules: Vec<String>,
+    filesystem: Option<Filesystem>,
+}
+
+/// Reads the recipe of that name, and those that it extends.
+pub fn read(dir: &Path, name: &str) -> Result<Recipe, RecipeError> {
+    let path = dir.join(format!("{name}.yaml"));
+    let mut chain = vec![name.to_owned()];
+    let mut whole = file(dir, name)?;
+    while let Some(base) = whole.extends.take() {
+        chain.push(base.clone());
+        if chain.iter().filter(|known| **known == base).count() > 1 {
+            return Err(RecipeError::Circle { path, chain });
+        }
+        whole = whole.over(file(dir, &base)?);
+    }
+    whole
+        .recipe()
+        .map_err(|problem| RecipeError::Invalid { path, problem })
+}
+
+fn file(dir: &Path, name: &str) -> Result<RecipeFile, RecipeError> {
+    let known = names(dir)?;
+    if !known.iter().any(|n| n == name) {
+        return Err(RecipeError::Unknown {
+            name: name.to_owned(),
+            nearest: nearest(name, &known),
+            known,
+        });
+    }
+    let path = dir.join(format!("{name}.yaml"));
+    let text = fs::read_to_string(&path).map_err(|source| RecipeError::Read {
+        path: path.clone(),
+        source,
+    })?;
+    serde_yaml::from_str(&text).map_err(|source| RecipeError::Parse { path, source })
+}
+
+impl RecipeFile {
+    fn over(self, base: RecipeFile) -> RecipeFile {
+        let both = |mut first: Vec<String>, second: Vec<String>| {
+            first.extend(second);
+            first
+        };
+        RecipeFile {
+            extends: base.extends,
+            suite: self.suite.or(base.suite),
+            packages: both(base.packages, self.packages),
+            exclude: both(base.exclude, self.exclude),
+            kernel: self.kernel.or(base.kernel),
+            hypervisor: self.hypervisor.or(base.hypervisor),
+            modules: both(base.modules, self.modules),
+            filesystem: self.filesystem.or(base.filesystem),
+        }
+    }
+
+    fn recipe(self) -> Result<Recipe, String> {
+        let missing = |key: &str| format!("`{key}` is missing");
+        Ok(Recipe {
+            suite: self.suite.ok_or_else(|| missing("suite"))?,
+            packages: self.packages,
+            exclude: self.exclude,
+            kernel: self.kernel.ok_or_else(|| missing("kernel"))?,
+            hypervisor: self.hypervisor,
+            modules: self.modules,
+            filesystem: self.filesystem.ok_or_else(|| missing("filesystem"))?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: &str = "suite: trixie\npackages: [apparmor]\nkernel: vmlinuz-*\nmodules: [ext4]\nfilesystem: {size_mib: 900}\n";
+
+    fn read_of(files: &[(&str, &str)], name: &str) -> Result<Recipe, RecipeError> {
+        let dir = tempfile::tempdir().unwrap();
+        for (file, text) in files {
+            fs::write(dir.path().join(format!("{file}.yaml")), text).unwrap();
+        }
+        read(dir.path(), name)
+    }
+
+    #[test]
+    fn lists_are_added_to_and_the_rest_is_put_in_place() {
+        let over = "extends: base\npackages: [xen]\nhypervisor: xen-*.gz\nfilesystem: {size_mib: 1200}\n";
+        let recipe = read_of(&[("base", BASE), ("over", over)], "over").unwrap();
+        assert_eq!(recipe.packages, ["apparmor", "xen"]);
+        assert_eq!(
+            (recipe.suite.as_str(), recipe.filesystem.size_mib),
+            ("trixie", 1200)
+        );
+        assert_eq!(recipe.hypervisor.as_deref(), Some("xen-*.gz"));
+    }
+
+    #[test]
+    fn recipes_that_extend_each_other_and_strangers_are_told() {
+        let circle = read_of(&[("a", "extends: b"), ("b", "extends: a")], "a").unwrap_err();
+        assert!(circle.to_string().ends_with("a -> b -> a"), "{circle}");
+        let stranger = read_of(&[("base", BASE), ("a", "extends: bsae")], "a").unwrap_err();
+        assert!(
+            stranger.to_string().contains("did you mean `base`?"),
+            "{stranger}"
+        );
+    }
+}
