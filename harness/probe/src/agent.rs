@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use crate::protocol::{
 };
 use crate::subject::{self, PROGRAM};
 
-/// A terminal for [`Request::Shell`].
-const CONSOLE: &str = "/dev/ttyS0";
+/// The names of the consoles' terminals, of which the last is `/dev/console`: a serial line, or Xen's in a dom0.
+const CONSOLES: &str = "/sys/class/tty/console/active";
 
 /// What the agent keeps between requests.
 struct Agent {
@@ -146,7 +147,11 @@ fn uptime() -> f64 {
 
 /// A root shell on the console, until it ends.
 fn shell() -> io::Result<()> {
-    let console = fs::OpenOptions::new().read(true).write(true).open(CONSOLE)?;
+    let names = fs::read_to_string(CONSOLES)?;
+    let name = names.split_ascii_whitespace().last().unwrap_or("console");
+    // By its own name: `/dev/console` cannot become the terminal that controls a session.
+    let console = Path::new("/dev").join(name);
+    let console = fs::OpenOptions::new().read(true).write(true).open(console)?;
     let mut command = Command::new("/bin/bash");
     command
         .env_clear()
