@@ -8,6 +8,7 @@ pub mod fixture;
 pub mod image;
 pub mod keeper;
 pub mod known;
+pub mod plan;
 pub mod prepare;
 pub mod profile_set;
 pub mod proofs;

@@ -17,6 +17,7 @@ use virt_aa_conform::case::load::Loaded;
 use virt_aa_conform::data;
 use virt_aa_conform::image::{self, Store};
 use virt_aa_conform::keeper::{self, Answer, Ask, Job, Place, Target};
+use virt_aa_conform::plan::{self, Home};
 use virt_aa_conform::profile_set::assemble::SetUnderTest;
 use virt_aa_conform::profile_set::manifest::Manifest;
 use virt_aa_conform::verdict::judge::Verdict;
@@ -76,8 +77,24 @@ fn trials(listing: bool) -> Result<Vec<Trial>, String> {
         (None, true) => [Some(&certain), None, None],
         (None, false) => [Some(&possible), None, None],
     };
+    let store = Store::open(&target.root.join("vm-images"), None).map_err(|error| error.to_string())?;
+    let recipe = store.recipe(&target.image).map_err(|error| error.to_string())?;
+    let had = plan::of_recipe(&recipe);
     let mut trials = BTreeMap::new();
+    let mut elsewhere = Vec::new();
     for loaded in &data.cases {
+        let reason = match plan::home(&plan::of_case(&data, loaded), &had) {
+            Home::Here => None,
+            Home::Plainer => Some("it needs no image like this; the default one costs less"),
+            Home::Lacking(feature) => Some(feature.lack()),
+        };
+        if let Some(reason) = reason {
+            let name = name(loaded, &loaded.case.name);
+            let ignored = move || Ok(Completion::ignored_with(reason));
+            // A list tells so; a run says why, but to cargo-nextest no test that has begun can.
+            elsewhere.push(Trial::ignorable_test(name, ignored).with_ignored_flag(listing || nextest()));
+            continue;
+        }
         for roles in views.iter().flatten() {
             match expand(loaded, roles) {
                 Ok(variants) => {
@@ -100,7 +117,7 @@ fn trials(listing: bool) -> Result<Vec<Trial>, String> {
     }
     let trial =
         |(name, (ask, ignored))| Trial::ignorable_test(name, move || check(ask)).with_ignored_flag(ignored);
-    Ok(trials.into_iter().map(trial).collect())
+    Ok(trials.into_iter().map(trial).chain(elsewhere).collect())
 }
 
 fn name(loaded: &Loaded, id: &str) -> String {

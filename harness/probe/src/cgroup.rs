@@ -12,6 +12,15 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 const ROOT: &str = "/sys/fs/cgroup/virt-aa-conform";
 
+/// For what fixtures have started and cases go on to use: it lives as long as the machine.
+const KEPT: &str = "/sys/fs/cgroup/virt-aa-conform-kept";
+
+/// The file by which a process enters the cgroup of what is kept.
+pub fn kept_procs() -> io::Result<PathBuf> {
+    fs::create_dir_all(KEPT)?;
+    Ok(Path::new(KEPT).join("cgroup.procs"))
+}
+
 /// A subject's cgroup; its processes are killed when it is dropped.
 pub struct Cgroup {
     path: PathBuf,

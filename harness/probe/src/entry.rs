@@ -1,8 +1,9 @@
-//! The parts that the one program plays besides being the harness: PID 1 of a VM, a subject, a stand-in.
+//! The parts that the one program plays besides being the harness: PID 1 of a VM, a subject, a
+//! stand-in, a script's wait.
 
 use std::process::ExitCode;
 
-use crate::{agent, init, standin, worker};
+use crate::{agent, init, ready, standin, worker};
 
 /// Play the part that this process was started for; `None` if it is the harness itself.
 pub fn dispatch() -> Option<ExitCode> {
@@ -12,6 +13,7 @@ pub fn dispatch() -> Option<ExitCode> {
     match std::env::args().nth(1).as_deref() {
         Some(worker::SUBJECT) => Some(worker::main()),
         Some(standin::STAND_IN) => Some(standin::main()),
+        Some(ready::AWAIT) => Some(ready::main()),
         _ => None,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::case_run::by_agent;
+use crate::cgroup;
 use crate::protocol::{Act, FixtureOutcome, Outcome, RunSpec};
 use crate::subject::PROGRAM;
 
@@ -12,9 +13,17 @@ const UNAVAILABLE: i32 = 77;
 
 /// Run a fixture's script and read its facts.
 pub fn bring_up(script: &str, timeout: Duration) -> FixtureOutcome {
+    let kept = match cgroup::kept_procs() {
+        Ok(path) => path.to_string_lossy().into_owned(),
+        Err(error) => {
+            return FixtureOutcome::Broken {
+                message: format!("no cgroup for what it starts: {error}"),
+            };
+        }
+    };
     let run = RunSpec {
         argv: ["/bin/sh", "-eu", "-c", script].map(String::from).into(),
-        env: BTreeMap::from([("AGENT".into(), PROGRAM.into())]),
+        env: BTreeMap::from([("AGENT".into(), PROGRAM.into()), ("KEEP".into(), kept)]),
         stdin: None,
         stdin_file: None,
         stdout_file: None,

@@ -1,19 +1,53 @@
-//! Waiting for a path to appear, by inotify, while its maker lives.
+//! Waiting for a path to appear, by inotify.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::process::Child;
-use std::time::Instant;
+use std::process::{Child, ExitCode};
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use crate::pidfd;
 
+/// First argument by which the program waits for a path on behalf of a script; the path and seconds follow.
+pub const AWAIT: &str = "await";
+
+/// Wait for the path that the arguments name, for as many seconds as they say.
+pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(2);
+    let path = arguments.next();
+    let seconds = arguments.next().and_then(|text| text.to_str()?.parse().ok());
+    let (Some(path), Some(seconds)) = (path, seconds) else {
+        eprintln!("{AWAIT}: give a path and a number of seconds");
+        return ExitCode::from(2);
+    };
+    let path = Path::new(&path);
+    match appears(path, None, Instant::now() + Duration::from_secs(seconds)) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{AWAIT}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Wait until `path` exists; an error when `child` ends before, or at the deadline.
 pub fn wait_for(path: &Path, child: &mut Child, deadline: Instant) -> io::Result<()> {
     let ended = pidfd::open(child.id().cast_signed())?;
+    if appears(path, Some(ended.as_fd()), deadline)? {
+        return Ok(());
+    }
+    let status = child.wait()?;
+    Err(io::Error::other(format!(
+        "it ended ({status}) before {} appeared",
+        path.display()
+    )))
+}
+
+/// Wait until `path` exists, or until `end` can be read: then it is false. An error at the deadline.
+fn appears(path: &Path, end: Option<BorrowedFd<'_>>, deadline: Instant) -> io::Result<bool> {
     loop {
         // The watch is set before the look, so that nothing falls between the two. It is on the deepest folder
         // that is there; each level that appears wakes us and moves it down.
@@ -22,13 +56,11 @@ pub fn wait_for(path: &Path, child: &mut Child, deadline: Instant) -> io::Result
             inotify.add_watch(dir, AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO)?;
         }
         if path.exists() {
-            return Ok(());
+            return Ok(true);
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let mut waiting = [
-            PollFd::new(inotify.as_fd(), PollFlags::POLLIN),
-            PollFd::new(ended.as_fd(), PollFlags::POLLIN),
-        ];
+        let mut waiting = vec![PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
+        waiting.extend(end.map(|end| PollFd::new(end, PollFlags::POLLIN)));
         if poll(
             &mut waiting,
             PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
@@ -39,12 +71,33 @@ pub fn wait_for(path: &Path, child: &mut Child, deadline: Instant) -> io::Result
                 format!("{} did not appear in time", path.display()),
             ));
         }
-        if waiting[1].any().unwrap_or(false) {
-            let status = child.wait()?;
-            return Err(io::Error::other(format!(
-                "it ended ({status}) before {} appeared",
-                path.display()
-            )));
+        if waiting.get(1).is_some_and(|end| end.any().unwrap_or(false)) {
+            return Ok(false);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_waited_for_level_by_level_and_not_for_ever() {
+        let dir = std::env::temp_dir().join(format!("vaac-await-{}", std::process::id()));
+        let path = dir.join("deep/socket");
+        let soon = || Instant::now() + Duration::from_millis(100);
+        let error = appears(&path, None, soon()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let (made, there) = (path.clone(), std::sync::Barrier::new(2));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                there.wait();
+                std::fs::create_dir_all(made.parent().unwrap()).unwrap();
+                std::fs::write(&made, "").unwrap();
+            });
+            there.wait();
+            assert!(appears(&path, None, Instant::now() + Duration::from_secs(20)).unwrap());
+        });
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -12,7 +12,7 @@ use super::exit;
 use super::failure::Failure;
 use super::output::written;
 use super::run::progress;
-use super::select::{all_roles, select};
+use super::select::{all_roles, leave_to_others, select};
 use super::setup;
 use crate::case::expand::Variant;
 use crate::proofs::Proofs;
@@ -38,7 +38,10 @@ pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
     let mut config = setup::vm_config(root, &args.target.image)?;
     config.boot_timeout = config.boot_timeout.min(args.timeout);
     let (prepared, session) = setup::prepared(root, &data, &args.target, None, &config)?;
-    let selection = select(&data, prepared.base.set.roles(), &args.cases)?;
+    let mut selection = select(&data, prepared.base.set.roles(), &args.cases)?;
+    let named = !args.cases.is_empty();
+    let store = setup::store(root)?;
+    let left = leave_to_others(&mut selection, &data, &store, &args.target.image, named)?;
     let info = RunInfo::of(&prepared, &config, None);
     let mut book = Proofs::open(&prepared.image.dir, &info.profile_set.hash);
     let human = args.format == Format::Human;
@@ -89,6 +92,9 @@ pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
         };
         let text = serde_json::to_string_pretty(&report).map_err(Failure::broken)?;
         written(writeln!(out, "{text}"))?;
+    }
+    if let Some(left) = left {
+        eprintln!("{}", left.replace("virt-aa-conform run", "virt-aa-conform prove"));
     }
     Ok(if proofs.is_empty() {
         // Nothing was shown to turn red.

@@ -10,7 +10,7 @@ use super::args::{DEFAULT_SET, Format, RunArgs};
 use super::exit;
 use super::failure::Failure;
 use super::output::written;
-use super::select::{all_roles, select};
+use super::select::{all_roles, leave_to_others, select};
 use super::setup;
 use crate::case::expand::Variant;
 use crate::proofs::Proofs;
@@ -30,7 +30,10 @@ pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
     let mut config = setup::vm_config(root, &args.target.image)?;
     config.boot_timeout = config.boot_timeout.min(args.timeout);
     let (prepared, session) = setup::prepared(root, &data, &args.target, args.known_bad.as_deref(), &config)?;
-    let selection = select(&data, prepared.base.set.roles(), &args.cases)?;
+    let mut selection = select(&data, prepared.base.set.roles(), &args.cases)?;
+    let named = !args.cases.is_empty();
+    let store = setup::store(root)?;
+    let left = leave_to_others(&mut selection, &data, &store, &args.target.image, named)?;
     let info = RunInfo::of(&prepared, &config, args.known_bad.as_deref());
     let proofs = Proofs::open(&prepared.image.dir, &info.profile_set.hash);
     let human = args.format == Format::Human;
@@ -79,6 +82,9 @@ pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
         let report = json::report(info, &cases, &proofs);
         let text = serde_json::to_string_pretty(&report).map_err(Failure::broken)?;
         written(writeln!(out, "{text}"))?;
+    }
+    if let Some(left) = left {
+        eprintln!("{left}");
     }
     if args.timings {
         let marks = Marks {

@@ -1,8 +1,13 @@
 //! Which variants a command line asks for.
 
 use super::failure::Failure;
+use super::setup;
 use crate::case::expand::{Roles, Variant, expand};
 use crate::data::Data;
+use crate::fixture::model::MachineFeature;
+use crate::image::{Recipe, Store};
+use crate::plan::{self, Home};
+use crate::report::human::count;
 use crate::yaml::suggest;
 
 /// The variants chosen, and the cases that this set has no profile for, with the reason.
@@ -47,6 +52,97 @@ pub fn select(data: &Data, roles: &Roles, patterns: &[String]) -> Result<Selecti
         variants: all,
         skipped,
     })
+}
+
+/// Leave to other images what belongs there. Says what is left to which, if nothing was named: a case that is named
+/// runs wherever it can, and is skipped with the reason where it cannot.
+pub fn leave_to_others(
+    selection: &mut Selection,
+    data: &Data,
+    store: &Store,
+    image: &str,
+    named: bool,
+) -> Result<Option<String>, Failure> {
+    let recipe = store.recipe(image).map_err(setup::of_image)?;
+    let had = plan::of_recipe(&recipe);
+    let homes: std::collections::BTreeMap<&str, Home> = data
+        .cases
+        .iter()
+        .map(|loaded| {
+            (
+                loaded.case.name.as_str(),
+                plan::home(&plan::of_case(data, loaded), &had),
+            )
+        })
+        .collect();
+    let home = |case: &str| homes.get(case).copied().unwrap_or(Home::Here);
+    if named {
+        let mut stay = Vec::new();
+        for variant in std::mem::take(&mut selection.variants) {
+            match home(&variant.loaded.case.name) {
+                Home::Here | Home::Plainer => stay.push(variant),
+                Home::Lacking(feature) => {
+                    let reason = match other_image(store, &recipe, feature)? {
+                        Some(other) => format!("{}; run it with --image {other}", feature.lack()),
+                        None => feature.lack().to_owned(),
+                    };
+                    let name = variant.loaded.case.name.clone();
+                    if selection.skipped.iter().all(|(skipped, _)| *skipped != name) {
+                        selection.skipped.push((name, reason));
+                    }
+                }
+            }
+        }
+        selection.variants = stay;
+        return Ok(None);
+    }
+    let whole = selection.variants.len();
+    selection
+        .variants
+        .retain(|variant| home(&variant.loaded.case.name) == Home::Here);
+    selection.skipped.retain(|(case, _)| home(case) == Home::Here);
+    let left = whole - selection.variants.len();
+    let lacking = homes.values().find_map(|home| match home {
+        Home::Lacking(feature) => Some(*feature),
+        _ => None,
+    });
+    if left == 0 {
+        return Ok(None);
+    }
+    let runs = count(left, "more run");
+    Ok(match lacking {
+        None => Some(format!("{runs} on a plain image: virt-aa-conform run")),
+        Some(feature) => other_image(store, &recipe, feature)?.map(|other| {
+            format!(
+                "{runs} on {}: virt-aa-conform run --image {other}",
+                thing(feature)
+            )
+        }),
+    })
+}
+
+/// An image whose machine has the feature, of the same suite if there is one.
+fn other_image(store: &Store, like: &Recipe, feature: MachineFeature) -> Result<Option<String>, Failure> {
+    let mut found = None;
+    for name in store.names().map_err(setup::of_image)? {
+        let recipe = store.recipe(&name).map_err(setup::of_image)?;
+        if !plan::of_recipe(&recipe).contains(&feature) {
+            continue;
+        }
+        if recipe.suite == like.suite {
+            return Ok(Some(name));
+        }
+        found.get_or_insert(name);
+    }
+    Ok(found)
+}
+
+fn thing(feature: MachineFeature) -> &'static str {
+    match feature {
+        MachineFeature::PciFunctions => "an image with PCI devices of several functions",
+        MachineFeature::Iommu => "an image with an IOMMU",
+        MachineFeature::Xen => "a Xen image",
+    }
 }
 
 /// The roles of every set, each with all the profiles that any set has for it.
