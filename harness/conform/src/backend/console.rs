@@ -14,6 +14,8 @@ const LONGEST_LINE: usize = 1024;
 pub enum Fatal {
     /// The kernel has given up.
     KernelPanic(String),
+    /// Xen has given up, or its dom0 is gone.
+    Hypervisor(String),
     /// The agent has given up, before or after it was up.
     Agent(String),
 }
@@ -73,8 +75,13 @@ fn fatal(line: &str) -> Option<Fatal> {
     if let Some(at) = line.find(CONSOLE_PREFIX) {
         return Some(Fatal::Agent(line[at + CONSOLE_PREFIX.len()..].to_owned()));
     }
-    let at = line.find("Kernel panic - not syncing")?;
-    Some(Fatal::KernelPanic(line[at..].to_owned()))
+    if let Some(at) = line.find("Kernel panic - not syncing") {
+        return Some(Fatal::KernelPanic(line[at..].to_owned()));
+    }
+    // What ails it stands in the lines that follow.
+    let of_xen = line.strip_prefix("(XEN) ")?;
+    (of_xen.starts_with("Panic on CPU") || of_xen.contains("Dom0 crashed") || of_xen.contains("Domain 0 crashed"))
+        .then(|| Fatal::Hypervisor(of_xen.to_owned()))
 }
 
 #[cfg(test)]
@@ -86,6 +93,9 @@ mod tests {
     #[case("[    2.1] Kernel panic - not syncing: VFS: no root", Some(Fatal::KernelPanic("Kernel panic - not syncing: VFS: no root".into())))]
     #[case("virt-aa-conform: init: no root disk", Some(Fatal::Agent("no root disk".into())))]
     #[case("[    2.1] audit: type=1400 kernel panic", None)]
+    #[case("(XEN) Panic on CPU 0:", Some(Fatal::Hypervisor("Panic on CPU 0:".into())))]
+    #[case("(XEN) Hardware Dom0 crashed: rebooting machine in 5 seconds.", Some(Fatal::Hypervisor("Hardware Dom0 crashed: rebooting machine in 5 seconds.".into())))]
+    #[case("guest: (XEN) Panic on CPU 0:", None)]
     #[case("", None)]
     fn the_end_is_recognized(#[case] line: &str, #[case] expected: Option<Fatal>) {
         assert_eq!(fatal(line), expected);

@@ -26,6 +26,8 @@ pub enum DeathReason {
     QemuExited(ExitStatus),
     /// The guest's kernel panicked; the line that says so.
     GuestPanic(String),
+    /// The hypervisor panicked, or its dom0 crashed; the line that says so.
+    HypervisorPanic(String),
     /// The agent gave up; what it said.
     AgentGaveUp(String),
     /// It was alive but did not answer, and has been ended.
@@ -298,6 +300,7 @@ impl From<Fatal> for DeathReason {
     fn from(fatal: Fatal) -> Self {
         match fatal {
             Fatal::KernelPanic(line) => Self::GuestPanic(line),
+            Fatal::Hypervisor(line) => Self::HypervisorPanic(line),
             Fatal::Agent(line) => Self::AgentGaveUp(line),
         }
     }
@@ -309,6 +312,7 @@ impl fmt::Display for DeathReason {
             Self::QemuExited(status) if status.success() => f.write_str("the guest powered off"),
             Self::QemuExited(status) => write!(f, "QEMU ended with {status}"),
             Self::GuestPanic(line) => write!(f, "the guest's kernel panicked: {line}"),
+            Self::HypervisorPanic(line) => write!(f, "the hypervisor gave up: {line}"),
             Self::AgentGaveUp(line) => write!(f, "the agent gave up: {line}"),
             Self::NotResponding => f.write_str("the machine did not respond and was ended"),
             Self::Unwatched(why) => write!(f, "the machine could not be watched and was ended: {why}"),

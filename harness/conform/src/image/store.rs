@@ -289,10 +289,10 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MIB: u64 = 1024 * 1024;
         match &self.facts {
-            None => write!(f, "{:<12} not built", self.name),
+            None => write!(f, "{:<13} not built", self.name),
             Some(facts) => write!(
                 f,
-                "{:<12} {:>5} MiB  linux {}  apparmor {}  libvirt {}",
+                "{:<13} {:>5} MiB  linux {}  apparmor {}  libvirt {}",
                 self.name,
                 self.bytes / MIB,
                 facts.kernel_release,
