@@ -1,4 +1,4 @@
-//! JSON Schemas of the data files, from the types that read them.
+//! JSON Schemas of the data files and of the JSON report, from the types that read them.
 
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
@@ -7,8 +7,9 @@ use crate::case::model::Case;
 use crate::fixture::model::Fixture;
 use crate::known::Known;
 use crate::profile_set::manifest::{KnownBad, Manifest};
+use crate::report::model::Report;
 
-/// Kinds of data files.
+/// Kinds of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A document of `cases/FOLDER/*.yaml`.
@@ -21,16 +22,19 @@ pub enum Kind {
     KnownBad,
     /// `profiles/known-failures.yaml`.
     KnownFailures,
+    /// What `run --report json` writes.
+    Report,
 }
 
 impl Kind {
     /// Every kind with the word for it.
-    pub const ALL: [(&str, Kind); 5] = [
+    pub const ALL: [(&str, Kind); 6] = [
         ("case", Kind::Case),
         ("fixture", Kind::Fixture),
         ("manifest", Kind::Manifest),
         ("known-bad", Kind::KnownBad),
         ("known-failures", Kind::KnownFailures),
+        ("report", Kind::Report),
     ];
 }
 
@@ -43,6 +47,7 @@ pub fn of(kind: Kind) -> Value {
         Kind::Manifest => generator.into_root_schema_for::<Manifest>(),
         Kind::KnownBad => generator.into_root_schema_for::<KnownBad>(),
         Kind::KnownFailures => generator.into_root_schema_for::<Known>(),
+        Kind::Report => generator.into_root_schema_for::<Report>(),
     };
     schema.into()
 }

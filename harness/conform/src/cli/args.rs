@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::exit::EXIT_STATUSES;
+use super::reports::Spec;
+use crate::shard::Shard;
 
 /// Decides whether a change to libvirt's AppArmor profiles may ship.
 ///
@@ -28,6 +30,11 @@ pub enum Command {
     Run(RunArgs),
     /// Take each guarded access away and see that its case turns red
     Prove(ProveArgs),
+    /// Join the JSON reports of every shard of a run into one
+    ///
+    /// Exit status as of `run`, over all cases; 2 where a shard is missing, doubled, or of another run: other image,
+    /// set, program or split. The report of a whole run is taken too, to have it in another form.
+    Merge(MergeArgs),
     /// List cases
     List(ListArgs),
     /// Check every data file without running anything
@@ -88,9 +95,19 @@ pub struct RunArgs {
     /// Edit the set as profiles/known-bad/NAME.yaml says
     #[arg(long, value_name = "NAME")]
     pub known_bad: Option<String>,
-    /// Form of the report
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    pub format: Format,
+    /// A report and its file: human, json, junit, tap, github, sarif or markdown; may be given several times
+    ///
+    /// Without FILE, or with `-`, it goes to standard output, which otherwise has the report for people. A file
+    /// appears whole when all is done; one of an earlier run is removed at once. `github` is the report for people
+    /// with annotations, and appends a summary to $GITHUB_STEP_SUMMARY.
+    #[arg(long = "report", visible_alias = "format", value_name = "FORMAT[:FILE]")]
+    pub reports: Vec<Spec>,
+    /// Only the K-th of N parts, split evenly by time; `merge` joins their JSON reports
+    #[arg(long, value_name = "K/N")]
+    pub shard: Option<Shard>,
+    /// JSON report of an earlier run whose times --shard goes by; the same for every part
+    #[arg(long, value_name = "FILE", requires = "shard")]
+    pub durations: Option<PathBuf>,
     /// Seconds for the whole run, the image's build left out
     #[arg(long, default_value = "3600", value_parser = seconds, value_name = "SECONDS")]
     pub timeout: Duration,
@@ -114,15 +131,29 @@ pub struct ProveArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub target: Target,
-    /// Form of the report
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    pub format: Format,
+    /// A report and its file, as for `run`; SARIF is none of the formats
+    #[arg(long = "report", visible_alias = "format", value_name = "FORMAT[:FILE]")]
+    pub reports: Vec<Spec>,
     /// Seconds for the whole run, the image's build left out
     #[arg(long, default_value = "3600", value_parser = seconds, value_name = "SECONDS")]
     pub timeout: Duration,
     /// Machines side by side
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16), value_name = "N")]
     pub jobs: u8,
+}
+
+/// Arguments of `merge`.
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// JSON reports
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// A report and its file, as for `run`
+    #[arg(long = "report", visible_alias = "format", value_name = "FORMAT[:FILE]")]
+    pub reports: Vec<Spec>,
+    /// A skipped or vacuous case is a failure, also where the shards were run without this
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// Arguments of `list`.
@@ -196,7 +227,7 @@ pub enum ImageCommand {
     Prune,
 }
 
-/// Form of a report.
+/// Form of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people
@@ -229,6 +260,8 @@ pub enum SchemaKind {
     KnownBad,
     /// profiles/known-failures.yaml
     KnownFailures,
+    /// What `run --report json` writes
+    Report,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -17,7 +17,8 @@ pub const BROKEN: u8 = 4;
 pub const EXIT_STATUSES: &str = "Exit status:
   0    all is well; of run: every case passes or fails as known (without --strict also vacuous, skip)
   1    a case fails, or passes unexpectedly (with --strict also vacuous, skip); a guard is not killed
-  2    the command line or a data file is wrong; of denials: some input could not be read
+  2    the command line or a data file is wrong; of denials: some input could not be read; of merge: a shard is
+       missing, doubled, or of another run
   3    inconclusive: nothing is red, but the evidence is not complete
   4    the harness, the image or the machine broke; of doctor: something is missing
   130  interrupted (143: terminated); every child is ended";
@@ -39,7 +40,8 @@ pub fn of_verdicts(verdicts: impl Iterator<Item = Verdict>, strict: bool) -> u8 
                 .iter()
                 .position(|known| known == status)
         })
-        .unwrap_or(OK)
+        // Where nothing was run, nothing is shown.
+        .unwrap_or(INCONCLUSIVE)
 }
 
 #[cfg(test)]
@@ -53,6 +55,7 @@ mod tests {
     #[case::red_before_inconclusive(&[Verdict::Inconclusive, Verdict::Fail], false, RED)]
     #[case::inconclusive_is_not_green(&[Verdict::Inconclusive, Verdict::Pass], false, INCONCLUSIVE)]
     #[case::gone_bug(&[Verdict::UnexpectedPass], false, RED)]
+    #[case::nothing_shows_nothing(&[], false, INCONCLUSIVE)]
     #[case::broken_before_all(&[Verdict::Fail, Verdict::Error], false, BROKEN)]
     fn the_worst_verdict_makes_the_status(
         #[case] verdicts: &[Verdict],

@@ -1,29 +1,33 @@
 //! `prove`: every guard of the chosen cases.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Instant;
 
 use serde::Serialize;
 
-use super::args::{Format, ProveArgs};
+use super::args::{DEFAULT_SET, ProveArgs};
 use super::exit;
 use super::failure::Failure;
-use super::output::written;
+use super::reports::Reports;
 use super::run::progress;
 use super::select::{all_roles, leave_to_others, select};
 use super::setup;
 use crate::case::expand::Variant;
 use crate::proofs::Proofs;
 use crate::prove::{Outcome, Proof};
+use crate::report::format::{Format, FormatError, Telling};
 use crate::report::human::{self, Paint};
+use crate::report::model::{PROGRAM_VERSION, SCHEMA_VERSION};
+use crate::report::outline::Outline;
 use crate::report::run_info::RunInfo;
 use crate::suite::{Bounds, Suite};
 
 #[derive(Serialize)]
 struct Report<'a> {
     schema_version: u32,
+    program_version: &'static str,
     run: &'a RunInfo,
     proofs: &'a [Proof],
     summary: BTreeMap<&'static str, usize>,
@@ -35,6 +39,10 @@ pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
     let data = setup::data(root)?;
     // A misspelt name is told before anything is built or booted.
     select(&data, &all_roles(&data), &args.cases)?;
+    if args.reports.iter().any(|spec| spec.format == Format::Sarif) {
+        return Err(Failure::usage(FormatError::NoProofs));
+    }
+    let reports = Reports::open(&args.reports)?;
     let mut config = setup::vm_config(root, &args.target.image)?;
     config.boot_timeout = config.boot_timeout.min(args.timeout);
     let (prepared, session) = setup::prepared(root, &data, &args.target, None, &config)?;
@@ -44,12 +52,10 @@ pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
     let left = leave_to_others(&mut selection, &data, &store, &args.target.image, named)?;
     let info = RunInfo::of(&prepared, &config, None);
     let mut book = Proofs::open(&prepared.image.dir, &info.profile_set.hash);
-    let human = args.format == Format::Human;
-    let paint = Paint(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none());
-    let mut out = std::io::stdout().lock();
-    if human {
-        written(writeln!(out, "{}", paint.dim(&human::heading(&info))))?;
-    }
+    let paint = Paint(
+        reports.may_paint() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    );
+    reports.begin(&paint.dim(&human::heading(&info)))?;
     let bar = progress(selection.variants.len());
     let suite = Suite {
         data: &data,
@@ -58,11 +64,11 @@ pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
         bounds: Bounds::new(args.jobs, args.timeout, prepared.timings.whole),
     };
     let mut proofs = Vec::new();
+    let mut printed = Ok(());
     let mut ended = |of_variant: &[Proof]| {
         for proof in of_variant {
-            if human {
-                // What was printed so far stands in any case.
-                let _ = bar.suspend(|| out.write_all(human::proof(proof, paint).as_bytes()));
+            if printed.is_ok() {
+                printed = bar.suspend(|| reports.line(&human::proof(proof, paint)));
             }
             if let Some(of) = &proof.of {
                 book.set(&proof.case, &of.0, &of.1, proof.outcome == Outcome::Killed);
@@ -80,19 +86,29 @@ pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
     for proof in &proofs {
         *summary.entry(proof.outcome.name()).or_default() += 1;
     }
-    if human {
-        let seconds = started.elapsed().as_secs_f64();
-        written(writeln!(out, "{}", human::proof_summary(&summary, seconds)))?;
-    } else {
-        let report = Report {
-            schema_version: crate::report::json::SCHEMA_VERSION,
-            run: &info,
-            proofs: &proofs,
-            summary,
-        };
-        let text = serde_json::to_string_pretty(&report).map_err(Failure::broken)?;
-        written(writeln!(out, "{text}"))?;
-    }
+    let closing = human::proof_summary(&summary, started.elapsed().as_secs_f64());
+    let report = Report {
+        schema_version: SCHEMA_VERSION,
+        program_version: PROGRAM_VERSION,
+        run: &info,
+        proofs: &proofs,
+        summary,
+    };
+    let folder = |id: &str| {
+        let variant = selection.variants.iter().find(|variant| variant.id == id);
+        variant
+            .map(|variant| variant.loaded.group.clone())
+            .unwrap_or_default()
+    };
+    let telling = Telling {
+        human: human::proofs(&info, &proofs, &closing),
+        json: &|| serde_json::to_string_pretty(&report),
+        outline: Outline::of_proofs(&info, &proofs, &again(args), closing.clone(), &folder),
+        report: None,
+        token: reports.token(),
+    };
+    reports.end(&telling, &closing)?;
+    printed?;
     if let Some(left) = left {
         eprintln!("{}", left.replace("virt-aa-conform run", "virt-aa-conform prove"));
     }
@@ -104,4 +120,13 @@ pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
     } else {
         exit::RED
     })
+}
+
+/// The command that proves one case's guards again, its name left out.
+fn again(args: &ProveArgs) -> String {
+    let mut command = format!("virt-aa-conform prove --image {}", args.target.image);
+    if args.target.profiles != DEFAULT_SET {
+        command += &format!(" --profiles {}", args.target.profiles);
+    }
+    command
 }

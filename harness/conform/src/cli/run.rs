@@ -1,32 +1,42 @@
 //! `run`: cases under enforcement, and their verdicts.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{DEFAULT_SET, Format, RunArgs};
+use super::args::{DEFAULT_SET, RunArgs};
 use super::exit;
 use super::failure::Failure;
-use super::output::written;
-use super::select::{all_roles, leave_to_others, select};
+use super::reports::Reports;
+use super::select::{Selection, all_roles, leave_to_others, select};
 use super::setup;
 use crate::case::expand::Variant;
+use crate::merge;
 use crate::proofs::Proofs;
+use crate::report::build::Context;
+use crate::report::format::Telling;
 use crate::report::human::{self, Paint};
-use crate::report::json;
+use crate::report::model::{CaseReport, Report};
+use crate::report::outline::Outline;
 use crate::report::run_info::RunInfo;
 use crate::report::timings::{self, Marks};
 use crate::runner::CaseRun;
+use crate::shard::{Durations, Split, split};
 use crate::suite::{Bounds, Suite};
 
 /// Run, print, and say how it ended.
 pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
     let started = Instant::now();
     let data = setup::data(root)?;
-    // A misspelt name is told before anything is built or booted.
+    // A misspelt name is told before anything is built or booted, and so is a file that cannot be written.
     select(&data, &all_roles(&data), &args.cases)?;
+    let durations = match &args.durations {
+        Some(file) => merge::durations(file).map_err(Failure::usage)?,
+        None => Durations::new(),
+    };
+    let reports = Reports::open(&args.reports)?;
     let mut config = setup::vm_config(root, &args.target.image)?;
     config.boot_timeout = config.boot_timeout.min(args.timeout);
     let (prepared, session) = setup::prepared(root, &data, &args.target, args.known_bad.as_deref(), &config)?;
@@ -34,14 +44,13 @@ pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
     let named = !args.cases.is_empty();
     let store = setup::store(root)?;
     let left = leave_to_others(&mut selection, &data, &store, &args.target.image, named)?;
+    let shard = shard(args, &mut selection, &durations)?;
     let info = RunInfo::of(&prepared, &config, args.known_bad.as_deref());
     let proofs = Proofs::open(&prepared.image.dir, &info.profile_set.hash);
-    let human = args.format == Format::Human;
-    let paint = Paint(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none());
-    let mut out = std::io::stdout().lock();
-    if human {
-        written(writeln!(out, "{}", paint.dim(&human::heading(&info))))?;
-    }
+    let paint = Paint(
+        reports.may_paint() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    );
+    reports.begin(&paint.dim(&human::heading(&info)))?;
     let bar = progress(selection.variants.len());
     let suite = Suite {
         data: &data,
@@ -50,39 +59,42 @@ pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
         bounds: Bounds::new(args.jobs, args.timeout, prepared.timings.whole),
     };
     let again = again(args);
+    let context = Context {
+        policy: &prepared.base.policy,
+        proofs: &proofs,
+        again: &again,
+    };
     let mut first_verdict = None;
     let mut printed = Ok(());
-    let mut print = |case: &CaseRun| {
+    let mut told: Vec<CaseReport> = Vec::new();
+    let mut tell = |case: &CaseRun| {
         first_verdict.get_or_insert_with(|| started.elapsed());
-        if human && printed.is_ok() {
-            let text = human::case(case, &prepared.base.policy, &proofs, &again, paint);
-            printed = bar.suspend(|| out.write_all(text.as_bytes()));
+        let case = context.case(case);
+        if printed.is_ok() {
+            printed = bar.suspend(|| reports.line(&human::case(&case, paint)));
         }
+        told.push(case);
         bar.inc(1);
     };
     let begun = |variant: &Variant| bar.set_message(variant.id.clone());
-    let mut cases = suite.run(session, &selection.variants, &begun, &mut print);
+    let mut cases = suite.run(session, &selection.variants, &begun, &mut tell);
     for (name, reason) in &selection.skipped {
         if let Some(loaded) = data.cases.iter().find(|loaded| loaded.case.name == *name) {
             let case = CaseRun::skipped(loaded, reason.clone());
-            print(&case);
+            tell(&case);
             cases.push(case);
         }
     }
-    written(printed)?;
     bar.finish_and_clear();
-    let status = exit::of_verdicts(cases.iter().map(|case| case.verdict), args.strict);
-    if human {
-        written(writeln!(
-            out,
-            "{}",
-            human::summary(&cases, started.elapsed().as_secs_f64())
-        ))?;
-    } else {
-        let report = json::report(info, &cases, &proofs);
-        let text = serde_json::to_string_pretty(&report).map_err(Failure::broken)?;
-        written(writeln!(out, "{text}"))?;
-    }
+    let report = Report::new(
+        info,
+        args.strict,
+        shard,
+        started.elapsed().as_secs_f64() * 1000.0,
+        told,
+    );
+    end(&reports, &report)?;
+    printed?;
     if let Some(left) = left {
         eprintln!("{left}");
     }
@@ -95,7 +107,34 @@ pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
         };
         eprint!("{}", timings::text(&marks, &cases));
     }
-    Ok(status)
+    Ok(exit::of_verdicts(
+        cases.iter().map(|case| case.verdict),
+        args.strict,
+    ))
+}
+
+/// Write what is left of the reports of a run.
+pub fn end(reports: &Reports, report: &Report) -> Result<(), Failure> {
+    let telling = Telling {
+        human: human::report(report, Paint(false)),
+        json: &|| serde_json::to_string_pretty(report),
+        outline: Outline::of_run(report),
+        report: Some(report),
+        token: reports.token(),
+    };
+    reports.end(&telling, &human::summary(report))
+}
+
+/// Leave in the selection what belongs to the shard that was asked for.
+fn shard(args: &RunArgs, selection: &mut Selection, durations: &Durations) -> Result<Option<Split>, Failure> {
+    let Some(shard) = args.shard else { return Ok(None) };
+    let variants = selection.variants.iter().map(|variant| variant.id.as_str());
+    let skipped = selection.skipped.iter().map(|(name, _)| name.as_str());
+    let ids: Vec<&str> = variants.chain(skipped).collect();
+    let split = split(shard, &ids, durations).map_err(Failure::usage)?;
+    selection.variants.retain(|variant| split.has(&variant.id));
+    selection.skipped.retain(|(name, _)| split.has(name));
+    Ok(Some(split))
 }
 
 /// The command that runs one case again, its name left out.

@@ -14,6 +14,7 @@ pub fn schema(kind: SchemaKind) -> Result<u8, Failure> {
         SchemaKind::ProfileSet => Kind::Manifest,
         SchemaKind::KnownBad => Kind::KnownBad,
         SchemaKind::KnownFailures => Kind::KnownFailures,
+        SchemaKind::Report => Kind::Report,
     };
     let text = serde_json::to_string_pretty(&schema::of(kind)).map_err(Failure::broken)?;
     output::print(&(text + "\n"))?;

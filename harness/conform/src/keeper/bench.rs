@@ -12,6 +12,7 @@ use crate::cli::setup;
 use crate::data::Data;
 use crate::prepare::Prepared;
 use crate::proofs::Proofs;
+use crate::report::build::Context;
 use crate::report::human::{self, Paint};
 use crate::runner::{CaseRun, Runner};
 use crate::session::Session;
@@ -95,15 +96,14 @@ fn answer(data: &Data, prepared: &Prepared, proofs: &Proofs, runner: &mut Runner
         },
         Err(none) => CaseRun::skipped(loaded, none.to_string()),
     };
+    let context = Context {
+        policy: &prepared.base.policy,
+        proofs,
+        again: &format!("virt-aa-conform run --image {}", prepared.image.name),
+    };
     Answer {
         verdict: run.verdict,
-        text: human::case(
-            &run,
-            &prepared.base.policy,
-            proofs,
-            &format!("virt-aa-conform run --image {}", prepared.image.name),
-            Paint(false),
-        ),
+        text: human::case(&context.case(&run), Paint(false)),
         reason: run.reason,
     }
 }

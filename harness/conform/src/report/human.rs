@@ -3,18 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use aa_policy::{insertion_point, rule_for};
-
+use super::model::{CaseReport, FindingReport, Report};
 use super::run_info::RunInfo;
-use crate::denial::request_of;
-use crate::profile_set::assemble::POLICY_DIR;
-use crate::proofs::Proofs;
 use crate::prove::Proof;
-use crate::runner::CaseRun;
-use crate::verdict::judge::{Place, Verdict};
-use crate::verdict::policy::Policy;
-use crate::verdict::records::{Attributed, Class};
-use crate::verdict::steps::Finding;
+use crate::verdict::judge::Verdict;
 
 /// Colours, or none.
 #[derive(Debug, Clone, Copy)]
@@ -68,107 +60,83 @@ pub fn heading(run: &RunInfo) -> String {
 }
 
 /// One case: one line if it is green, more if it is not.
-pub fn case(case: &CaseRun, policy: &Policy, proofs: &Proofs, again: &str, paint: Paint) -> String {
+pub fn case(case: &CaseReport, paint: Paint) -> String {
     // Padded before it is painted: colours have no width.
     let gap = " ".repeat(14usize.saturating_sub(case.verdict.name().len()));
     let mut text = format!("{}{gap} {}", paint.verdict(case.verdict), case.id);
     let _ = write!(
         text,
         " {}",
-        paint.dim(&format!("{:.2} s", case.duration.as_secs_f64()))
+        paint.dim(&format!("{:.2} s", case.duration_ms / 1000.0))
     );
-    if let (Verdict::Pass, Some(ran)) = (case.verdict, &case.ran) {
-        let guards = proofs.guards(
-            &case.id,
-            &ran.expected.case,
-            case.profile.as_deref().unwrap_or_default(),
-        );
+    if case.verdict == Verdict::Pass {
+        let guards = &case.evidence.guards;
         let all = guards.proven.len() + guards.unproven.len();
-        let _ = write!(
+        let _ = writeln!(
             text,
             " {}",
             paint.dim(&format!("guards proven {}/{all}", guards.proven.len()))
         );
-    }
-    text.push('\n');
-    if case.verdict == Verdict::Pass {
         return text;
     }
-    if let Some(reason) = &case.reason {
-        let _ = writeln!(text, "    {reason}");
-    }
-    if matches!(
-        case.verdict,
-        Verdict::Fail | Verdict::UnexpectedPass | Verdict::Inconclusive | Verdict::Error
-    ) {
-        details(case, policy, &mut text);
-        let _ = writeln!(text, "    again: {again} '{}'", case.id);
+    text.push('\n');
+    let details = match case.verdict {
+        Verdict::Fail | Verdict::UnexpectedPass | Verdict::Inconclusive | Verdict::Error => details(case),
+        _ => Vec::new(),
+    };
+    for line in case.reason.iter().chain(&details) {
+        let _ = writeln!(text, "    {line}");
     }
     text
 }
 
-fn details(case: &CaseRun, policy: &Policy, text: &mut String) {
-    let Some(ran) = &case.ran else { return };
-    let records = &ran.judgement.records;
-    // The reason already says the first of these.
-    for (place, finding) in ran.judgement.findings.iter().skip(1) {
-        let place = match place {
-            Place::Step(index) => format!("step {index}: "),
-            Place::Cleanup(index) => format!("cleanup step {index}: "),
-            Place::Case => String::new(),
-        };
-        let _ = writeln!(text, "    {place}{}", finding.text(records));
-    }
-    for gap in ran.judgement.gaps.iter().skip(1) {
-        let _ = writeln!(text, "    {gap}");
-    }
-    for (_, finding) in &ran.judgement.findings {
-        if let Finding::Denial(index) = finding {
-            let record = &records[*index];
-            let _ = writeln!(text, "    record: {}", record.text);
-            if let Some(hint) = rule_hint(record, policy) {
-                let _ = writeln!(text, "    {hint}");
-            }
+/// What there is to say of a case besides the reason: other findings, records, rules, and the command to run it again.
+pub fn details(case: &CaseReport) -> Vec<String> {
+    let reason = case.reason.as_deref().unwrap_or_default();
+    // The reason already says one of these.
+    let findings = case.findings.iter().map(FindingReport::line);
+    let gaps = case.evidence.gaps.iter().cloned();
+    let mut lines: Vec<String> = findings
+        .filter(|line| line != reason)
+        .chain(gaps.filter(|gap| !reason.starts_with(gap)))
+        .collect();
+    for finding in &case.findings {
+        lines.extend(finding.record.iter().map(|record| format!("record: {record}")));
+        if let (Some(rule), Some(place)) = (&finding.rule, &finding.place) {
+            lines.push(format!(
+                "the rule `{rule}` would allow it: {place}, in profile {}",
+                place.profile
+            ));
         }
     }
-    for record in records
-        .iter()
-        .filter(|record| matches!(record.class, Class::Quieted(_)))
-    {
-        if let Class::Quieted(rule) = &record.class {
-            let _ = writeln!(
-                text,
-                "    denied on purpose by {POLICY_DIR}/{rule}: {}",
-                record.text
-            );
-        }
+    for denied in &case.denied_on_purpose {
+        lines.push(format!("denied on purpose by {}: {}", denied.rule, denied.record));
     }
-}
-
-/// The rule that would allow what a record says was denied, and where it would go.
-fn rule_hint(record: &Attributed, policy: &Policy) -> Option<String> {
-    let profile = record.record.profile.as_deref()?;
-    let rule = rule_for(&request_of(&record.record)?)?;
-    let place = insertion_point(policy.file_of(profile)?, profile)?;
-    Some(format!(
-        "the rule `{rule}` would allow it: {POLICY_DIR}/{place}, in profile {profile}"
-    ))
+    lines.push(format!("again: {}", case.again));
+    lines
 }
 
 /// The last line: how many of each verdict.
-pub fn summary(cases: &[CaseRun], seconds: f64) -> String {
-    let mut counts: BTreeMap<Verdict, usize> = BTreeMap::new();
-    for case in cases {
-        *counts.entry(case.verdict).or_default() += 1;
-    }
-    let counts: Vec<String> = counts
-        .iter()
-        .map(|(verdict, count)| format!("{count} {}", verdict.name()))
-        .collect();
+pub fn summary(report: &Report) -> String {
+    let counts = Verdict::ALL.iter().filter_map(|verdict| {
+        let count = *report.summary.get(verdict.name())?;
+        (count > 0).then(|| format!("{count} {}", verdict.name()))
+    });
     format!(
-        "{} in {seconds:.1} s: {}",
-        count(cases.len(), "case"),
-        counts.join(", ")
+        "{} in {:.1} s: {}",
+        count(report.cases.len(), "case"),
+        report.duration_ms / 1000.0,
+        counts.collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// The whole report.
+pub fn report(report: &Report, paint: Paint) -> String {
+    let cases: String = report.cases.iter().map(|of| case(of, paint)).collect();
+    format!(
+        "{}\n{cases}{}\n",
+        paint.dim(&heading(&report.run)),
+        summary(report)
     )
 }
 
@@ -187,6 +155,12 @@ pub fn proof(proof: &Proof, paint: Paint) -> String {
         let _ = writeln!(text, "    {detail}");
     }
     text
+}
+
+/// The whole report of `prove`.
+pub fn proofs(run: &RunInfo, proofs: &[Proof], closing: &str) -> String {
+    let lines: String = proofs.iter().map(|of| proof(of, Paint(false))).collect();
+    format!("{}\n{lines}{closing}\n", heading(run))
 }
 
 /// The last line of `prove`.

@@ -1,18 +1,21 @@
 //! What a report says of the run itself.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::backend::VmConfig;
 use crate::backend::accel::Accelerator;
 use crate::prepare::Prepared;
 
 /// Where and on what the cases ran.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunInfo {
     /// `vm`.
-    pub backend: &'static str,
+    pub backend: String,
     /// `kvm` or `tcg`.
-    pub accelerator: &'static str,
+    pub accelerator: String,
+    /// The recipe's name: `debian-13`.
+    pub recipe: String,
     /// Name and content key of the image.
     pub image: String,
     /// `uname -r` there.
@@ -26,7 +29,7 @@ pub struct RunInfo {
 }
 
 /// The set under test.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProfileSetInfo {
     /// Its name.
     pub name: String,
@@ -48,11 +51,13 @@ impl RunInfo {
             .file_name()
             .map(|name| name.to_string_lossy().into_owned());
         RunInfo {
-            backend: "vm",
+            backend: "vm".into(),
             accelerator: match config.accelerator {
                 Accelerator::Kvm => "kvm",
                 Accelerator::Tcg => "tcg",
-            },
+            }
+            .into(),
+            recipe: prepared.image.name.clone(),
             image: name.unwrap_or_else(|| prepared.image.name.clone()),
             kernel: facts.kernel_release.clone(),
             parser: facts.parser_version.clone(),

@@ -1,5 +1,6 @@
 //! The verdict on one case.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use virt_aa_probe::protocol::{CaseEvidence, CasePlan};
 
@@ -13,7 +14,7 @@ use crate::denial::matches;
 use crate::known::{KnownFailure, StepRef};
 
 /// What is said of a case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// It holds, and the evidence is whole.

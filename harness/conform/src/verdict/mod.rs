@@ -22,4 +22,4 @@ pub mod records;
 pub mod steps;
 pub mod summary;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use virt_aa_probe::protocol::{CaseEvidence, Credentials, Outcome, SubjectFacts};
 
@@ -12,7 +13,7 @@ use super::records::{Attributed, Class};
 use super::steps::label_by_exec;
 
 /// Keys that could not be filled are null.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
     /// Of the subject that acts first, as read from outside.
     pub label: Option<String>,
@@ -47,7 +48,7 @@ pub struct Evidence {
 }
 
 /// Serial numbers.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 pub struct Canaries {
     /// Before the first step.
     pub before: Option<u64>,
@@ -56,7 +57,7 @@ pub struct Canaries {
 }
 
 /// Guards, each by what it takes away or adds.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Guards {
     /// Seen to turn the case red.
     pub proven: Vec<String>,
@@ -65,7 +66,7 @@ pub struct Guards {
 }
 
 /// A step.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct StepSummary {
     /// Subject, or `agent`.
     pub by: String,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::PolicyState;
@@ -124,7 +125,7 @@ pub struct AuditState {
 }
 
 /// A subject as seen from outside, at the barrier before its first step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SubjectFacts {
     /// Its process.
     pub pid: i32,
@@ -143,7 +144,7 @@ pub struct SubjectFacts {
 }
 
 /// Who a process is, from `/proc/PID/status` and `/proc/PID/limits`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Credentials {
     /// Effective user.
     pub uid: u32,

@@ -4,4 +4,4 @@ mod attribution;
 mod findings;
 mod gaps;
 mod known;
-mod made;
+pub(crate) mod made;

@@ -1,0 +1,27 @@
+//! `merge`: the reports of shards into one.
+
+use super::args::MergeArgs;
+use super::exit;
+use super::failure::Failure;
+use super::reports::Reports;
+use super::run::end;
+use crate::merge;
+use crate::report::human::{self, Paint};
+
+/// Join, print, and say how the whole run ended.
+pub fn merge(args: &MergeArgs) -> Result<u8, Failure> {
+    let read: Result<Vec<_>, _> = args.files.iter().map(|file| merge::read(file)).collect();
+    let mut report = read.and_then(merge::merge).map_err(Failure::usage)?;
+    report.strict |= args.strict;
+    // One of the reports may be written over.
+    let reports = Reports::open(&args.reports)?;
+    reports.begin(&human::heading(&report.run))?;
+    for case in &report.cases {
+        reports.line(&human::case(case, Paint(false)))?;
+    }
+    end(&reports, &report)?;
+    Ok(exit::of_verdicts(
+        report.cases.iter().map(|case| case.verdict),
+        report.strict,
+    ))
+}

@@ -1,0 +1,71 @@
+//! JUnit XML, as Jenkins and GitLab read it: red is a failure, incomplete evidence and what broke an error, a known
+//! failure and what was not tested a skip with its reason.
+
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
+
+use super::outline::{Entry, Outline, Standing};
+
+/// The file's text.
+pub fn text(outline: &Outline) -> Result<String, SerializeError> {
+    let mut suite = TestSuite::new(outline.recipe.as_str());
+    for (name, value) in &outline.facts {
+        suite.add_property((*name, value.as_str()));
+    }
+    suite.add_test_cases(
+        outline
+            .entries
+            .iter()
+            .map(|entry| test_case(entry, &outline.recipe)),
+    );
+    let known = outline.entries.iter().filter_map(|entry| entry.seconds);
+    let whole = seconds(known.sum());
+    suite.set_time(whole);
+    let mut report = Report::new("virt-aa-conform");
+    report.set_time(whole);
+    report.add_test_suite(suite);
+    let skipped = format!(" skipped=\"{}\"", suite_skips(outline));
+    // The schemas know this attribute of a suite alone, and the root element is the first that has it.
+    Ok(report.to_string()?.replacen(&skipped, "", 1))
+}
+
+fn suite_skips(outline: &Outline) -> usize {
+    outline.count(Standing::Known) + outline.count(Standing::PassedOver)
+}
+
+fn test_case(entry: &Entry, recipe: &str) -> TestCase {
+    let mut status = match entry.standing {
+        Standing::Good => TestCaseStatus::success(),
+        Standing::Red => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        Standing::Broken => TestCaseStatus::non_success(NonSuccessKind::Error),
+        Standing::Known | Standing::PassedOver => TestCaseStatus::skipped(),
+    };
+    if entry.standing != Standing::Good {
+        status.set_type(entry.word);
+        // Of a skip nobody shows the type.
+        status.set_message(match (&entry.message, entry.standing.is_bad()) {
+            (Some(message), true) => message.clone(),
+            _ => entry.why(),
+        });
+    }
+    if entry.standing.is_bad() {
+        // GitLab shows the text, and not the message.
+        let lines = entry.message.iter().chain(&entry.details);
+        status.set_description(lines.map(String::as_str).collect::<Vec<_>>().join("\n"));
+    }
+    let mut case = TestCase::new(entry.name.as_str(), status);
+    case.set_classname(match entry.folder.as_str() {
+        "" => recipe.to_string(),
+        folder => format!("{recipe}.{}", folder.replace('/', ".")),
+    });
+    if let Some(time) = entry.seconds {
+        case.set_time(seconds(time));
+    }
+    case
+}
+
+/// What is no time is none.
+fn seconds(time: f64) -> Duration {
+    Duration::try_from_secs_f64(time).unwrap_or_default()
+}

@@ -1,0 +1,217 @@
+//! The report of a run as values: what `json` writes, what `merge` reads, and what every other format is made of.
+//! A key that could not be filled is null, never absent.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::run_info::RunInfo;
+use crate::shard::Split;
+use crate::verdict::judge::Verdict;
+use crate::verdict::summary::Evidence;
+
+/// Raised when a key changes its meaning or goes away.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The program's version.
+pub const PROGRAM_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The report of a run.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Report {
+    /// 1. Raised when a key changes its meaning or goes away; a new key does not raise it.
+    pub schema_version: u32,
+    /// The version of virt-aa-conform.
+    pub program_version: String,
+    /// Where and on what.
+    pub run: RunInfo,
+    /// Whether `vacuous` and `skip` count as failures.
+    pub strict: bool,
+    /// Which part of a run this is; null for a whole one.
+    pub shard: Option<Split>,
+    /// Milliseconds from the start of the command; of merged shards, their sum.
+    pub duration_ms: f64,
+    /// One for each variant.
+    pub cases: Vec<CaseReport>,
+    /// Number of cases for each verdict.
+    pub summary: BTreeMap<String, usize>,
+}
+
+/// One variant.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct CaseReport {
+    /// `NAME@PROFILE` or `NAME:VARIANT@PROFILE`; of a case that no profile is there for, its name.
+    pub id: String,
+    /// Name and variant.
+    pub name: String,
+    /// Profile.
+    pub profile: Option<String>,
+    /// Where the case is written.
+    pub source: CaseSource,
+    /// Verdict.
+    pub verdict: Verdict,
+    /// Why, for everything but a pass.
+    pub reason: Option<String>,
+    /// Milliseconds from plan to verdict.
+    pub duration_ms: f64,
+    /// What is wrong, in order; the first that counts stands in the reason.
+    pub findings: Vec<FindingReport>,
+    /// Denials that an explicit `deny` rule covers.
+    pub denied_on_purpose: Vec<OnPurpose>,
+    /// The command that runs it again.
+    pub again: String,
+    /// What the verdict rests on.
+    pub evidence: Evidence,
+}
+
+/// A case's place and summary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CaseSource {
+    /// Its file, relative to the data's root.
+    pub file: String,
+    /// The line on which it begins, from 1.
+    pub line: usize,
+    /// Its folder below `cases/`.
+    pub folder: String,
+    /// What libvirt does, in one sentence.
+    pub summary: String,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FindingReport {
+    /// What kind of thing.
+    pub kind: FindingKind,
+    /// The step that it is in, from 0, setup first; null where it is in none.
+    pub step: Option<usize>,
+    /// Whether `step` counts cleanup steps.
+    pub cleanup: bool,
+    /// One sentence.
+    pub text: String,
+    /// The denial as the kernel wrote it.
+    pub record: Option<String>,
+    /// The rule that would allow what was denied.
+    pub rule: Option<String>,
+    /// The place in the policy that it is about.
+    pub place: Option<PolicyPlace>,
+}
+
+/// Kinds of findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingKind {
+    /// A denial that was not expected.
+    Denial,
+    /// The step did not have its effect.
+    Effect,
+    /// The step was to be denied and was not.
+    NotDenied,
+    /// It was denied, but not by the denial that the case names.
+    OtherDenial,
+    /// The harness could not do its part.
+    Broken,
+}
+
+/// A place in the policy under test.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicyPlace {
+    /// What is there.
+    pub what: PlaceKind,
+    /// The profile.
+    pub profile: String,
+    /// The file, as the image has it: `/etc/apparmor.d/usr.sbin.libvirtd`.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column in characters, from 1.
+    pub column: u32,
+}
+
+/// What is at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlaceKind {
+    /// There the rule that would allow it would go.
+    Insertion,
+    /// The rule that grants what should be denied.
+    Grant,
+    /// The rule that denies it.
+    Deny,
+    /// The profile's beginning.
+    Profile,
+}
+
+/// A denial that an explicit `deny` rule covers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OnPurpose {
+    /// The step that it is in, setup first, cleanup counted on; null after the last.
+    pub step: Option<usize>,
+    /// The rule's place.
+    pub rule: PolicyPlace,
+    /// The denial as the kernel wrote it.
+    pub record: String,
+}
+
+impl Report {
+    /// Put a report together.
+    pub fn new(
+        run: RunInfo,
+        strict: bool,
+        shard: Option<Split>,
+        duration_ms: f64,
+        cases: Vec<CaseReport>,
+    ) -> Report {
+        Report {
+            schema_version: SCHEMA_VERSION,
+            program_version: PROGRAM_VERSION.into(),
+            run,
+            strict,
+            shard,
+            duration_ms,
+            summary: count(&cases),
+            cases,
+        }
+    }
+}
+
+/// Number of cases for each verdict, every verdict named.
+pub fn count(cases: &[CaseReport]) -> BTreeMap<String, usize> {
+    let mut summary: BTreeMap<String, usize> = Verdict::ALL
+        .iter()
+        .map(|verdict| (verdict.name().to_string(), 0))
+        .collect();
+    for case in cases {
+        *summary.entry(case.verdict.name().to_string()).or_default() += 1;
+    }
+    summary
+}
+
+impl FindingReport {
+    /// The sentence, with the step that it is in.
+    pub fn line(&self) -> String {
+        match (self.step, self.cleanup) {
+            (Some(step), false) => format!("step {step}: {}", self.text),
+            (Some(step), true) => format!("cleanup step {step}: {}", self.text),
+            (None, _) => self.text.clone(),
+        }
+    }
+}
+
+impl CaseReport {
+    /// The place in the policy that is most to the point: where the first denial's rule would go, else that of the
+    /// first finding that has one.
+    pub fn place(&self) -> Option<&PolicyPlace> {
+        let places = || self.findings.iter().filter(|finding| finding.place.is_some());
+        places()
+            .find(|finding| finding.kind == FindingKind::Denial)
+            .or_else(|| places().next())
+            .and_then(|finding| finding.place.as_ref())
+    }
+}
+
+impl std::fmt::Display for PolicyPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}

@@ -1,0 +1,277 @@
+//! What the formats for other programs have in common: a run or the proofs of its guards as a list of entries, each of
+//! which stands well or does not.
+
+use crate::prove::{Outcome, Proof};
+use crate::report::human;
+use crate::verdict::judge::Verdict;
+
+use super::model::{CaseReport, PlaceKind, Report};
+use super::run_info::RunInfo;
+
+/// How an entry stands. Only the first is success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// It holds.
+    Good,
+    /// It does not hold.
+    Red,
+    /// Nothing is claimed: the evidence is not whole, or something broke.
+    Broken,
+    /// It fails as is known.
+    Known,
+    /// Nothing was tested, and that is let pass.
+    PassedOver,
+}
+
+impl Standing {
+    /// Of a verdict. With `strict`, what says nothing is red.
+    pub fn of(verdict: Verdict, strict: bool) -> Standing {
+        match verdict {
+            Verdict::Pass => Standing::Good,
+            Verdict::KnownFailure => Standing::Known,
+            Verdict::Vacuous | Verdict::Skip if !strict => Standing::PassedOver,
+            Verdict::Fail | Verdict::UnexpectedPass | Verdict::Vacuous | Verdict::Skip => Standing::Red,
+            Verdict::Inconclusive | Verdict::Error => Standing::Broken,
+        }
+    }
+
+    /// Of a proof.
+    pub fn of_proof(outcome: Outcome) -> Standing {
+        match outcome {
+            Outcome::Killed => Standing::Good,
+            Outcome::ClassNotMediated => Standing::PassedOver,
+            Outcome::Inconclusive => Standing::Broken,
+            _ => Standing::Red,
+        }
+    }
+
+    /// Whether it makes the exit status other than 0.
+    pub fn is_bad(self) -> bool {
+        matches!(self, Standing::Red | Standing::Broken)
+    }
+}
+
+/// A place in a file, for tools that show files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilePlace {
+    /// The file: of the policy with the image's path, of a case relative to the data's root.
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// From 1.
+    pub column: Option<u32>,
+}
+
+/// One variant or one guard.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Unique in its run.
+    pub name: String,
+    /// The case's folder.
+    pub folder: String,
+    /// The verdict or outcome in a word.
+    pub word: &'static str,
+    /// How it stands.
+    pub standing: Standing,
+    /// One line; none where it is good.
+    pub message: Option<String>,
+    /// What a person would be told of it besides, in lines; none where it is good.
+    pub details: Vec<String>,
+    /// How long it took, where that is known.
+    pub seconds: Option<f64>,
+    /// Where to look.
+    pub place: Option<FilePlace>,
+}
+
+impl Entry {
+    /// The message, behind the word where that says more than a directive does.
+    pub fn why(&self) -> String {
+        match self.message.as_deref() {
+            Some(message) if self.word == Verdict::Skip.name() || message == self.word => message.into(),
+            Some(message) => format!("{}: {message}", self.word),
+            None => self.word.into(),
+        }
+    }
+}
+
+/// Text from outside on one line, without control characters.
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        for character in word.chars() {
+            if character.is_control() {
+                line.extend(character.escape_default());
+            } else {
+                line.push(character);
+            }
+        }
+    }
+    line
+}
+
+/// A run or its proofs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outline {
+    /// `debian-13`.
+    pub recipe: String,
+    /// The line that people see first.
+    pub heading: String,
+    /// The line that people see last.
+    pub closing: String,
+    /// Names and values that say where and on what it ran.
+    pub facts: Vec<(&'static str, String)>,
+    /// In the run's order.
+    pub entries: Vec<Entry>,
+}
+
+impl Outline {
+    /// Of a run.
+    pub fn of_run(report: &Report) -> Outline {
+        let entries = report.cases.iter().map(|case| of_case(case, report.strict));
+        let closing = human::summary(report);
+        Outline::new(&report.run, closing, entries.collect(), "case")
+    }
+
+    /// Of proofs; `folder` tells a case's folder by the variant's id.
+    pub fn of_proofs(
+        run: &RunInfo,
+        proofs: &[Proof],
+        again: &str,
+        closing: String,
+        folder: &dyn Fn(&str) -> String,
+    ) -> Outline {
+        let entries = proofs.iter().map(|proof| {
+            let standing = Standing::of_proof(proof.outcome);
+            let bad = standing.is_bad();
+            let again = format!("again: {again} {}", super::build::quoted(&proof.case));
+            Entry {
+                name: format!("{} {}", proof.case, proof.guard),
+                folder: folder(&proof.case),
+                word: proof.outcome.name(),
+                standing,
+                message: (standing != Standing::Good).then(|| {
+                    proof
+                        .detail
+                        .clone()
+                        .unwrap_or_else(|| proof.outcome.name().into())
+                }),
+                details: if bad { vec![again] } else { Vec::new() },
+                seconds: None,
+                place: None,
+            }
+        });
+        Outline::new(run, closing, entries.collect(), "guard")
+    }
+
+    /// What has nothing to show is not good.
+    fn new(run: &RunInfo, closing: String, mut entries: Vec<Entry>, what: &str) -> Outline {
+        if entries.is_empty() {
+            entries.push(Entry {
+                name: format!("any {what}"),
+                folder: String::new(),
+                word: "inconclusive",
+                standing: Standing::Broken,
+                message: Some(format!("there was no {what} to run, so nothing is shown")),
+                details: Vec::new(),
+                seconds: None,
+                place: None,
+            });
+        }
+        Outline {
+            recipe: run.recipe.clone(),
+            heading: human::heading(run),
+            closing,
+            facts: facts(run),
+            entries,
+        }
+    }
+
+    /// How many stand so.
+    pub fn count(&self, standing: Standing) -> usize {
+        self.entries
+            .iter()
+            .filter(|entry| entry.standing == standing)
+            .count()
+    }
+}
+
+fn facts(run: &RunInfo) -> Vec<(&'static str, String)> {
+    let set = &run.profile_set;
+    let mut facts = vec![
+        ("image", run.image.clone()),
+        ("backend", run.backend.clone()),
+        ("accelerator", run.accelerator.clone()),
+        ("kernel", run.kernel.clone()),
+        ("parser", run.parser.clone()),
+        ("libvirt", run.libvirt.clone()),
+        ("profile-set", set.name.clone()),
+        ("profile-set-hash", set.hash.clone()),
+    ];
+    if let Some(bad) = &set.known_bad {
+        facts.push(("known-bad", bad.clone()));
+    }
+    facts
+}
+
+fn of_case(case: &CaseReport, strict: bool) -> Entry {
+    let standing = Standing::of(case.verdict, strict);
+    let in_policy = case.place().map(|place| FilePlace {
+        file: place.file.clone(),
+        line: place.line as usize,
+        column: (place.what != PlaceKind::Profile).then_some(place.column),
+    });
+    let in_case = || FilePlace {
+        file: case.source.file.clone(),
+        line: case.source.line,
+        column: None,
+    };
+    let good = standing == Standing::Good;
+    Entry {
+        name: case.id.clone(),
+        folder: case.source.folder.clone(),
+        word: case.verdict.name(),
+        standing,
+        message: (!good).then(|| case.reason.clone().unwrap_or_else(|| case.verdict.name().into())),
+        details: if standing.is_bad() {
+            human::details(case)
+        } else {
+            Vec::new()
+        },
+        seconds: Some(case.duration_ms / 1000.0),
+        place: (!good).then(|| in_policy.unwrap_or_else(in_case)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::exit;
+
+    #[test]
+    fn what_is_bad_is_what_the_exit_status_says() {
+        for verdict in Verdict::ALL {
+            for strict in [false, true] {
+                let status = exit::of_verdicts([verdict].into_iter(), strict);
+                let standing = Standing::of(verdict, strict);
+                assert_eq!(
+                    standing.is_bad(),
+                    status != exit::OK,
+                    "{} {strict}",
+                    verdict.name()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_pass_is_good() {
+        let good = |verdict: &Verdict| Standing::of(*verdict, false) == Standing::Good;
+        assert_eq!(
+            Verdict::ALL.into_iter().filter(good).collect::<Vec<_>>(),
+            [Verdict::Pass]
+        );
+    }
+}

@@ -1,0 +1,5 @@
+//! Every format over made-up runs. `UPDATE_EXPECT=1 cargo test -p virt-aa-conform --lib report::` writes the files anew.
+
+mod golden;
+pub(crate) mod made;
+mod standing;
