@@ -6,6 +6,7 @@ pub mod data;
 pub mod denial;
 pub mod fixture;
 pub mod image;
+pub mod jobs;
 pub mod keeper;
 pub mod known;
 pub mod merge;

@@ -35,6 +35,8 @@ pub enum Command {
     /// Exit status as of `run`, over all cases; 2 where a shard is missing, doubled, or of another run: other image,
     /// set, program or split. The report of a whole run is taken too, to have it in another form.
     Merge(MergeArgs),
+    /// Print what would run, as jobs for a CI system: the cases that belong on each image, in shards
+    Plan(PlanArgs),
     /// List cases
     List(ListArgs),
     /// Check every data file without running anything
@@ -156,6 +158,29 @@ pub struct MergeArgs {
     pub strict: bool,
 }
 
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Cases, as for `run` (default: all)
+    #[arg(value_name = "CASE")]
+    pub cases: Vec<String>,
+    /// Image to run on; may be given several times (default: every one that has cases of its own)
+    #[arg(long = "image", value_name = "NAME")]
+    pub images: Vec<String>,
+    /// Profile set that the runs are to test
+    #[arg(long, value_name = "SET")]
+    pub profiles: Option<String>,
+    /// Shards for each image, as many as it has cases at the most
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..), value_name = "N")]
+    pub shards: u8,
+    /// Form of the plan
+    #[arg(long, value_enum, default_value_t = PlanFormat::Json)]
+    pub format: PlanFormat,
+    /// Of a GitLab pipeline: a file of the repository that it includes, with `default:` for every job
+    #[arg(long, value_name = "FILE")]
+    pub include: Option<String>,
+}
+
 /// Arguments of `list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
@@ -234,6 +259,17 @@ pub enum Format {
     Human,
     /// For programs
     Json,
+}
+
+/// Form of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// Everything, for programs
+    Json,
+    /// A job's `strategy.matrix` for GitHub, on one line
+    Github,
+    /// A child pipeline for GitLab
+    Gitlab,
 }
 
 /// Form of `denials`' output.

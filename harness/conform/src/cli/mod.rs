@@ -12,6 +12,7 @@ mod list;
 pub mod main;
 mod merge;
 mod output;
+mod plan;
 mod prove;
 pub mod reports;
 mod run;

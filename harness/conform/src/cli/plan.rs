@@ -1,0 +1,66 @@
+//! `plan`: what would run, for a CI system to spread over machines.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::args::{PlanArgs, PlanFormat};
+use super::exit;
+use super::failure::Failure;
+use super::output;
+use super::select::{all_roles, select};
+use super::setup;
+use crate::jobs::{self, Group};
+use crate::plan::{Home, home, of_case, of_recipe};
+
+/// Print the jobs. No image is built, and none need be.
+pub fn plan(root: &Path, args: &PlanArgs) -> Result<u8, Failure> {
+    let data = setup::data(root)?;
+    let selection = select(&data, &all_roles(&data), &args.cases)?;
+    let variants = selection
+        .variants
+        .iter()
+        .map(|variant| variant.loaded.case.name.as_str());
+    let chosen: BTreeSet<&str> = variants
+        .chain(selection.skipped.iter().map(|(name, _)| name.as_str()))
+        .collect();
+    let store = setup::store(root)?;
+    let images = if args.images.is_empty() {
+        store.names().map_err(setup::of_image)?
+    } else {
+        args.images.clone()
+    };
+    let mut groups: Vec<Group> = Vec::new();
+    for image in images {
+        let had = of_recipe(&store.recipe(&image).map_err(setup::of_image)?);
+        let cases = data.cases.iter().filter(|loaded| {
+            chosen.contains(loaded.case.name.as_str()) && home(&of_case(&data, loaded), &had) == Home::Here
+        });
+        groups.push(Group {
+            cases: cases.map(|loaded| loaded.case.name.clone()).collect(),
+            image,
+        });
+    }
+    let jobs = jobs::jobs(&groups, usize::from(args.shards), &more(args));
+    if jobs.is_empty() {
+        return Err(Failure::usage(
+            "no chosen case belongs on a chosen image, so nothing would run",
+        ));
+    }
+    let text = match args.format {
+        PlanFormat::Json => jobs::as_json(&jobs).map_err(Failure::broken)?,
+        PlanFormat::Github => jobs::as_github(&jobs).map_err(Failure::broken)?,
+        PlanFormat::Gitlab => jobs::as_gitlab(&jobs, args.include.as_deref()).map_err(Failure::broken)?,
+    };
+    output::print(&text)?;
+    Ok(exit::OK)
+}
+
+/// What each run is told besides its image and shard.
+fn more(args: &PlanArgs) -> Vec<String> {
+    let mut words = Vec::new();
+    if let Some(set) = &args.profiles {
+        words.extend(["--profiles".to_string(), set.clone()]);
+    }
+    words.extend(args.cases.iter().cloned());
+    words
+}
