@@ -9,6 +9,9 @@ use crate::report::build::quoted;
 use crate::report::model::{PROGRAM_VERSION, SCHEMA_VERSION};
 use crate::shard::Shard;
 
+/// Each shard boots a machine of its own, which takes longer than some cases: fewer than this are not split off.
+const FEWEST_CASES: usize = 8;
+
 /// One image with its cases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
@@ -33,11 +36,10 @@ pub struct Job {
     pub cases: Vec<String>,
 }
 
-/// The jobs of groups. An image with fewer cases than shards has a shard for each: none may be empty. `more` are words
-/// for every run.
+/// The jobs of groups. An image with few cases has fewer shards than asked for. `more` are words for every run.
 pub fn jobs(groups: &[Group], shards: usize, more: &[String]) -> Vec<Job> {
     let of_group = |group: &Group| {
-        let of = shards.clamp(1, group.cases.len().max(1));
+        let of = shards.min(group.cases.len() / FEWEST_CASES).max(1);
         let job = |index: usize| {
             let shard = (of > 1).then_some(Shard { index, of });
             let mut words = vec!["run".to_string(), "--image".into(), word(&group.image)];
@@ -188,20 +190,20 @@ mod tests {
     use super::*;
 
     fn made() -> Vec<Job> {
-        let group = |image: &str, cases: &[&str]| Group {
+        let group = |image: &str, cases: usize| Group {
             image: image.into(),
-            cases: cases.iter().map(|case| (*case).to_string()).collect(),
+            cases: (0..cases).map(|case| format!("case-{case}")).collect(),
         };
         let groups = [
-            group("debian-13", &["a", "b", "c"]),
-            group("debian-13-xen", &["d"]),
-            group("none", &[]),
+            group("debian-13", 2 * FEWEST_CASES),
+            group("debian-13-xen", 2 * FEWEST_CASES - 1),
+            group("none", 0),
         ];
         jobs(&groups, 2, &["it's/*".to_string()])
     }
 
     #[test]
-    fn no_image_has_more_shards_than_cases_and_none_without_cases_runs() {
+    fn few_cases_are_not_split_and_none_are_not_run() {
         let ids: Vec<String> = made().into_iter().map(|job| job.id).collect();
         assert_eq!(ids, ["debian-13-1-of-2", "debian-13-2-of-2", "debian-13-xen"]);
     }

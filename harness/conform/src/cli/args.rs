@@ -170,7 +170,7 @@ pub struct PlanArgs {
     /// Profile set that the runs are to test
     #[arg(long, value_name = "SET")]
     pub profiles: Option<String>,
-    /// Shards for each image, as many as it has cases at the most
+    /// Shards for each image; one with few cases is not split, since each shard boots a machine
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..), value_name = "N")]
     pub shards: u8,
     /// Form of the plan
