@@ -97,8 +97,10 @@ pub enum CompileError {
 }
 
 /// The configuration's keys whose value is a path of the image.
-const PATHS: [&str; 5] = [
+const PATHS: [&str; 6] = [
     "policy-features",
+    // Its name before AppArmor 3.
+    "compile-features",
     "override-policy-abi",
     "features-file",
     "kernel-features",

@@ -42,10 +42,11 @@ pub fn run(
     let mut steps = Vec::new();
     for step in &plan.steps {
         let evidence = case.step(step)?;
-        let go_on = matches!(
-            evidence.outcome,
-            Outcome::Ok(_) | Outcome::Ran(_) | Outcome::Errno { .. }
-        );
+        let go_on = match &evidence.outcome {
+            Outcome::Ok(_) | Outcome::Errno { .. } => true,
+            Outcome::Ran(ran) => step.exit_or_end.is_none_or(|exit| ran.exit == Some(exit)),
+            Outcome::TimedOut | Outcome::NoSubject { .. } | Outcome::Broken { .. } => false,
+        };
         steps.push(evidence);
         if !go_on {
             break;

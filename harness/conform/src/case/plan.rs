@@ -202,8 +202,12 @@ pub(super) fn step_plan(step: &Step, path: &Path) -> Result<StepPlan, Located> {
         .map(|seconds| milliseconds(seconds, &path.key("timeout")))
         .transpose()?;
     let by = (step.by != AGENT).then(|| step.by.clone());
+    // What the agent did not get done is not there for the steps that follow, which would wait for it in vain.
+    let exit_or_end = (by.is_none() && step.run.is_some() && step.denied.is_none())
+        .then(|| step.expect.as_ref().and_then(|expect| expect.exit).unwrap_or(0));
     Ok(StepPlan {
         by,
+        exit_or_end,
         act: act::act(step, path)?,
         timeout_ms,
     })

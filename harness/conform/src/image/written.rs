@@ -12,6 +12,9 @@ use super::recipe::{Filesystem, Recipe, RecipeError, names, nearest};
 #[serde(deny_unknown_fields)]
 pub struct RecipeFile {
     extends: Option<String>,
+    /// Entries of the other's lists that are left out.
+    #[serde(default)]
+    omit: Vec<String>,
     suite: Option<String>,
     #[serde(default)]
     packages: Vec<String>,
@@ -34,7 +37,11 @@ pub fn read(dir: &Path, name: &str) -> Result<Recipe, RecipeError> {
         if chain.iter().filter(|known| **known == base).count() > 1 {
             return Err(RecipeError::Circle { path, chain });
         }
-        whole = whole.over(file(dir, &base)?);
+        let invalid = |problem| RecipeError::Invalid {
+            path: path.clone(),
+            problem,
+        };
+        whole = whole.over(file(dir, &base)?).map_err(invalid)?;
     }
     whole
         .recipe()
@@ -59,13 +66,22 @@ fn file(dir: &Path, name: &str) -> Result<RecipeFile, RecipeError> {
 }
 
 impl RecipeFile {
-    fn over(self, base: RecipeFile) -> RecipeFile {
-        let both = |mut first: Vec<String>, second: Vec<String>| {
-            first.extend(second);
-            first
+    fn over(self, base: RecipeFile) -> Result<RecipeFile, String> {
+        let listed = |entry: &String| {
+            [&base.packages, &base.exclude, &base.modules]
+                .iter()
+                .any(|list| list.contains(entry))
         };
-        RecipeFile {
+        if let Some(entry) = self.omit.iter().find(|entry| !listed(entry)) {
+            return Err(format!("omit: `{entry}` is in no list of what is extended"));
+        }
+        let both = |first: Vec<String>, second: Vec<String>| {
+            let kept = first.into_iter().filter(|entry| !self.omit.contains(entry));
+            kept.chain(second).collect()
+        };
+        Ok(RecipeFile {
             extends: base.extends,
+            omit: base.omit,
             suite: self.suite.or(base.suite),
             packages: both(base.packages, self.packages),
             exclude: both(base.exclude, self.exclude),
@@ -73,10 +89,13 @@ impl RecipeFile {
             hypervisor: self.hypervisor.or(base.hypervisor),
             modules: both(base.modules, self.modules),
             filesystem: self.filesystem.or(base.filesystem),
-        }
+        })
     }
 
     fn recipe(self) -> Result<Recipe, String> {
+        if let Some(entry) = self.omit.first() {
+            return Err(format!("omit: `{entry}` is left out of nothing, since nothing is extended"));
+        }
         let missing = |key: &str| format!("`{key}` is missing");
         Ok(Recipe {
             suite: self.suite.ok_or_else(|| missing("suite"))?,
@@ -114,6 +133,17 @@ mod tests {
             ("trixie", 1200)
         );
         assert_eq!(recipe.hypervisor.as_deref(), Some("xen-*.gz"));
+    }
+
+    #[test]
+    fn entries_of_the_other_are_left_out_and_nothing_else() {
+        let over = "extends: base\nomit: [ext4]\nmodules: [xfs]\n";
+        let recipe = read_of(&[("base", BASE), ("over", over)], "over").unwrap();
+        assert_eq!((recipe.modules, recipe.packages), (vec!["xfs".to_owned()], vec!["apparmor".to_owned()]));
+        let stray = read_of(&[("base", BASE), ("over", "extends: base\nomit: [ext5]\n")], "over").unwrap_err();
+        assert!(stray.to_string().contains("`ext5` is in no list"), "{stray}");
+        let alone = read_of(&[("base", &format!("{BASE}omit: [ext4]\n"))], "base").unwrap_err();
+        assert!(alone.to_string().contains("left out of nothing"), "{alone}");
     }
 
     #[test]

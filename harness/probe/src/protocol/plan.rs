@@ -54,6 +54,8 @@ pub struct StepPlan {
     pub act: Act,
     /// Milliseconds.
     pub timeout_ms: Option<u64>,
+    /// For a program: the exit status without which the steps end here, since what follows builds on it.
+    pub exit_or_end: Option<i32>,
 }
 
 /// What a step does. Names of constants are those of the kernel's headers, in lower case, without prefix.

@@ -123,6 +123,7 @@ impl Made {
             by: None,
             act: Act::Acct { file: None },
             timeout_ms: None,
+            exit_or_end: None,
         };
         let case = &self.expected.case;
         let subject = SubjectPlan {
