@@ -159,30 +159,26 @@ fn check_failure(
     if steps.is_none() {
         unknown("case", name, names.keys().cloned().collect(), "case");
     }
-    match sets.manifests.get(&failure.set) {
-        None => unknown(
-            "profile set",
-            &failure.set,
-            sets.manifests.keys().cloned().collect(),
-            "set",
-        ),
-        Some(manifest) => {
-            let profiles: BTreeSet<&str> = manifest
-                .profiles
-                .iter()
-                .map(|profile| profile.name.as_str())
-                .collect();
-            for part in profile.into_iter().flat_map(|profiles| profiles.split('+')) {
-                if !profiles.contains(part) {
-                    unknown(
-                        "profile",
-                        part,
-                        profiles.iter().map(ToString::to_string).collect(),
-                        "case",
-                    );
-                }
-            }
+    let mut profiles: BTreeSet<&str> = BTreeSet::new();
+    for set in &failure.sets {
+        match sets.manifests.get(set) {
+            None => unknown(
+                "profile set",
+                set,
+                sets.manifests.keys().cloned().collect(),
+                "sets",
+            ),
+            Some(manifest) => profiles.extend(manifest.profiles.iter().map(|profile| profile.name.as_str())),
         }
+    }
+    let in_no_set = |part: &&str| !profiles.is_empty() && !profiles.contains(part);
+    for part in profile
+        .into_iter()
+        .flat_map(|names| names.split('+'))
+        .filter(in_no_set)
+    {
+        let known = profiles.iter().map(ToString::to_string).collect();
+        unknown("profile", part, known, "case");
     }
     problems.extend(rules::known_failure(failure, steps.copied(), path));
     problems

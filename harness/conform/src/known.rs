@@ -21,8 +21,8 @@ pub struct Known(pub Vec<KnownFailure>);
 pub struct KnownFailure {
     /// A variant's id, `NAME`, `NAME:VARIANT`, or either with `@PROFILE`; without a profile it holds for each.
     pub case: String,
-    /// The profile set.
-    pub set: String,
+    /// The profile sets. In one whose files the command line names it need not show.
+    pub sets: Vec<String>,
     /// The images it holds for, `debian-12`.
     pub images: Vec<String>,
     /// The step that fails.
@@ -111,7 +111,9 @@ impl Known {
         self.0
             .iter()
             .filter(|known| {
-                known.set == set && known.images.iter().any(|name| name == image) && known.is_of(case)
+                known.sets.iter().any(|name| name == set)
+                    && known.images.iter().any(|name| name == image)
+                    && known.is_of(case)
             })
             .collect()
     }
@@ -142,7 +144,7 @@ mod tests {
     }
 
     fn one(case: &str, step: &str) -> String {
-        format!("- {{case: '{case}', set: s, images: [i], step: {step}, effect: e, reason: r, link: l}}\n")
+        format!("- {{case: '{case}', sets: [s], images: [i], step: {step}, effect: e, reason: r, link: l}}\n")
     }
 
     #[rstest]
@@ -165,11 +167,11 @@ mod tests {
     #[case("3", Ok(StepRef::Index(3)))]
     #[case(
         "any",
-        Err("k.yaml:1:42: expected a step's index from 0, or `all`, found string \"any\"")
+        Err("k.yaml:1:45: expected a step's index from 0, or `all`, found string \"any\"")
     )]
     #[case(
         "-1",
-        Err("k.yaml:1:42: expected a step's index from 0, or `all`, found integer `-1`")
+        Err("k.yaml:1:45: expected a step's index from 0, or `all`, found integer `-1`")
     )]
     fn a_step_is_an_index_or_all(#[case] step: &str, #[case] want: Result<StepRef, &str>) {
         let got = read(&one("a", step)).map(|known| known.0[0].step);

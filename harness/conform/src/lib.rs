@@ -2,6 +2,7 @@
 pub mod backend;
 pub mod case;
 pub mod cli;
+pub mod compare;
 pub mod data;
 pub mod denial;
 pub mod fixture;

@@ -11,14 +11,45 @@ use crate::backend::VmConfig;
 use crate::data::Data;
 use crate::image::Image;
 use crate::profile_set::alike::{self, AlikeError};
-use crate::profile_set::assemble::{SetError, SetUnderTest};
+use crate::profile_set::assemble::{SetError, SetUnderTest, Unusable};
 use crate::profile_set::compiled::{CompileSetError, CompiledSet};
+use crate::profile_set::open::{GivenDirs, OpenError, open};
+use crate::profile_set::programs::{self, Programs};
+use crate::profile_set::spec::SetSpec;
 use crate::session::{Session, SessionError};
 use crate::verdict::features::Features;
 use crate::verdict::policy::Policy;
 
 /// The kernel's features, kept beside the image once it has booted.
 const FEATURES: &str = "features";
+
+/// The image's programs, likewise.
+const PROGRAMS: &str = "programs";
+
+/// Listing the programs, under emulation.
+const PROGRAMS_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Which set is wanted, and how.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The set.
+    pub spec: SetSpec,
+    /// Folders given for it.
+    pub dirs: GivenDirs,
+    /// The known-bad edit to be made to it.
+    pub known_bad: Option<String>,
+}
+
+impl Wanted {
+    /// A set as it is.
+    pub fn plain(set: &str) -> Wanted {
+        Wanted {
+            spec: SetSpec::parse(set),
+            dirs: GivenDirs::new(),
+            known_bad: None,
+        }
+    }
+}
 
 /// Why nothing can be run.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +75,15 @@ pub enum PrepareError {
     /// The set.
     #[error(transparent)]
     Set(#[from] SetError),
+    /// Its files.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The machine did not list its programs.
+    #[error("the machine could not list its programs: {0}")]
+    Programs(String),
+    /// Nothing is left of the set.
+    #[error("the image's parser takes no profile of the set: {}", told(.0))]
+    NothingUsable(Vec<Unusable>),
     /// The image's parser.
     #[error(transparent)]
     Parser(#[from] CompileError),
@@ -100,60 +140,62 @@ pub struct Prepared {
     pub parser: Parser,
     /// The kernel's features.
     pub kernel: Features,
+    /// The image's programs.
+    pub programs: Programs,
     /// Where the time went.
     pub timings: Timings,
 }
 
-/// The set by its name, edited if a known-bad set is asked for.
+/// The set that is wanted, not edited and edited; both the same where no known-bad set is asked for.
 fn assemble(
     data: &Data,
     image: &Image,
-    set: &str,
-    known_bad: Option<&str>,
-) -> Result<SetUnderTest, PrepareError> {
+    wanted: &Wanted,
+    programs: &Programs,
+) -> Result<(SetUnderTest, SetUnderTest), PrepareError> {
     let unknown = |name: &str, known: Vec<String>| PrepareError::NoSet {
         name: name.into(),
         known,
     };
+    let set = &wanted.spec.name;
     let manifest = data
         .sets
         .manifests
         .get(set)
         .ok_or_else(|| unknown(set, data.sets.manifests.keys().cloned().collect()))?;
-    let assembled = SetUnderTest::assemble(manifest, &image.tree)?;
-    let Some(bad) = known_bad else {
-        return Ok(assembled);
+    let good = open(manifest, &wanted.spec, &wanted.dirs, image, programs)?;
+    let Some(bad) = &wanted.known_bad else {
+        return Ok((good.clone(), good));
     };
     let edits = data
         .sets
         .known_bad
         .get(bad)
         .ok_or_else(|| unknown(bad, data.sets.known_bad.keys().cloned().collect()))?;
-    if edits.of != set {
+    if edits.of != *set && manifest.like.as_ref() != Some(&edits.of) {
         return Err(PrepareError::OtherSet {
-            bad: bad.into(),
+            bad: bad.clone(),
             of: edits.of.clone(),
-            set: set.into(),
+            set: set.clone(),
         });
     }
-    Ok(assembled.edited(&edits.edits)?)
+    let edited = good.edited(&edits.edits)?;
+    Ok((good, edited))
 }
 
-/// Boot the image and compile the set, side by side where the kernel's features are known from an earlier boot.
+/// Boot the image and compile the set, side by side where what it takes is known from an earlier boot.
 pub fn prepare(
     data: &Data,
     image: &Image,
-    set: &str,
-    known_bad: Option<&str>,
+    wanted: &Wanted,
     config: &VmConfig,
 ) -> Result<(Prepared, Session), PrepareError> {
     let started = Instant::now();
-    let features = image.dir.join(FEATURES);
+    let (features, programs) = (image.dir.join(FEATURES), image.dir.join(PROGRAMS));
     thread::scope(|scope| {
         let compiling = scope.spawn(|| {
-            features
-                .exists()
-                .then(|| compile(data, image, set, known_bad, &features))
+            (features.exists() && programs.exists())
+                .then(|| compile(data, image, wanted, &features, &programs))
         });
         let session = Session::start(image, config);
         let early = compiling.join().ok().flatten();
@@ -164,17 +206,13 @@ pub fn prepare(
         let mut prepared = match early {
             Some(early) => early?,
             None => {
-                save_features(&features, &session.features()?)?;
-                compile(data, image, set, known_bad, &features)?
+                save(&features, &session.features()?)?;
+                save(&programs, &list_programs(&mut session)?)?;
+                compile(data, image, wanted, &features, &programs)?
             }
         };
-        if known_bad.is_none() {
-            alike::check(
-                &mut session,
-                &image.dir,
-                &prepared.base.set,
-                &prepared.base.compiled,
-            )?;
+        if wanted.known_bad.is_none() {
+            prepared.check_alike(&mut session, &prepared.base)?;
         }
         prepared.timings.boot = session.boot_time();
         prepared.timings.whole = started.elapsed();
@@ -182,7 +220,16 @@ pub fn prepare(
     })
 }
 
-fn save_features(path: &Path, text: &str) -> Result<(), PrepareError> {
+fn list_programs(session: &mut Session) -> Result<String, PrepareError> {
+    let ran = session.run(&["/bin/sh", "-c", programs::SCRIPT], PROGRAMS_TIMEOUT)?;
+    if ran.exit != Some(0) || ran.stdout.is_empty() {
+        let said = String::from_utf8_lossy(&ran.stderr).trim().to_string();
+        return Err(PrepareError::Programs(said));
+    }
+    Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
+}
+
+fn save(path: &Path, text: &str) -> Result<(), PrepareError> {
     // Another run may be reading it: it appears whole or not at all.
     let temporary = path.with_extension(format!("{}", std::process::id()));
     let saved = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
@@ -192,42 +239,90 @@ fn save_features(path: &Path, text: &str) -> Result<(), PrepareError> {
     })
 }
 
+fn read(path: &Path) -> Result<String, PrepareError> {
+    std::fs::read_to_string(path).map_err(|source| PrepareError::Io {
+        path: path.into(),
+        source,
+    })
+}
+
 fn compile(
     data: &Data,
     image: &Image,
-    set: &str,
-    known_bad: Option<&str>,
+    wanted: &Wanted,
     features: &Path,
+    programs: &Path,
 ) -> Result<Prepared, PrepareError> {
     let started = Instant::now();
-    let text = std::fs::read_to_string(features).map_err(|source| PrepareError::Io {
-        path: features.into(),
-        source,
-    })?;
-    let kernel = Features::parse(&text);
+    let kernel = Features::parse(&read(features)?);
+    let programs = Programs::parse(&read(programs)?);
     let parser = Parser::from_tree(&image.tree)?.with_features(features);
-    let good = assemble(data, image, set, None)?;
-    let set = assemble(data, image, set, known_bad)?;
-    let compiled = CompiledSet::compile(&set, &parser, None)?;
-    let policy = compiled.for_verdict(&good, &kernel);
+    let base = candidate(data, image, wanted, &programs, &parser, &kernel)?;
     let timings = Timings {
         compile: started.elapsed(),
         ..Timings::default()
     };
     Ok(Prepared {
         image: image.clone(),
-        base: Candidate {
-            set,
-            compiled,
-            policy,
-        },
+        base,
         parser,
         kernel,
+        programs,
         timings,
     })
 }
 
+fn candidate(
+    data: &Data,
+    image: &Image,
+    wanted: &Wanted,
+    programs: &Programs,
+    parser: &Parser,
+    kernel: &Features,
+) -> Result<Candidate, PrepareError> {
+    let (good, mut set) = assemble(data, image, wanted, programs)?;
+    let compiled = if set.manifest.from.is_given() && wanted.known_bad.is_none() {
+        CompiledSet::compile_what_can_be(&mut set, parser, None)?
+    } else {
+        CompiledSet::compile(&set, parser, None)?
+    };
+    if set.roles().is_empty() {
+        return Err(PrepareError::NothingUsable(set.unusable));
+    }
+    let policy = compiled.for_verdict(&good, kernel);
+    Ok(Candidate {
+        set,
+        compiled,
+        policy,
+    })
+}
+
+/// One line for each file.
+fn told(unusable: &[Unusable]) -> String {
+    let lines = unusable
+        .iter()
+        .map(|unusable| format!("\n  {}: {}", unusable.file, unusable.message));
+    lines.collect()
+}
+
 impl Prepared {
+    /// Another set on the same image, to be compared with the base.
+    pub fn other(&self, data: &Data, wanted: &Wanted) -> Result<Candidate, PrepareError> {
+        candidate(
+            data,
+            &self.image,
+            wanted,
+            &self.programs,
+            &self.parser,
+            &self.kernel,
+        )
+    }
+
+    /// Whether the machine compiles the set as this program did; the set is loaded by this.
+    pub fn check_alike(&self, session: &mut Session, candidate: &Candidate) -> Result<(), AlikeError> {
+        alike::check(session, &self.image.dir, &candidate.set, &candidate.compiled)
+    }
+
     /// An edited set, compiled where it differs from the base.
     pub fn candidate(&self, set: SetUnderTest) -> Result<Candidate, CompileSetError> {
         let compiled = CompiledSet::compile(&set, &self.parser, Some((&self.base.set, &self.base.compiled)))?;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::backend::VmConfig;
 use crate::case::expand::Variant;
 use crate::data::Data;
-use crate::prepare::Prepared;
+use crate::prepare::{Candidate, Prepared};
 use crate::prove::{Proof, prove};
 use crate::runner::{CaseRun, Runner};
 use crate::session::Session;
@@ -68,6 +68,28 @@ impl Suite<'_> {
         )
     }
 
+    /// Run variants with two sets, all with the first before any with the second; otherwise as [`Suite::run`].
+    pub fn run_both(
+        &self,
+        session: Session,
+        first: (&[Variant], &Candidate),
+        second: (&[Variant], &Candidate),
+        begun: &(dyn Fn(&Variant) + Sync),
+        ended: &mut dyn FnMut(&CaseRun),
+    ) -> (Vec<CaseRun>, Vec<CaseRun>) {
+        let jobs = [first, second]
+            .into_iter()
+            .flat_map(|(variants, set)| variants.iter().map(move |v| (v, set)));
+        let jobs: Vec<(&Variant, &Candidate)> = jobs.collect();
+        let work = |runner: &mut Runner<'_>, (variant, set): &(&Variant, &Candidate)| {
+            begun(variant);
+            runner.run(variant, set, true)
+        };
+        let mut runs = self.spread(session, &jobs, &work, ended);
+        let of_second = runs.split_off(first.0.len());
+        (runs, of_second)
+    }
+
     /// Prove the guards of every variant; `begun` and `ended` as for [`Suite::run`]. Guards whose time never came
     /// are inconclusive.
     pub fn prove(
@@ -87,11 +109,11 @@ impl Suite<'_> {
     }
 
     /// Each machine takes the next variant as soon as it is free.
-    fn spread<T: Send>(
+    fn spread<J: Sync, T: Send>(
         &self,
         session: Session,
-        variants: &[Variant],
-        work: &(dyn Fn(&mut Runner<'_>, &Variant) -> T + Sync),
+        variants: &[J],
+        work: &(dyn Fn(&mut Runner<'_>, &J) -> T + Sync),
         ended: &mut dyn FnMut(&T),
     ) -> Vec<T> {
         let next = AtomicUsize::new(0);

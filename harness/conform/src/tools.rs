@@ -44,7 +44,14 @@ pub const QEMU: Tool = Tool {
     purpose: "runs the virtual machine",
 };
 
-/// All the tools, in the order in which they come into play.
+/// Reads a revision of a source tree.
+pub const GIT: Tool = Tool {
+    program: "git",
+    package: "git",
+    purpose: "reads a revision of a libvirt source tree (--profiles libvirt-source:DIR@REVISION)",
+};
+
+/// All the tools that everybody needs, in the order in which they come into play.
 pub const ALL: &[Tool] = &[UNSHARE, NEWUIDMAP, MMDEBSTRAP, MKE2FS, QEMU];
 
 /// Tools that are not installed.

@@ -80,8 +80,10 @@ fn fatal(line: &str) -> Option<Fatal> {
     }
     // What ails it stands in the lines that follow.
     let of_xen = line.strip_prefix("(XEN) ")?;
-    (of_xen.starts_with("Panic on CPU") || of_xen.contains("Dom0 crashed") || of_xen.contains("Domain 0 crashed"))
-        .then(|| Fatal::Hypervisor(of_xen.to_owned()))
+    (of_xen.starts_with("Panic on CPU")
+        || of_xen.contains("Dom0 crashed")
+        || of_xen.contains("Domain 0 crashed"))
+    .then(|| Fatal::Hypervisor(of_xen.to_owned()))
 }
 
 #[cfg(test)]

@@ -10,7 +10,9 @@ use super::model::{Case, Scalar};
 /// A profile that a subject enters, and as whom.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SubjectProfile {
-    /// The profile's full name.
+    /// Its name in the manifest, the same in every set: in a variant's id, `except`, `only`.
+    pub name: String,
+    /// Its full name, as the kernel lists it.
     pub profile: String,
     /// The user the role runs as; root where not given.
     pub user: Option<String>,
@@ -75,13 +77,16 @@ pub fn expand(loaded: &Loaded, roles: &Roles) -> Result<Vec<Variant>, NoProfile>
     for values in entries {
         let variant = values.get("id").map(ToString::to_string);
         for profiles in assignments(&candidates) {
+            if !children_are_of_their_runners(case, &profiles) {
+                continue;
+            }
             let mut id = case.name.clone();
             if let Some(variant) = &variant {
                 id = format!("{id}:{variant}");
             }
             for (at, subject) in named.iter().enumerate() {
                 id.push(if at == 0 { '@' } else { '+' });
-                id.push_str(&profiles[*subject].profile);
+                id.push_str(&profiles[*subject].name);
             }
             let (variant, values, loaded) = (variant.clone(), values.clone(), loaded.clone());
             variants.push(Variant {
@@ -93,7 +98,34 @@ pub fn expand(loaded: &Loaded, roles: &Roles) -> Result<Vec<Variant>, NoProfile>
             });
         }
     }
+    if variants.is_empty() {
+        return Err(no_pair(case));
+    }
     Ok(variants)
+}
+
+/// A program that a subject runs enters a child of that subject's own profile, never one of another's.
+fn children_are_of_their_runners(case: &Case, profiles: &BTreeMap<String, SubjectProfile>) -> bool {
+    let mut pairs = case.subjects.iter().filter_map(|(name, subject)| {
+        let by = profiles.get(subject.run_by.as_ref()?)?;
+        let (parent, _) = profiles.get(name)?.name.rsplit_once("//")?;
+        Some((parent, by))
+    });
+    pairs.all(|(parent, by)| parent == by.name)
+}
+
+/// Where no profile has the child that the case is about.
+fn no_pair(case: &Case) -> NoProfile {
+    let child = case.subjects.iter().find(|(_, subject)| subject.run_by.is_some());
+    let (subject, role) = child.map_or_else(Default::default, |(name, subject)| {
+        (name.clone(), subject.role.clone().unwrap_or_default())
+    });
+    NoProfile {
+        case: case.name.clone(),
+        subject,
+        role,
+        excepted: Vec::new(),
+    }
 }
 
 impl Variant {
@@ -113,6 +145,16 @@ impl Variant {
                 .any(|name| pattern.matches(name) || pattern.matches(&format!("{group}/{name}")))
     }
 
+    /// The same for the same case with the same profiles, in whatever set; an id names only those that the set leaves
+    /// a choice of.
+    pub fn key(&self) -> String {
+        let profiles = self.profiles.iter();
+        let profiles: Vec<String> = profiles
+            .map(|(subject, chosen)| format!("{subject}={}", chosen.name))
+            .collect();
+        format!("{}@{}", self.without_profile(), profiles.join("+"))
+    }
+
     /// `NAME` or `NAME:VARIANT`.
     pub fn without_profile(&self) -> &str {
         self.id.split_once('@').map_or(self.id.as_str(), |(name, _)| name)
@@ -129,16 +171,11 @@ fn candidates<'a>(case: &'a Case, roles: &'a Roles) -> Result<Candidates<'a>, No
         let all = roles.get(role).map(Vec::as_slice).unwrap_or_default();
         let (excepted, left): (Vec<_>, Vec<_>) = all
             .iter()
-            .partition(|candidate| subject.except.contains_key(&candidate.profile));
+            .partition(|candidate| subject.except.contains_key(&candidate.name));
         if left.is_empty() {
             let excepted = excepted
                 .into_iter()
-                .map(|candidate| {
-                    (
-                        candidate.profile.clone(),
-                        subject.except[&candidate.profile].clone(),
-                    )
-                })
+                .map(|candidate| (candidate.name.clone(), subject.except[&candidate.name].clone()))
                 .collect();
             let (case, subject, role) = (case.name.clone(), name.clone(), role.clone());
             return Err(NoProfile {
@@ -162,9 +199,19 @@ fn named_subjects<'a>(case: &'a Case, candidates: &Candidates<'a>) -> Vec<&'a st
         .filter(|name| candidates.contains_key(name) && seen.insert(*name))
         .collect();
     let mut at = 0;
+    // A child's profile follows from that of the one that runs it.
+    let is_child = |name: &str| {
+        let run = case
+            .subjects
+            .get(name)
+            .is_some_and(|subject| subject.run_by.is_some());
+        run && candidates[name]
+            .iter()
+            .all(|candidate| candidate.name.contains("//"))
+    };
     order.retain(|name| {
         at += 1;
-        at == 1 || candidates[name].len() > 1
+        at == 1 || (candidates[name].len() > 1 && !is_child(name))
     });
     order
 }

@@ -30,6 +30,7 @@ fn loaded(text: &str) -> Loaded {
 
 fn roles(of: &[(&str, &[&str])]) -> Roles {
     let profile = |name: &&str| SubjectProfile {
+        name: name.to_string(),
         profile: name.to_string(),
         user: Some("tester".to_owned()),
     };
@@ -76,6 +77,55 @@ fn a_variant_for_each_entry_and_profile() {
         ids(&variants),
         ["two:one@d+g", "two:one@d+h", "two:other@d+g", "two:other@d+h"]
     );
+}
+
+/// A daemon's own child program.
+const CHILD: &str = "name: three
+summary: s
+origin: []
+subjects: {d: {role: daemon}, c: {role: child, run-by: d}}
+steps: [{as: d, run: [/x]}]
+guards: []
+";
+
+#[test]
+fn a_program_that_a_subject_runs_enters_that_subjects_child() {
+    let both = roles(&[("daemon", &["one", "two"]), ("child", &["one//c", "two//c"])]);
+    let variants = expand(&loaded(CHILD), &both).unwrap();
+    assert_eq!(ids(&variants), ["three@one", "three@two"]);
+    let child = |variant: &Variant| variant.profiles["c"].name.clone();
+    assert_eq!(
+        variants.iter().map(child).collect::<Vec<_>>(),
+        ["one//c", "two//c"]
+    );
+    // The id is the same in a set that has fewer.
+    let one = roles(&[("daemon", &["one", "two"]), ("child", &["one//c"])]);
+    assert_eq!(ids(&expand(&loaded(CHILD), &one).unwrap()), ["three@one"]);
+    let none = roles(&[("daemon", &["two"]), ("child", &["one//c"])]);
+    let reason = expand(&loaded(CHILD), &none).unwrap_err().to_string();
+    assert!(reason.contains("role `child` of subject `c`"), "{reason}");
+}
+
+#[test]
+fn a_key_is_the_same_in_sets_with_more_and_with_fewer_profiles() {
+    let few = roles(&[("guest", &["g"]), ("daemon", &["d"])]);
+    let more = roles(&[("guest", &["g", "h"]), ("daemon", &["d", "e"])]);
+    let keys = |roles: &Roles| -> Vec<String> {
+        let variants = expand(&loaded(TWO), roles).unwrap();
+        variants.iter().map(Variant::key).collect()
+    };
+    let (few, more) = (keys(&few), keys(&more));
+    assert_eq!((few.len(), more.len()), (2, 8));
+    assert!(few.iter().all(|key| more.contains(key)), "{few:?} {more:?}");
+    // A profile that the kernel lists under another name is the same one.
+    let renamed = SubjectProfile {
+        name: "d".into(),
+        profile: "/usr/sbin/d".into(),
+        user: None,
+    };
+    let mut roles = roles(&[("guest", &["g"])]);
+    roles.insert("daemon".into(), vec![renamed]);
+    assert_eq!(keys(&roles), few);
 }
 
 #[test]

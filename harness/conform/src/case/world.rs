@@ -14,4 +14,4 @@ pub struct World {
 }
 
 /// Keys of `{set.…}`.
-pub const SET_KEYS: [&str; 3] = ["libexecdir", "sbindir", "sysconfdir"];
+pub const SET_KEYS: [&str; 4] = ["libexecdir", "runstatedir", "sbindir", "sysconfdir"];

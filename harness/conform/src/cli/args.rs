@@ -71,9 +71,17 @@ pub struct Target {
     /// Image to run on
     #[arg(long, default_value = DEFAULT_IMAGE, value_name = "NAME")]
     pub image: String,
-    /// Profile set to test
+    /// Profile set to test: packaged, libvirt-source:DIR, libvirt-source:DIR@REVISION, dir:DIR
+    ///
+    /// packaged is what the image's packages install. libvirt-source is a libvirt source tree, or a revision of it that
+    /// is read from git without a checkout; what libvirt's build does to the profiles is done here, for the image's
+    /// AppArmor and its folders. dir is a folder laid out like /etc/apparmor.d. Both take the place of all of libvirt's
+    /// own profiles in the image; what they include besides comes from the image.
     #[arg(long, default_value = DEFAULT_SET, value_name = "SET")]
     pub profiles: String,
+    /// Folder that the set is made for, where it is not as in the image: libexecdir, sbindir, sysconfdir, runstatedir
+    #[arg(long = "set-dir", value_name = "NAME=DIR", value_parser = set_dir)]
+    pub set_dirs: Vec<(String, String)>,
     /// Build the image although its suite's index is past its valid-until date
     #[arg(long)]
     pub allow_expired_index: bool,
@@ -97,6 +105,12 @@ pub struct RunArgs {
     /// Edit the set as profiles/known-bad/NAME.yaml says
     #[arg(long, value_name = "NAME")]
     pub known_bad: Option<String>,
+    /// Run the cases with this set too, and report only where the other differs from it
+    ///
+    /// A case that broke, one that was mended, one that must be denied and no longer is. Exit status 1 if the set that
+    /// --profiles and --known-bad name is worse in any of them, 0 if it is no worse, even where both are red.
+    #[arg(long, value_name = "SET", conflicts_with_all = ["shard", "strict", "timings"])]
+    pub base: Option<String>,
     /// A report and its file: human, json, junit, tap, github, sarif or markdown; may be given several times
     ///
     /// Without FILE, or with `-`, it goes to standard output, which otherwise has the report for people. A file
@@ -300,6 +314,20 @@ pub enum SchemaKind {
     Report,
 }
 
+/// What stands in a profile must be no more than a path.
+fn set_dir(text: &str) -> Result<(String, String), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._+-".contains(c);
+    match text.split_once('=') {
+        Some((name, dir)) if dir.starts_with('/') && !dir.ends_with('/') && dir.chars().all(plain) => {
+            Ok((name.to_owned(), dir.to_owned()))
+        }
+        _ => Err(
+            "give NAME=DIR, DIR an absolute path without a slash at its end and without blanks or globs"
+                .into(),
+        ),
+    }
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("give whole seconds, at least 1".into()),
@@ -310,6 +338,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+
+    #[test]
+    fn a_folder_is_an_absolute_path_and_nothing_more() {
+        let good = super::set_dir("libexecdir=/usr/libexec").unwrap();
+        assert_eq!(good, ("libexecdir".to_owned(), "/usr/libexec".to_owned()));
+        for bad in ["libexecdir", "a=b", "a=/b/", "a=/b rwx,", "a=/**", "a=/b\"c"] {
+            assert!(super::set_dir(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_well_formed() {

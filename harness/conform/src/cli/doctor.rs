@@ -14,7 +14,7 @@ use super::setup;
 use crate::backend::accel::Accelerator;
 use crate::backend::{VmConfig, children};
 use crate::image::{self, Store};
-use crate::tools::{self, NEWUIDMAP, Tool, UNSHARE};
+use crate::tools::{self, GIT, NEWUIDMAP, Tool, UNSHARE};
 
 const MIB: u64 = 1024 * 1024;
 /// A tool that only says whether it works.
@@ -58,6 +58,7 @@ pub fn doctor(root: Option<&Path>) -> Result<u8, Failure> {
     findings.push(image_building());
     findings.push(memory(&meminfo()));
     findings.extend(images(root));
+    findings.push(git());
     findings.push(nextest());
     findings.push(host_apparmor());
     output::print(&report(&findings, &missing))?;
@@ -229,6 +230,19 @@ fn space(store: &Store) -> Finding {
         dir.display()
     );
     Finding::new(state, WHAT, detail)
+}
+
+fn git() -> Finding {
+    match tools::find(GIT) {
+        Some(path) => Finding::new(State::Good, GIT.program, path.display().to_string()),
+        None => {
+            let detail = format!(
+                "not installed; {}; it is in the Debian package {}",
+                GIT.purpose, GIT.package
+            );
+            Finding::new(State::Note, GIT.program, detail)
+        }
+    }
 }
 
 fn nextest() -> Finding {

@@ -1,5 +1,7 @@
 //! Exit statuses: documented here, in `--help` and in the README.
 
+use crate::profile_set::assemble::Unusable;
+use crate::report::model::Report;
 use crate::verdict::judge::Verdict;
 
 /// Everything asked for holds.
@@ -16,7 +18,8 @@ pub const BROKEN: u8 = 4;
 /// For `--help`.
 pub const EXIT_STATUSES: &str = "Exit status:
   0    all is well; of run: every case passes or fails as known (without --strict also vacuous, skip)
-  1    a case fails, or passes unexpectedly (with --strict also vacuous, skip); a guard is not killed
+  1    a case fails, or passes unexpectedly (with --strict also vacuous, skip); a file of the set cannot be loaded;
+       with --base: the set is worse than the base, whatever else is red in both; a guard is not killed
   2    the command line or a data file is wrong; of denials: some input could not be read; of merge: a shard is
        missing, doubled, or of another run
   3    inconclusive: nothing is red, but the evidence is not complete
@@ -32,22 +35,43 @@ pub fn of_verdicts(verdicts: impl Iterator<Item = Verdict>, strict: bool) -> u8 
         Verdict::Inconclusive => INCONCLUSIVE,
         Verdict::Error => BROKEN,
     };
-    // The worst wins: broken, then red, then inconclusive.
-    verdicts
-        .map(of)
-        .max_by_key(|status| {
-            [OK, INCONCLUSIVE, RED, BROKEN]
-                .iter()
-                .position(|known| known == status)
-        })
-        // Where nothing was run, nothing is shown.
-        .unwrap_or(INCONCLUSIVE)
+    // Where nothing was run, nothing is shown.
+    worst(verdicts.map(of)).unwrap_or(INCONCLUSIVE)
+}
+
+/// The worst wins: broken, then red, then inconclusive.
+pub fn worst(statuses: impl Iterator<Item = u8>) -> Option<u8> {
+    let order = [OK, INCONCLUSIVE, RED, BROKEN];
+    let rank = |status: &u8| order.iter().position(|known| known == status);
+    statuses.max_by_key(rank)
+}
+
+/// A file of the set that could not be loaded was not tested, so that nothing is green.
+pub fn of_unusable(unusable: &[Unusable]) -> u8 {
+    if unusable.is_empty() { OK } else { RED }
+}
+
+/// The exit status of a run, by its report.
+pub fn of_report(report: &Report) -> u8 {
+    let verdicts = of_verdicts(report.cases.iter().map(|case| case.verdict), report.strict);
+    let unusable = of_unusable(&report.run.profile_set.unusable);
+    worst([verdicts, unusable].into_iter()).unwrap_or(INCONCLUSIVE)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use rstest::rstest;
+
+    #[test]
+    fn a_file_that_was_not_tested_is_not_green() {
+        let unusable = Unusable {
+            file: "f".into(),
+            message: "m".into(),
+        };
+        assert_eq!(of_unusable(&[]), OK);
+        assert_eq!(worst([OK, of_unusable(&[unusable])].into_iter()), Some(RED));
+    }
 
     #[rstest]
     #[case::green(&[Verdict::Pass, Verdict::KnownFailure, Verdict::Skip], false, OK)]

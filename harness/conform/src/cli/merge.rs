@@ -16,12 +16,10 @@ pub fn merge(args: &MergeArgs) -> Result<u8, Failure> {
     // One of the reports may be written over.
     let reports = Reports::open(&args.reports)?;
     reports.begin(&human::heading(&report.run))?;
+    reports.line(&human::unusable(&report.run.profile_set, Paint(false)))?;
     for case in &report.cases {
         reports.line(&human::case(case, Paint(false)))?;
     }
     end(&reports, &report)?;
-    Ok(exit::of_verdicts(
-        report.cases.iter().map(|case| case.verdict),
-        report.strict,
-    ))
+    Ok(exit::of_report(&report))
 }

@@ -2,6 +2,7 @@
 pub mod args;
 mod audit_text;
 mod check;
+mod compare;
 mod denials;
 mod doctor;
 pub mod exit;

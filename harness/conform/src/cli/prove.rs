@@ -11,7 +11,7 @@ use super::args::{DEFAULT_SET, ProveArgs};
 use super::exit;
 use super::failure::Failure;
 use super::reports::Reports;
-use super::run::progress;
+use super::run::{progress, shell_word};
 use super::select::{all_roles, leave_to_others, select};
 use super::setup;
 use crate::case::expand::Variant;
@@ -56,6 +56,7 @@ pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
         reports.may_paint() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     );
     reports.begin(&paint.dim(&human::heading(&info)))?;
+    reports.line(&human::unusable(&info.profile_set, paint))?;
     let bar = progress(selection.variants.len());
     let suite = Suite {
         data: &data,
@@ -116,7 +117,7 @@ pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
         // Nothing was shown to turn red.
         exit::INCONCLUSIVE
     } else if proofs.iter().all(|proof| proof.outcome.is_good()) {
-        exit::OK
+        exit::of_unusable(&info.profile_set.unusable)
     } else {
         exit::RED
     })
@@ -126,7 +127,10 @@ pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
 fn again(args: &ProveArgs) -> String {
     let mut command = format!("virt-aa-conform prove --image {}", args.target.image);
     if args.target.profiles != DEFAULT_SET {
-        command += &format!(" --profiles {}", args.target.profiles);
+        command += &format!(" --profiles {}", shell_word(&args.target.profiles));
+    }
+    for (name, dir) in &args.target.set_dirs {
+        command += &format!(" --set-dir {name}={dir}");
     }
     command
 }

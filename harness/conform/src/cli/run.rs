@@ -7,6 +7,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{DEFAULT_SET, RunArgs};
+use super::compare::compare;
 use super::exit;
 use super::failure::Failure;
 use super::reports::Reports;
@@ -15,7 +16,7 @@ use super::setup;
 use crate::case::expand::Variant;
 use crate::merge;
 use crate::proofs::Proofs;
-use crate::report::build::Context;
+use crate::report::build::{Context, quoted};
 use crate::report::format::Telling;
 use crate::report::human::{self, Paint};
 use crate::report::model::{CaseReport, Report};
@@ -28,6 +29,9 @@ use crate::suite::{Bounds, Suite};
 
 /// Run, print, and say how it ended.
 pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
+    if let Some(base) = &args.base {
+        return compare(root, args, base);
+    }
     let started = Instant::now();
     let data = setup::data(root)?;
     // A misspelt name is told before anything is built or booted, and so is a file that cannot be written.
@@ -51,6 +55,7 @@ pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
         reports.may_paint() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     );
     reports.begin(&paint.dim(&human::heading(&info)))?;
+    reports.line(&human::unusable(&info.profile_set, paint))?;
     let bar = progress(selection.variants.len());
     let suite = Suite {
         data: &data,
@@ -107,10 +112,7 @@ pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
         };
         eprint!("{}", timings::text(&marks, &cases));
     }
-    Ok(exit::of_verdicts(
-        cases.iter().map(|case| case.verdict),
-        args.strict,
-    ))
+    Ok(exit::of_report(&report))
 }
 
 /// Write what is left of the reports of a run.
@@ -138,15 +140,28 @@ fn shard(args: &RunArgs, selection: &mut Selection, durations: &Durations) -> Re
 }
 
 /// The command that runs one case again, its name left out.
-fn again(args: &RunArgs) -> String {
+pub fn again(args: &RunArgs) -> String {
     let mut command = format!("virt-aa-conform run --image {}", args.target.image);
     if args.target.profiles != DEFAULT_SET {
-        command += &format!(" --profiles {}", args.target.profiles);
+        command += &format!(" --profiles {}", shell_word(&args.target.profiles));
+    }
+    for (name, dir) in &args.target.set_dirs {
+        command += &format!(" --set-dir {name}={dir}");
     }
     if let Some(bad) = &args.known_bad {
         command += &format!(" --known-bad {bad}");
     }
     command
+}
+
+/// Quoted where a shell would make something else of it.
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._+-:@=".contains(c);
+    if text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        quoted(text)
+    }
 }
 
 /// One line on a terminal; nothing elsewhere.

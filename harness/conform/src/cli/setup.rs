@@ -8,7 +8,8 @@ use super::failure::Failure;
 use crate::backend::{VmConfig, hardware};
 use crate::data::{self, Data};
 use crate::image::{self, BuildOptions, Image, ImageError, Store};
-use crate::prepare::{PrepareError, Prepared, prepare};
+use crate::prepare::{PrepareError, Prepared, Wanted, prepare};
+use crate::profile_set::spec::SetSpec;
 use crate::session::Session;
 use crate::yaml::suggest;
 
@@ -103,19 +104,36 @@ pub fn prepared(
     known_bad: Option<&str>,
     config: &VmConfig,
 ) -> Result<(Prepared, Session), Failure> {
-    // Before an image is built for nothing.
-    known("profile set", &target.profiles, data.sets.manifests.keys())?;
+    let wanted = wanted(data, &target.profiles, target, known_bad)?;
+    let image = image(root, &target.image, target.allow_expired_index)?;
+    prepare(data, &image, &wanted, config).map_err(of_prepare)
+}
+
+/// What a command line says of a set, looked at before an image is built for nothing.
+pub fn wanted(data: &Data, set: &str, target: &Target, known_bad: Option<&str>) -> Result<Wanted, Failure> {
+    let spec = SetSpec::parse(set);
+    known("profile set", &spec.name, data.sets.manifests.keys())?;
     if let Some(bad) = known_bad {
         known("known-bad set", bad, data.sets.known_bad.keys())?;
     }
-    let image = image(root, &target.image, target.allow_expired_index)?;
-    prepare(data, &image, &target.profiles, known_bad, config).map_err(|error| match error {
-        PrepareError::NoSet { .. } | PrepareError::OtherSet { .. } | PrepareError::Set(_) => {
-            Failure::usage(error)
-        }
-        PrepareError::Compile(_) => Failure::usage(error),
-        other => Failure::broken(other),
+    Ok(Wanted {
+        spec,
+        dirs: target.set_dirs.iter().cloned().collect(),
+        known_bad: known_bad.map(str::to_string),
     })
+}
+
+/// What is wrong with a set is the user's to mend.
+pub fn of_prepare(error: PrepareError) -> Failure {
+    match error {
+        PrepareError::NoSet { .. }
+        | PrepareError::OtherSet { .. }
+        | PrepareError::Set(_)
+        | PrepareError::Open(_)
+        | PrepareError::NothingUsable(_)
+        | PrepareError::Compile(_) => Failure::usage(error),
+        other => Failure::broken(other),
+    }
 }
 
 /// Whether `name` is among the names there are.

@@ -31,7 +31,7 @@ fn the_shipped_data_is_right() {
         .map(|(name, fixture)| (name.clone(), facts_of(fixture)))
         .collect();
     let facts = Facts {
-        set: manifest.dirs.by_key(),
+        set: manifest.dirs.as_ref().unwrap().by_key(),
         fixtures,
     };
     let mut ids = BTreeSet::new();
@@ -79,9 +79,47 @@ of: base
 edits: [{profile: p, without: {capability: kill}}, {profile: q, add: '/y r,'}]
 ";
 const KNOWN: &str =
-    "- {case: one@p, set: base, images: [i], step: 1, denial: {operation: open}, reason: r, link: l}
-- {case: one, set: base, images: [i], step: all, effect: e, reason: r, link: l}
+    "- {case: one@p, sets: [base], images: [i], step: 1, denial: {operation: open}, reason: r, link: l}
+- {case: one, sets: [base], images: [i], step: all, effect: e, reason: r, link: l}
 ";
+
+#[test]
+fn a_set_may_be_like_another_and_then_nothing_is_sure_to_be_there() {
+    let root = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = root.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("cases/x/one.yaml", CASE);
+    write("cases/fixtures/disk.yaml", FIXTURE);
+    write("profiles/base.yaml", SET);
+    let like = |name: &str| format!("name: {name}\nsummary: s\nfrom: dir\nlike: base\n");
+    write("profiles/also.yaml", &like("also"));
+    let sets = read(root.path()).unwrap().sets;
+    let also = &sets.manifests["also"];
+    assert_eq!(also.profiles.len(), sets.manifests["base"].profiles.len());
+    assert!(also.profiles.iter().all(|profile| profile.optional));
+    // Neither of one that is not there, nor of one that is itself like another.
+    for other in ["bse", "also"] {
+        write("profiles/third.yaml", &like("third").replace("base", other));
+        let errors = read(root.path()).unwrap_err();
+        assert!(
+            errors[0]
+                .to_string()
+                .contains(&format!("unknown profile set `{other}`")),
+            "{}",
+            errors[0]
+        );
+    }
+    write("profiles/third.yaml", &like("third").replace("like: base\n", ""));
+    let errors = read(root.path()).unwrap_err();
+    assert!(
+        errors[0].to_string().contains("exactly one of profiles, like"),
+        "{}",
+        errors[0]
+    );
+}
 
 /// The errors of a checkout with these files, `from` in one of them being replaced by `to`.
 fn errors(file: &str, from: &str, to: &str) -> Vec<String> {
@@ -287,13 +325,13 @@ fn the_right_checkout_is_right() {
     "profiles/known-failures.yaml",
     "step: 1",
     "step: 2",
-    "profiles/known-failures.yaml:1:47: `2` is not the index of a step of this case, counted from 0 over `setup` and `steps`"
+    "profiles/known-failures.yaml:1:50: `2` is not the index of a step of this case, counted from 0 over `setup` and `steps`"
 )]
 #[case(
     "profiles/known-failures.yaml",
     "{operation: open}",
     "{operations: open}",
-    "profiles/known-failures.yaml:1:59: the kernel writes no key `operations` (did you mean `operation`?)"
+    "profiles/known-failures.yaml:1:62: the kernel writes no key `operations` (did you mean `operation`?)"
 )]
 #[case(
     "profiles/known-failures.yaml",
@@ -305,7 +343,7 @@ fn the_right_checkout_is_right() {
     "profiles/known-failures.yaml",
     "[i], step: all",
     "[], step: all",
-    "profiles/known-failures.yaml:2:34: `images` is empty"
+    "profiles/known-failures.yaml:2:37: `images` is empty"
 )]
 fn a_broken_file_is_one_clear_error(
     #[case] file: &str,

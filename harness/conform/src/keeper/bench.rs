@@ -75,6 +75,7 @@ fn open(target: &Target, place: &Place) -> Result<(Data, VmConfig, Prepared, Ses
     let wanted = args::Target {
         image: target.image.clone(),
         profiles: target.profiles.clone(),
+        set_dirs: Vec::new(),
         allow_expired_index: false,
     };
     let (prepared, session) =

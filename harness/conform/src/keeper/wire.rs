@@ -48,7 +48,7 @@ impl Ask {
             profiles: variant
                 .profiles
                 .iter()
-                .map(|(subject, chosen)| (subject.clone(), chosen.profile.clone()))
+                .map(|(subject, chosen)| (subject.clone(), chosen.name.clone()))
                 .collect(),
         }
     }

@@ -1,12 +1,16 @@
 //! A manifest and an image's tree to the set under test: every file there, guests made from their templates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use aa_policy::{EditError, PolicyError, PolicyFile, Tree, TreeError, parse, with_rule, without};
 use virt_aa_probe::protocol::CANARY_PROFILE;
 
-use super::manifest::{Edit, Manifest, Profile};
+use super::manifest::{Dirs, Edit, Manifest, Profile};
+use super::open::Provenance;
 use super::template::{self, TemplateError};
 use crate::case::expand::Roles;
 use crate::denial::access_of;
@@ -63,65 +67,164 @@ pub enum SetError {
     },
 }
 
+/// A file of a given set that cannot be loaded. Its profiles are not there; the others are still run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Unusable {
+    /// The file, below `/etc/apparmor.d`.
+    pub file: String,
+    /// Why: the parser's own words, where it is the parser that does not take it.
+    pub message: String,
+}
+
+/// What a set is put together from.
+#[derive(Debug, Clone)]
+pub struct Material {
+    /// Policy as it should lie in the machine, without guests.
+    pub tree: Tree,
+    /// Policy as the image has it.
+    pub of_image: Tree,
+    /// Folders that the profiles were made for.
+    pub dirs: Dirs,
+    /// Top-level files to load beside those that the manifest names.
+    pub profiles: Vec<String>,
+    /// Files that cannot be used, as is known before they are read.
+    pub unusable: Vec<Unusable>,
+    /// Where they come from.
+    pub provenance: Provenance,
+}
+
+impl Material {
+    /// What the image's packages installed.
+    pub fn packaged(of_image: Tree, dirs: Dirs) -> Material {
+        Material {
+            tree: of_image.clone(),
+            of_image,
+            dirs,
+            profiles: Vec::new(),
+            unusable: Vec::new(),
+            provenance: Provenance::default(),
+        }
+    }
+}
+
 /// A profile set on one image.
 #[derive(Debug, Clone)]
 pub struct SetUnderTest {
     /// What it is.
     pub manifest: Manifest,
+    /// Folders that the profiles were made for.
+    pub dirs: Dirs,
+    /// Where its files come from.
+    pub provenance: Provenance,
     /// Policy as it should lie in the machine.
     pub tree: Tree,
     /// Policy as the image has it.
     pub of_image: Tree,
     /// Top-level files of the set, parsed, the canary's among them.
     pub files: Vec<PolicyFile>,
+    /// Files that cannot be loaded; only a given set may have any.
+    pub unusable: Vec<Unusable>,
+    /// The profiles that are there: the manifest's names to those that the kernel lists.
+    labels: BTreeMap<String, String>,
     roles: Roles,
 }
 
 impl SetUnderTest {
-    /// Put a set together from the tree of an image.
+    /// Put a packaged set together from the tree of an image.
     pub fn assemble(manifest: &Manifest, image_tree: &Path) -> Result<SetUnderTest, SetError> {
         let of_image = Tree::read(&image_tree.join(POLICY_DIR.trim_start_matches('/')))?;
-        Self::from_tree(manifest, of_image)
+        let dirs = manifest.dirs.clone().unwrap_or_default();
+        Self::of(manifest, Material::packaged(of_image, dirs))
     }
 
-    /// The same from a tree of policy.
-    pub fn from_tree(manifest: &Manifest, of_image: Tree) -> Result<SetUnderTest, SetError> {
-        let mut tree = of_image.clone();
+    /// Put a set together.
+    pub fn of(manifest: &Manifest, material: Material) -> Result<SetUnderTest, SetError> {
+        let Material {
+            mut tree,
+            mut unusable,
+            ..
+        } = material;
+        let given = manifest.from.is_given();
         let mut file_of: BTreeMap<&str, String> = BTreeMap::new();
         for profile in &manifest.profiles {
-            if let Some(file) = place(manifest, profile, &mut tree, &file_of)? {
-                file_of.insert(&profile.name, file);
+            match place(manifest, profile, &mut tree, &file_of) {
+                Ok(Some(file)) => drop(file_of.insert(&profile.name, file)),
+                Ok(None) => {}
+                Err(error @ SetError::Template { .. }) if given => unusable.push(Unusable {
+                    file: profile.template.clone().unwrap_or_default(),
+                    message: error.to_string(),
+                }),
+                Err(error) => return Err(error),
             }
         }
         tree.insert(CANARY_PROFILE, format!("profile {CANARY_PROFILE} {{\n}}\n"))?;
-        let mut names: Vec<&str> = file_of
-            .values()
-            .map(String::as_str)
-            .chain([CANARY_PROFILE])
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        let files = names
-            .into_iter()
-            .map(|file| parse(&tree, file))
-            .collect::<Result<Vec<_>, _>>()?;
-        for (profile, file) in &file_of {
-            let declared = files
-                .iter()
-                .any(|parsed| parsed.file == *file && parsed.profile(profile).is_some());
-            if !declared {
-                let (set, profile, file) = (manifest.name.clone(), (*profile).to_string(), file.clone());
-                return Err(SetError::NoProfile { set, profile, file });
+        let of_profiles = file_of.values().chain(&material.profiles);
+        let names: BTreeSet<&str> = of_profiles.map(String::as_str).chain([CANARY_PROFILE]).collect();
+        let mut files = Vec::new();
+        for file in names {
+            if unusable.iter().any(|unusable| unusable.file == file) {
+                continue;
+            }
+            match parse(&tree, file) {
+                Ok(parsed) => files.push(parsed),
+                Err(error) if given => unusable.push(Unusable {
+                    file: file.to_owned(),
+                    message: error.to_string(),
+                }),
+                Err(error) => return Err(error.into()),
             }
         }
-        let roles = manifest.roles(|profile| file_of.contains_key(profile.name.as_str()));
-        Ok(SetUnderTest {
+        let mut labels = BTreeMap::new();
+        for profile in &manifest.profiles {
+            let Some(file) = file_of.get(profile.name.as_str()) else {
+                continue;
+            };
+            let Some(parsed) = files.iter().find(|parsed| parsed.file == *file) else {
+                continue;
+            };
+            match label_of(profile, parsed, &labels) {
+                Some(label) => drop(labels.insert(profile.name.clone(), label)),
+                None if profile.optional && profile.within.is_some() => {}
+                None => {
+                    let (set, profile, file) = (manifest.name.clone(), profile.name.clone(), file.clone());
+                    let error = SetError::NoProfile { set, profile, file };
+                    if !given {
+                        return Err(error);
+                    }
+                    unusable.push(Unusable {
+                        file: parsed.file.clone(),
+                        message: error.to_string(),
+                    });
+                }
+            }
+        }
+        let mut set = SetUnderTest {
             manifest: manifest.clone(),
+            dirs: material.dirs,
+            provenance: material.provenance,
             tree,
-            of_image,
+            of_image: material.of_image,
             files,
-            roles,
-        })
+            unusable: Vec::new(),
+            labels,
+            roles: Roles::new(),
+        };
+        set.leave_out(unusable);
+        Ok(set)
+    }
+
+    /// Files that cannot be loaded are none of the set's, nor are their profiles.
+    pub fn leave_out(&mut self, unusable: Vec<Unusable>) {
+        let left_out = |file: &PolicyFile| unusable.iter().any(|unusable| unusable.file == file.file);
+        self.files.retain(|file| !left_out(file));
+        self.unusable.extend(unusable);
+        let files = &self.files;
+        self.labels
+            .retain(|_, label| files.iter().any(|file| file.profile(label).is_some()));
+        let labels = &self.labels;
+        self.roles = self
+            .manifest
+            .roles_by_label(|profile| labels.get(&profile.name).cloned());
     }
 
     /// Roles with the profiles that this image has for them.
@@ -138,7 +241,8 @@ impl SetUnderTest {
     pub fn edited(&self, edits: &[Edit]) -> Result<SetUnderTest, SetError> {
         let mut tree = self.tree.clone();
         for edit in edits {
-            let profile = edit.profile.clone();
+            // As the manifest calls it, or as the kernel does.
+            let profile = self.labels.get(&edit.profile).unwrap_or(&edit.profile).clone();
             let file = self
                 .file_of(&profile)
                 .map(|file| file.file.clone())
@@ -221,7 +325,32 @@ fn place(
             }
         })?;
     let file = format!("libvirt/{}", profile.name);
-    tree.insert(&format!("{file}.files"), guest.files)?;
+    if let Some(files) = guest.files {
+        tree.insert(&format!("{file}.files"), files)?;
+    }
     tree.insert(&file, guest.profile)?;
     Ok(Some(file))
+}
+
+/// The name under which the kernel lists a profile of a file. `labels` has the profile that it is a child of.
+fn label_of(profile: &Profile, file: &PolicyFile, labels: &BTreeMap<String, String>) -> Option<String> {
+    let label = match &profile.within {
+        Some(parent) => {
+            let child = profile.name.strip_prefix(parent.as_str())?;
+            format!("{}{child}", labels.get(parent)?)
+        }
+        None => profile.name.clone(),
+    };
+    if file.profile(&label).is_some() {
+        return Some(label);
+    }
+    // A profile without a name of its own is called by the path that it attaches to.
+    let mut unnamed = file
+        .profiles
+        .iter()
+        .filter(|other| profile.within.is_none() && other.name.starts_with('/'));
+    match (unnamed.next(), unnamed.next()) {
+        (Some(only), None) => Some(only.name.clone()),
+        _ => None,
+    }
 }

@@ -10,7 +10,7 @@ use aa_policy::blob::{self, BlobError, BlobMode};
 use aa_policy::{CompileError, Parser, PolicyFile, TreeError};
 use virt_aa_probe::protocol;
 
-use super::assemble::SetUnderTest;
+use super::assemble::{SetUnderTest, Unusable};
 use crate::verdict::features::Features;
 use crate::verdict::policy::{Declared, Policy};
 
@@ -65,53 +65,54 @@ pub struct CompiledSet {
 }
 
 impl CompiledSet {
-    /// Compile every file of a set. With `base` only those are compiled that differ from it; `of` is the set that was
-    /// compiled to `base`.
+    /// Compile every file of a set. With `base` only those are compiled that differ from it: the set that was compiled,
+    /// and what came of it.
     pub fn compile(
         set: &SetUnderTest,
         parser: &Parser,
         base: Option<(&SetUnderTest, &CompiledSet)>,
     ) -> Result<CompiledSet, CompileSetError> {
-        let dir = tempfile::tempdir()?;
-        set.tree.write_to(dir.path())?;
         let mut compiled = CompiledSet::default();
-        let mut wanted: Vec<&PolicyFile> = Vec::new();
-        for file in &set.files {
-            match base.and_then(|(of, base)| {
-                unchanged(file, set, of)
-                    .then(|| base.files.get(&file.file))
-                    .flatten()
-            }) {
-                Some(same) => drop(compiled.files.insert(file.file.clone(), same.clone())),
-                None => wanted.push(file),
-            }
-        }
-        let next = AtomicUsize::new(0);
-        let done = Mutex::new(Vec::new());
-        thread::scope(|scope| {
-            for _ in 0..thread::available_parallelism()
-                .map_or(1, usize::from)
-                .min(wanted.len())
-            {
-                scope.spawn(|| {
-                    while let Some(file) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let result = compile_file(file, parser, dir.path());
-                        done.lock()
-                            .unwrap_or_else(std::sync::PoisonError::into_inner)
-                            .push((file.file.clone(), result));
-                    }
-                });
-            }
-        });
-        for (file, result) in done
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-        {
+        for (file, result) in compile_each(set, parser, base)? {
             compiled.files.insert(file, result?);
         }
         Ok(compiled)
     }
 
+    /// The same for a set of which the parser may not take every file: those are left out of it, with the parser's
+    /// own words.
+    pub fn compile_what_can_be(
+        set: &mut SetUnderTest,
+        parser: &Parser,
+        base: Option<(&SetUnderTest, &CompiledSet)>,
+    ) -> Result<CompiledSet, CompileSetError> {
+        let dir = tempfile::tempdir()?;
+        set.tree.write_to(dir.path())?;
+        for unusable in &mut set.unusable {
+            // What this program cannot read the parser refuses too, mostly, and says it in the words that people know.
+            if let Err(error @ CompileError::Policy { .. }) = parser.compile(dir.path(), &unusable.file, &[])
+                && set.tree.contains(&unusable.file)
+            {
+                unusable.message = error.to_string();
+            }
+        }
+        let mut compiled = CompiledSet::default();
+        let mut refused = Vec::new();
+        for (file, result) in compile_each(set, parser, base)? {
+            match result {
+                Ok(one) => drop(compiled.files.insert(file, one)),
+                Err(CompileSetError::Parser(
+                    error @ (CompileError::Policy { .. } | CompileError::Nothing { .. }),
+                )) => {
+                    let message = error.to_string();
+                    refused.push(Unusable { file, message });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        set.leave_out(refused);
+        Ok(compiled)
+    }
     /// What the agent loads.
     pub fn policies(&self) -> Vec<protocol::Policy> {
         self.files.values().map(|file| file.policy.clone()).collect()
@@ -135,6 +136,49 @@ impl CompiledSet {
             kernel: kernel.clone(),
         }
     }
+}
+
+/// Each file with what came of it.
+type Results = Vec<(String, Result<CompiledFile, CompileSetError>)>;
+
+fn compile_each(
+    set: &SetUnderTest,
+    parser: &Parser,
+    base: Option<(&SetUnderTest, &CompiledSet)>,
+) -> Result<Results, CompileSetError> {
+    let dir = tempfile::tempdir()?;
+    set.tree.write_to(dir.path())?;
+    let mut results = Vec::new();
+    let mut wanted: Vec<&PolicyFile> = Vec::new();
+    for file in &set.files {
+        let same = base.and_then(|(of, base)| {
+            unchanged(file, set, of)
+                .then(|| base.files.get(&file.file))
+                .flatten()
+        });
+        match same {
+            Some(same) => results.push((file.file.clone(), Ok(same.clone()))),
+            None => wanted.push(file),
+        }
+    }
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(&mut results);
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(wanted.len())
+        {
+            scope.spawn(|| {
+                while let Some(file) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let result = compile_file(file, parser, dir.path());
+                    done.lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
+                        .push((file.file.clone(), result));
+                }
+            });
+        }
+    });
+    Ok(results)
 }
 
 /// Whether a file and all that it includes are the same in both sets.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use super::manifest::{Edit, KnownBad, Manifest, Profile};
+use super::manifest::{Dirs, Edit, KnownBad, Manifest, Profile};
 use crate::case::problem::{Located, Problem, exactly_one};
 use crate::case::rules::{access_problems, located, name};
 use crate::yaml::document::Document;
@@ -31,6 +31,7 @@ pub struct Sets {
 pub fn load(dir: &Path, root: &Path) -> Result<Sets, Vec<DataError>> {
     let mut sets = Sets::default();
     let mut bad = Vec::new();
+    let mut likes = Vec::new();
     let mut errors = Vec::new();
     for file in source::files(dir, root)? {
         let shown = source::shown(&file, root);
@@ -52,9 +53,19 @@ pub fn load(dir: &Path, root: &Path) -> Result<Sets, Vec<DataError>> {
         match read::<Manifest>(&file, shown) {
             Ok((manifest, document)) => {
                 errors.extend(located(check_manifest(&manifest, &stem), &document));
-                sets.manifests.insert(manifest.name.clone(), manifest);
+                if manifest.like.is_some() {
+                    likes.push((manifest, document));
+                } else {
+                    sets.manifests.insert(manifest.name.clone(), manifest);
+                }
             }
             Err(error) => errors.push(error),
+        }
+    }
+    for (manifest, document) in &likes {
+        match like(manifest, &sets.manifests) {
+            Ok(whole) => drop(sets.manifests.insert(whole.name.clone(), whole)),
+            Err(problem) => errors.extend(located(vec![problem], document)),
         }
     }
     let complete = errors.is_empty();
@@ -71,6 +82,34 @@ pub fn load(dir: &Path, root: &Path) -> Result<Sets, Vec<DataError>> {
     }
     errors.sort_by(DataError::order);
     Err(errors)
+}
+
+/// A manifest with the profiles of the one that it is like.
+fn like(manifest: &Manifest, manifests: &BTreeMap<String, Manifest>) -> Result<Manifest, Located> {
+    let name = manifest.like.clone().unwrap_or_default();
+    // Those that are like another are not among them yet, so that there is no circle.
+    let known = |manifests: &BTreeMap<String, Manifest>| {
+        let written = manifests.values().filter(|other| other.like.is_none());
+        written.map(|other| other.name.clone()).collect()
+    };
+    let other = manifests.get(&name).filter(|other| other.like.is_none());
+    let other = other.ok_or_else(|| {
+        Problem::Unknown {
+            what: "profile set",
+            name: name.clone(),
+            known: known(manifests),
+        }
+        .at(DataPath::root().key("like"))
+    })?;
+    let profiles = other.profiles.iter().map(|profile| Profile {
+        optional: true,
+        ..profile.clone()
+    });
+    Ok(Manifest {
+        profiles: profiles.collect(),
+        further: other.further.iter().chain(&manifest.further).cloned().collect(),
+        ..manifest.clone()
+    })
 }
 
 fn read<T: DeserializeOwned>(file: &Path, shown: &Path) -> Result<(T, Document), DataError> {
@@ -98,14 +137,19 @@ fn check_manifest(manifest: &Manifest, stem: &str) -> Vec<Located> {
     let root = DataPath::root();
     let mut problems = Vec::new();
     check_name(&manifest.name, stem, &mut problems);
-    for (key, dir) in manifest.dirs.by_key() {
+    for (key, dir) in manifest.dirs.iter().flat_map(Dirs::by_key) {
         if !dir.starts_with('/') || dir.ends_with('/') {
             let wanted = "an absolute path without a slash at the end";
             problems.push(Problem::NotA { text: dir, wanted }.at(root.key("dirs").key(&key)));
         }
     }
-    if manifest.profiles.is_empty() {
-        problems.push(Problem::Empty("profiles").at(root.key("profiles")));
+    let given = [
+        ("profiles", !manifest.profiles.is_empty()),
+        ("like", manifest.like.is_some()),
+    ];
+    exactly_one("a profile set", "profiles, like", &given, &root, &mut problems);
+    for (index, file) in manifest.further.iter().enumerate() {
+        check_file(file, &root.key("further").index(index), &mut problems);
     }
     let mut seen = BTreeSet::new();
     for (index, profile) in manifest.profiles.iter().enumerate() {
@@ -162,17 +206,8 @@ fn check_profile(manifest: &Manifest, profile: &Profile, path: &DataPath, proble
         }
     }
     for (key, file) in [("file", &profile.file), ("template", &profile.template)] {
-        if let Some(file) = file
-            && (file.starts_with('/') || file.split('/').any(|part| part == ".." || part.is_empty()))
-        {
-            let wanted = "a path below /etc/apparmor.d";
-            problems.push(
-                Problem::NotA {
-                    text: file.clone(),
-                    wanted,
-                }
-                .at(path.key(key)),
-            );
+        if let Some(file) = file {
+            check_file(file, &path.key(key), problems);
         }
     }
     if let Some(within) = &profile.within {
@@ -183,6 +218,13 @@ fn check_profile(manifest: &Manifest, profile: &Profile, path: &DataPath, proble
     }
     for (index, role) in profile.roles.iter().enumerate() {
         name("role", role, &path.key("roles").index(index), problems);
+    }
+}
+
+fn check_file(file: &str, path: &DataPath, problems: &mut Vec<Located>) {
+    if file.starts_with('/') || file.split('/').any(|part| part == ".." || part.is_empty()) {
+        let (text, wanted) = (file.to_owned(), "a path below /etc/apparmor.d");
+        problems.push(Problem::NotA { text, wanted }.at(path.clone()));
     }
 }
 

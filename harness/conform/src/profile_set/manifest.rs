@@ -18,10 +18,19 @@ pub struct Manifest {
     pub summary: String,
     /// Where the files come from.
     pub from: Origin,
-    /// Folders that the profiles were made for; `{set.KEY}` in a case.
-    pub dirs: Dirs,
-    /// The profiles.
+    /// Folders that the profiles were made for; `{set.KEY}` in a case. Found in the image where not given.
+    #[serde(default)]
+    pub dirs: Option<Dirs>,
+    /// The profiles. Either these or `like`.
+    #[serde(default)]
     pub profiles: Vec<Profile>,
+    /// The set whose profiles, and further files, this one has; each of them may be missing here.
+    #[serde(default)]
+    pub like: Option<String>,
+    /// Further files below `/etc/apparmor.d` that belong to the set, as what its profiles include. A set that does not
+    /// come from the image's packages takes the place of all of them.
+    #[serde(default)]
+    pub further: Vec<String>,
 }
 
 /// Where the files of a set come from.
@@ -30,10 +39,22 @@ pub struct Manifest {
 pub enum Origin {
     /// What the image's packages installed under `/etc/apparmor.d`.
     Packaged,
+    /// A libvirt source tree, which the command line names: `NAME:DIR` or `NAME:DIR@REVISION`.
+    LibvirtSource,
+    /// A folder laid out like `/etc/apparmor.d`, which the command line names: `NAME:DIR`.
+    Dir,
+}
+
+impl Origin {
+    /// Whether the files are whatever the command line names, so that nothing can be known of them beforehand: what no
+    /// parser takes is reported, and a known failure may be absent.
+    pub fn is_given(self) -> bool {
+        self != Origin::Packaged
+    }
 }
 
 /// Folders as libvirt was configured; absolute, without a slash at the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Dirs {
     /// Helper programs, `/usr/lib/libvirt`.
@@ -42,6 +63,13 @@ pub struct Dirs {
     pub sbindir: String,
     /// Configuration, `/etc`.
     pub sysconfdir: String,
+    /// What lasts until the next boot, `/run`.
+    #[serde(default = "run")]
+    pub runstatedir: String,
+}
+
+fn run() -> String {
+    "/run".into()
 }
 
 impl Dirs {
@@ -51,6 +79,7 @@ impl Dirs {
             ("libexecdir", &self.libexecdir),
             ("sbindir", &self.sbindir),
             ("sysconfdir", &self.sysconfdir),
+            ("runstatedir", &self.runstatedir),
         ]
         .into_iter()
         .map(|(key, dir)| (key.to_owned(), dir.clone()))
@@ -62,7 +91,8 @@ impl Dirs {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Profile {
-    /// Full name as the kernel lists it, `libvirtd//qemu_bridge_helper`.
+    /// Full name as the kernel lists it, `libvirtd//qemu_bridge_helper`. An old file may call the profile by the path
+    /// that it attaches to instead; it is the same profile.
     pub name: String,
     /// Its file below `/etc/apparmor.d`.
     #[serde(default)]
@@ -76,7 +106,7 @@ pub struct Profile {
     /// For `template`: the word in it that stands for the profile's name.
     #[serde(default)]
     pub placeholder: Option<String>,
-    /// For `template`: rules for the included file, as virt-aa-helper writes for one guest.
+    /// For `template`: rules for the included file, as virt-aa-helper writes for one guest; none where it writes none.
     #[serde(default)]
     pub files: Vec<String>,
     /// What it is for; cases name these.
@@ -92,11 +122,18 @@ pub struct Profile {
 impl Manifest {
     /// Roles and their profiles, as far as `present` says that a profile is there.
     pub fn roles(&self, present: impl Fn(&Profile) -> bool) -> Roles {
+        self.roles_by_label(|profile| present(profile).then(|| profile.name.clone()))
+    }
+
+    /// Roles and their profiles, each with the name that the kernel lists it by; `None` where it is not there.
+    pub fn roles_by_label(&self, label: impl Fn(&Profile) -> Option<String>) -> Roles {
         let mut roles = Roles::new();
-        for profile in self.profiles.iter().filter(|profile| present(profile)) {
+        for profile in &self.profiles {
+            let Some(label) = label(profile) else { continue };
             for role in &profile.roles {
                 let chosen = SubjectProfile {
-                    profile: profile.name.clone(),
+                    name: profile.name.clone(),
+                    profile: label.clone(),
                     user: profile.user.clone(),
                 };
                 roles.entry(role.clone()).or_default().push(chosen);

@@ -1,7 +1,16 @@
 //! Profile sets: which profiles are under test, what each is for, and sets that are wrong on purpose.
 pub mod alike;
 pub mod assemble;
+pub mod checkout;
 pub mod compiled;
+pub mod git;
 pub mod load;
 pub mod manifest;
+pub mod open;
+pub mod programs;
+pub mod source;
+pub mod spec;
 pub mod template;
+
+#[cfg(test)]
+mod tests;

@@ -18,12 +18,12 @@ pub enum TemplateError {
 pub struct GuestProfile {
     /// Text of the file called like the profile.
     pub profile: String,
-    /// Text of the file called like the profile with `.files` behind it.
-    pub files: String,
+    /// Text of the file called like the profile with `.files` behind it; a container's profile has none.
+    pub files: Option<String>,
 }
 
 /// Put `name` where `placeholder` stands, and include `libvirt/NAME.files` before the last closing brace; that file
-/// gets a line for each of `rules`.
+/// gets a line for each of `rules`. Without rules there is no such file, and no include.
 pub fn instantiate(
     text: &str,
     placeholder: &str,
@@ -43,9 +43,13 @@ pub fn instantiate(
     let Some(end) = end else {
         return Err(TemplateError::NoEnd);
     };
+    if rules.is_empty() {
+        let profile = text.replace(placeholder, name);
+        return Ok(GuestProfile { profile, files: None });
+    }
     let include = format!("  #include <libvirt/{name}.files>\n");
     let profile = format!("{}{include}{}", &text[..end], &text[end..]).replace(placeholder, name);
-    let files = rules.iter().map(|rule| format!("  {rule}\n")).collect();
+    let files = Some(rules.iter().map(|rule| format!("  {rule}\n")).collect());
     Ok(GuestProfile { profile, files })
 }
 
@@ -63,7 +67,14 @@ mod tests {
             made.profile,
             "# made up }\nprofile guest-1 {\n  #include <x>\n  #include <libvirt/guest-1.files>\n}\n# the end }\n"
         );
-        assert_eq!(made.files, "  \"/a\" rwk,\n");
+        assert_eq!(made.files.as_deref(), Some("  \"/a\" rwk,\n"));
+    }
+
+    #[test]
+    fn a_container_gets_its_name_alone() {
+        let made = instantiate("profile WORD {\n}\n", "WORD", "guest-1", &[]).unwrap();
+        assert_eq!(made.profile, "profile guest-1 {\n}\n");
+        assert_eq!(made.files, None);
     }
 
     #[rstest]

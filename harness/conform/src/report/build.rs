@@ -51,6 +51,7 @@ impl Context<'_> {
             },
             verdict: case.verdict,
             reason: case.reason.clone(),
+            entered_by_change_profile: case.without_program.clone(),
             duration_ms: case.duration.as_secs_f64() * 1000.0,
             findings: ran.map(|ran| self.findings(ran)).unwrap_or_default(),
             denied_on_purpose: ran.map(on_purpose).unwrap_or_default(),

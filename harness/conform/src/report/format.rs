@@ -40,6 +40,9 @@ pub enum FormatError {
     /// Proofs in a format that has no place for them.
     #[error("SARIF tells of a run, not of proofs; take another format")]
     NoProofs,
+    /// A comparison, likewise.
+    #[error("SARIF tells of a run, not of what differs between two; take another format")]
+    NoComparison,
 }
 
 /// A report, told in any format.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::model::{CaseReport, FindingReport, Report};
-use super::run_info::RunInfo;
+use super::run_info::{ProfileSetInfo, RunInfo};
 use crate::prove::Proof;
 use crate::verdict::judge::Verdict;
 
@@ -29,7 +29,8 @@ impl Paint {
         self.with("2", text)
     }
 
-    fn with(self, code: &str, text: &str) -> String {
+    /// Text in a colour, by its code.
+    pub fn with(self, code: &str, text: &str) -> String {
         if self.0 {
             format!("\u{1b}[{code}m{text}\u{1b}[0m")
         } else {
@@ -40,23 +41,53 @@ impl Paint {
 
 /// What the run is about, in one line.
 pub fn heading(run: &RunInfo) -> String {
-    let bad = run
-        .profile_set
-        .known_bad
-        .as_ref()
-        .map(|bad| format!(" with {bad}"))
-        .unwrap_or_default();
+    format!("{}, profile set {}", place(run), set(&run.profile_set))
+}
+
+/// Where cases run, in one line.
+pub fn place(run: &RunInfo) -> String {
     format!(
-        "{} ({}, {}), kernel {}, parser {}, libvirt {}, profile set {}{bad} ({})",
-        run.image,
-        run.backend,
-        run.accelerator,
-        run.kernel,
-        run.parser,
-        run.libvirt,
-        run.profile_set.name,
-        &run.profile_set.hash[..12.min(run.profile_set.hash.len())],
+        "{} ({}, {}), kernel {}, parser {}, libvirt {}",
+        run.image, run.backend, run.accelerator, run.kernel, run.parser, run.libvirt,
     )
+}
+
+/// A set with its revision and its hash.
+pub fn set(set: &ProfileSetInfo) -> String {
+    let mut text = set.name.clone();
+    if let Some(source) = &set.provenance.source {
+        let _ = write!(text, ":{source}");
+    }
+    if let Some(bad) = &set.known_bad {
+        let _ = write!(text, " with {bad}");
+    }
+    let short = |hash: &str| hash[..12.min(hash.len())].to_string();
+    let mut facts = Vec::new();
+    if let Some(revision) = &set.provenance.revision {
+        let modified = if set.provenance.modified == Some(true) {
+            ", modified"
+        } else {
+            ""
+        };
+        facts.push(format!("commit {}{modified}", short(revision)));
+    }
+    facts.push(short(&set.hash));
+    let _ = write!(text, " ({})", facts.join(", "));
+    text
+}
+
+/// The files of a set that cannot be loaded; nothing where there is none.
+pub fn unusable(set: &ProfileSetInfo, paint: Paint) -> String {
+    let lines = set.unusable.iter().map(|unusable| {
+        let gap = " ".repeat(6);
+        let word = paint.with("31", "unusable");
+        format!(
+            "{word}{gap} {}\n    {}\n",
+            unusable.file,
+            unusable.message.replace('\n', "\n    ")
+        )
+    });
+    lines.collect()
 }
 
 /// One case: one line if it is green, more if it is not.
@@ -72,14 +103,19 @@ pub fn case(case: &CaseReport, paint: Paint) -> String {
     if case.verdict == Verdict::Pass {
         let guards = &case.evidence.guards;
         let all = guards.proven.len() + guards.unproven.len();
-        let _ = writeln!(
+        let _ = write!(
             text,
             " {}",
             paint.dim(&format!("guards proven {}/{all}", guards.proven.len()))
         );
-        return text;
+    }
+    if !case.entered_by_change_profile.is_empty() {
+        let _ = write!(text, " {}", paint.dim("entered by change_profile"));
     }
     text.push('\n');
+    if case.verdict == Verdict::Pass {
+        return text;
+    }
     let details = match case.verdict {
         Verdict::Fail | Verdict::UnexpectedPass | Verdict::Inconclusive | Verdict::Error => details(case),
         _ => Vec::new(),
@@ -134,8 +170,9 @@ pub fn summary(report: &Report) -> String {
 pub fn report(report: &Report, paint: Paint) -> String {
     let cases: String = report.cases.iter().map(|of| case(of, paint)).collect();
     format!(
-        "{}\n{cases}{}\n",
+        "{}\n{}{cases}{}\n",
         paint.dim(&heading(&report.run)),
+        unusable(&report.run.profile_set, paint),
         summary(report)
     )
 }
@@ -160,7 +197,8 @@ pub fn proof(proof: &Proof, paint: Paint) -> String {
 /// The whole report of `prove`.
 pub fn proofs(run: &RunInfo, proofs: &[Proof], closing: &str) -> String {
     let lines: String = proofs.iter().map(|of| proof(of, Paint(false))).collect();
-    format!("{}\n{lines}{closing}\n", heading(run))
+    let unusable = unusable(&run.profile_set, Paint(false));
+    format!("{}\n{unusable}{lines}{closing}\n", heading(run))
 }
 
 /// The last line of `prove`.

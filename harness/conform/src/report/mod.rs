@@ -1,5 +1,6 @@
 //! Reports of a run: [`model`] is what every format is made of.
 pub mod build;
+pub mod comparison;
 pub mod format;
 pub mod github;
 pub mod human;

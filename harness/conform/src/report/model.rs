@@ -53,6 +53,8 @@ pub struct CaseReport {
     pub verdict: Verdict,
     /// Why, for everything but a pass.
     pub reason: Option<String>,
+    /// Profiles of its subjects that attach to no program of the image, so that they were entered by change_profile.
+    pub entered_by_change_profile: Vec<String>,
     /// Milliseconds from plan to verdict.
     pub duration_ms: f64,
     /// What is wrong, in order; the first that counts stands in the reason.

@@ -1,6 +1,7 @@
 //! What the formats for other programs have in common: a run or the proofs of its guards as a list of entries, each of
 //! which stands well or does not.
 
+use crate::profile_set::assemble::{POLICY_DIR, Unusable};
 use crate::prove::{Outcome, Proof};
 use crate::report::human;
 use crate::verdict::judge::Verdict;
@@ -131,6 +132,7 @@ impl Outline {
     /// Of a run.
     pub fn of_run(report: &Report) -> Outline {
         let entries = report.cases.iter().map(|case| of_case(case, report.strict));
+        let entries = entries.chain(report.run.profile_set.unusable.iter().map(of_file));
         let closing = human::summary(report);
         Outline::new(&report.run, closing, entries.collect(), "case")
     }
@@ -143,6 +145,7 @@ impl Outline {
         closing: String,
         folder: &dyn Fn(&str) -> String,
     ) -> Outline {
+        let files = run.profile_set.unusable.iter().map(of_file);
         let entries = proofs.iter().map(|proof| {
             let standing = Standing::of_proof(proof.outcome);
             let bad = standing.is_bad();
@@ -163,11 +166,11 @@ impl Outline {
                 place: None,
             }
         });
-        Outline::new(run, closing, entries.collect(), "guard")
+        Outline::new(run, closing, entries.chain(files).collect(), "guard")
     }
 
     /// What has nothing to show is not good.
-    fn new(run: &RunInfo, closing: String, mut entries: Vec<Entry>, what: &str) -> Outline {
+    pub fn new(run: &RunInfo, closing: String, mut entries: Vec<Entry>, what: &str) -> Outline {
         if entries.is_empty() {
             entries.push(Entry {
                 name: format!("any {what}"),
@@ -210,10 +213,32 @@ fn facts(run: &RunInfo) -> Vec<(&'static str, String)> {
         ("profile-set", set.name.clone()),
         ("profile-set-hash", set.hash.clone()),
     ];
+    if let Some(revision) = &set.provenance.revision {
+        facts.push(("profile-set-revision", revision.clone()));
+    }
     if let Some(bad) = &set.known_bad {
         facts.push(("known-bad", bad.clone()));
     }
     facts
+}
+
+/// A file of the set that cannot be loaded: red, since nothing of it is tested.
+pub fn of_file(unusable: &Unusable) -> Entry {
+    let mut lines = unusable.message.lines().map(str::to_owned);
+    Entry {
+        name: format!("load {POLICY_DIR}/{}", unusable.file),
+        folder: "profiles".into(),
+        word: "unusable",
+        standing: Standing::Red,
+        message: lines.next(),
+        details: lines.collect(),
+        seconds: None,
+        place: Some(FilePlace {
+            file: format!("{POLICY_DIR}/{}", unusable.file),
+            line: 1,
+            column: None,
+        }),
+    }
 }
 
 fn of_case(case: &CaseReport, strict: bool) -> Entry {

@@ -1,11 +1,15 @@
 //! What a report says of the run itself.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::VmConfig;
 use crate::backend::accel::Accelerator;
-use crate::prepare::Prepared;
+use crate::prepare::{Candidate, Prepared};
+use crate::profile_set::assemble::Unusable;
+use crate::profile_set::open::Provenance;
 
 /// Where and on what the cases ran.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +41,13 @@ pub struct ProfileSetInfo {
     pub known_bad: Option<String>,
     /// Over all its files.
     pub hash: String,
+    /// Where its files come from.
+    #[serde(flatten)]
+    pub provenance: Provenance,
+    /// Folders that it was made for.
+    pub dirs: BTreeMap<String, String>,
+    /// Files of it that cannot be loaded, and why; their profiles were not tested.
+    pub unusable: Vec<Unusable>,
     /// Every profile that was loaded.
     pub profiles: Vec<String>,
 }
@@ -44,6 +55,17 @@ pub struct ProfileSetInfo {
 impl RunInfo {
     /// Of a prepared run.
     pub fn of(prepared: &Prepared, config: &VmConfig, known_bad: Option<&str>) -> RunInfo {
+        RunInfo::of_candidate(prepared, &prepared.base, config, known_bad)
+    }
+
+    /// Of a set on a prepared image.
+    pub fn of_candidate(
+        prepared: &Prepared,
+        candidate: &Candidate,
+        config: &VmConfig,
+        known_bad: Option<&str>,
+    ) -> RunInfo {
+        let set = &candidate.set;
         let facts = &prepared.image.facts;
         let name = prepared
             .image
@@ -63,10 +85,13 @@ impl RunInfo {
             parser: facts.parser_version.clone(),
             libvirt: facts.libvirt_version.clone(),
             profile_set: ProfileSetInfo {
-                name: prepared.base.set.manifest.name.clone(),
+                name: set.manifest.name.clone(),
                 known_bad: known_bad.map(str::to_string),
-                hash: prepared.base.set.tree.hash(),
-                profiles: prepared.base.policy.declared.keys().cloned().collect(),
+                hash: set.tree.hash(),
+                provenance: set.provenance.clone(),
+                dirs: set.dirs.by_key(),
+                unusable: set.unusable.clone(),
+                profiles: candidate.policy.declared.keys().cloned().collect(),
             },
         }
     }

@@ -22,6 +22,7 @@ pub fn text(report: &Report) -> serde_json::Result<String> {
     let results: Vec<SarifResult> = all()
         .filter(|(_, entry)| !matches!(entry.standing, Standing::Good | Standing::PassedOver))
         .map(|(case, entry)| result(case, entry))
+        .chain(outline.entries.iter().skip(report.cases.len()).map(result_alone))
         .collect();
     let passed_over: Vec<Notification> = all()
         .filter(|(_, entry)| entry.standing == Standing::PassedOver)
@@ -108,6 +109,18 @@ fn result(case: &CaseReport, entry: &Entry) -> SarifResult {
         result.suppressions = Some(vec![suppression.build()]);
     }
     result
+}
+
+/// What is red and no case, as a file of the set that cannot be loaded.
+fn result_alone(entry: &Entry) -> SarifResult {
+    let mut lines = vec![format!("{}: {}", entry.name, entry.why())];
+    lines.extend(entry.details.iter().cloned());
+    SarifResult::builder()
+        .kind(ResultKind::Fail)
+        .level(ResultLevel::Error)
+        .message(Message::builder().text(lines.join("\n")).build())
+        .locations(entry.place.iter().map(location).collect::<Vec<_>>())
+        .build()
 }
 
 fn notification(entry: &Entry) -> Notification {

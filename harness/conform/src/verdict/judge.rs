@@ -100,6 +100,12 @@ impl Judgement {
         }
     }
 
+    /// Whether the failure shows.
+    pub fn shows(&self, known: &KnownFailure) -> bool {
+        let mut findings = self.findings.iter();
+        findings.any(|(place, finding)| is(known, *place, finding, &self.records))
+    }
+
     /// The first thing that is wrong, in one line with the step it is in.
     fn first_line(findings: &[(Place, Finding)], records: &[Attributed]) -> Option<String> {
         let (place, finding) = findings.first()?;

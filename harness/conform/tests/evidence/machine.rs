@@ -10,7 +10,7 @@ use virt_aa_conform::backend::VmConfig;
 use virt_aa_conform::case::expand::{Variant, expand};
 use virt_aa_conform::data::{self, Data};
 use virt_aa_conform::image::{self, BuildOptions, Store, progress_for_stderr};
-use virt_aa_conform::prepare::{Prepared, prepare};
+use virt_aa_conform::prepare::{Prepared, Wanted, prepare};
 use virt_aa_conform::runner::{CaseRun, Runner};
 
 /// Cases that are about the harness, not about libvirt.
@@ -66,7 +66,7 @@ fn open() -> Result<Bench, String> {
     let (data, config): (&'static Data, &'static VmConfig) =
         (Box::leak(Box::new(data)), Box::leak(Box::new(config)));
     let (prepared, session) =
-        prepare(data, &image, "packaged", None, config).map_err(|error| error.to_string())?;
+        prepare(data, &image, &Wanted::plain("packaged"), config).map_err(|error| error.to_string())?;
     let prepared: &'static Prepared = Box::leak(Box::new(prepared));
     Ok(Bench {
         data,

@@ -5,6 +5,7 @@ mod data_under_test;
 mod ends;
 mod machine;
 mod processes;
+mod sets;
 
 use std::process::ExitCode;
 
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
         eprintln!("error: {error}");
         return ExitCode::FAILURE;
     }
-    let tests: [(&str, Test); 13] = [
+    let tests: [(&str, Test); 15] = [
         ("complain_mode", data_under_test::complain_mode),
         ("not_loaded", data_under_test::not_loaded),
         ("looser_profile_of_the_same_name", data_under_test::looser_profile),
@@ -27,6 +28,8 @@ fn main() -> ExitCode {
         ("audit_socket_closed_early", data_under_test::audit_socket_closed),
         ("backlog_of_one_under_a_burst", data_under_test::burst),
         ("known_bad_set", data_under_test::known_bad),
+        ("set_worse_than_its_base", sets::worse_than_its_base),
+        ("file_that_no_parser_takes", sets::a_file_that_no_parser_takes),
         ("hanging_step", ends::hanging_step),
         ("qemu_killed", ends::qemu_killed),
         ("qemu_stopped", ends::qemu_stopped),

@@ -15,8 +15,9 @@ pub fn known_failure(failure: &KnownFailure, steps: Option<usize>, path: &Path) 
     if let Some(denial) = &failure.denial {
         super::record(denial, &path.key("denial"), &mut problems);
     }
-    if failure.images.is_empty() {
-        problems.push(Problem::Empty("images").at(path.key("images")));
+    let lists = [("images", &failure.images), ("sets", &failure.sets)];
+    for (key, _) in lists.into_iter().filter(|(_, list)| list.is_empty()) {
+        problems.push(Problem::Empty(key).at(path.key(key)));
     }
     let effect = failure.effect.as_deref().unwrap_or("given elsewhere");
     for (key, text) in [

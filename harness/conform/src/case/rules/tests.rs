@@ -231,7 +231,7 @@ fn a_limit_of_another_role_may_be_lowered() {
 #[case(
     "\"{disk.path}\"",
     "\"{cable.left}\"",
-    "c.yaml:16:33: unknown template `{cable.left}` (known are: d.label, disk.path, g.label, id, kind, late.label, set.libexecdir, set.sbindir, set.sysconfdir)"
+    "c.yaml:16:33: unknown template `{cable.left}` (known are: d.label, disk.path, g.label, id, kind, late.label, set.libexecdir, set.runstatedir, set.sbindir, set.sysconfdir)"
 )]
 #[case(
     "\"{disk.path}\"",

@@ -42,6 +42,7 @@ pub fn info() -> RunInfo {
             known_bad: None,
             hash: "b4653378b512b4653378b512b4653378b512b4653378b512b4653378b512b465".into(),
             profiles: vec!["daemon".into()],
+            ..ProfileSetInfo::default()
         },
     }
 }
@@ -77,6 +78,7 @@ fn ran(name: &str, mut made: Made, spoil: impl FnOnce(&mut CaseEvidence)) -> Cas
     spoil(&mut evidence);
     let judgement = made.judge_evidence(&evidence);
     CaseRun {
+        without_program: Vec::new(),
         id: format!("{name}@daemon"),
         profile: Some("daemon".into()),
         verdict: judgement.verdict,

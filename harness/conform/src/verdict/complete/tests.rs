@@ -22,6 +22,7 @@ steps: []
 guards: []
 ";
     let profile = |name: &str| SubjectProfile {
+        name: name.into(),
         profile: name.into(),
         user: None,
     };

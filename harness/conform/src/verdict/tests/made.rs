@@ -59,6 +59,7 @@ impl Made {
             steps.join(", ")
         );
         let chosen = SubjectProfile {
+            name: PROFILE.into(),
             profile: PROFILE.into(),
             user: None,
         };
@@ -97,7 +98,7 @@ impl Made {
 
     /// With a failure known of it, as data says it.
     pub fn knowing(mut self, keys: &str) -> Made {
-        let text = format!("{{case: c, set: s, images: [i], reason: a bug, link: there, {keys}}}");
+        let text = format!("{{case: c, sets: [s], images: [i], reason: a bug, link: there, {keys}}}");
         self.known.push(serde_yaml::from_str(&text).unwrap());
         self
     }

@@ -1,0 +1,270 @@
+//! What differs between two sets, in every form. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::human::{self, Paint, count};
+use super::model::{CaseReport, PROGRAM_VERSION, SCHEMA_VERSION};
+use super::outline::{Entry, Outline, Standing, of_file};
+use super::run_info::{ProfileSetInfo, RunInfo};
+use crate::compare::Kind;
+use crate::profile_set::assemble::Unusable;
+use crate::verdict::judge::Verdict;
+
+/// Reports of cases, by their keys.
+pub type Told = BTreeMap<String, CaseReport>;
+
+/// Both runs, and what differs.
+pub struct Comparison {
+    /// The base set's run.
+    pub base: RunInfo,
+    /// The other's.
+    pub other: RunInfo,
+    /// Cases with the base set.
+    pub base_cases: Told,
+    /// Cases with the other.
+    pub cases: Told,
+    /// Those that differ, by their keys.
+    pub kinds: BTreeMap<String, Kind>,
+    /// From the command's start.
+    pub duration_ms: f64,
+}
+
+/// A case that differs.
+struct Pair<'r> {
+    kind: Kind,
+    base: Option<&'r CaseReport>,
+    other: Option<&'r CaseReport>,
+}
+
+impl Pair<'_> {
+    fn id(&self) -> &str {
+        let case = self.other.or(self.base);
+        case.map(|case| case.id.as_str()).unwrap_or_default()
+    }
+}
+
+impl Comparison {
+    /// Files that cannot be loaded and that the base has no such file of.
+    pub fn newly_unusable(&self) -> Vec<Unusable> {
+        let known = &self.base.profile_set.unusable;
+        let new = self.other.profile_set.unusable.iter();
+        new.filter(|unusable| !known.iter().any(|known| known.file == unusable.file))
+            .cloned()
+            .collect()
+    }
+
+    /// Whether the set is worse than the base.
+    pub fn is_worse(&self) -> bool {
+        self.kinds.values().any(|kind| kind.is_worse()) || !self.newly_unusable().is_empty()
+    }
+
+    /// Whether any case was run.
+    pub fn ran(&self) -> bool {
+        let all = self.base_cases.values().chain(self.cases.values());
+        all.into_iter().any(|case| case.verdict != Verdict::Skip)
+    }
+
+    fn counts(&self) -> BTreeMap<&'static str, usize> {
+        let mut counts = BTreeMap::new();
+        for kind in self.kinds.values() {
+            *counts.entry(kind.name()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Cases that were run, and are as they were.
+    fn as_before(&self) -> impl Iterator<Item = &CaseReport> {
+        let cases = self.cases.iter();
+        let as_before = cases
+            .filter(|(key, case)| case.verdict != Verdict::Skip && !self.kinds.contains_key(key.as_str()));
+        as_before.map(|(_, case)| case)
+    }
+
+    /// Those that differ, the worst first.
+    fn pairs(&self) -> Vec<Pair<'_>> {
+        let pairs = self.kinds.iter().map(|(key, kind)| Pair {
+            kind: *kind,
+            base: self.base_cases.get(key),
+            other: self.cases.get(key),
+        });
+        let mut pairs: Vec<Pair<'_>> = pairs.collect();
+        pairs.sort_by_key(|pair| pair.kind);
+        pairs
+    }
+
+    /// Where, and which sets.
+    pub fn heading(&self, paint: Paint) -> String {
+        let sets = [("base", &self.base), ("set", &self.other)];
+        let mut text = paint.dim(&human::place(&self.other));
+        for (name, info) in sets {
+            let line = format!("{name:<5} {}", human::set(&info.profile_set));
+            let _ = write!(text, "\n{}", paint.dim(&line));
+        }
+        text
+    }
+
+    /// Every difference, for people.
+    pub fn differences(&self, paint: Paint) -> String {
+        let mut text = human::unusable(&self.other.profile_set, paint);
+        for pair in self.pairs() {
+            let kind = pair.kind;
+            let gap = " ".repeat(14usize.saturating_sub(kind.name().len()));
+            let code = match kind {
+                kind if kind.is_worse() => "31",
+                Kind::Unknown => "35",
+                Kind::Otherwise => "33",
+                _ => "32",
+            };
+            let _ = writeln!(text, "{}{gap} {}", paint.with(code, kind.name()), pair.id());
+            for line in lines(&pair) {
+                let _ = writeln!(text, "    {line}");
+            }
+        }
+        text
+    }
+
+    /// The last line.
+    pub fn closing(&self) -> String {
+        let mut counts: Vec<String> = self
+            .counts()
+            .iter()
+            .map(|(name, number)| format!("{number} {name}"))
+            .collect();
+        let as_before = self.as_before().count();
+        counts.push(format!("{as_before} as before"));
+        let all = count(self.kinds.len() + as_before, "case");
+        let is = if self.is_worse() { "worse" } else { "no worse" };
+        format!(
+            "{all} with both sets in {:.1} s: {}; the set is {is} than the base",
+            self.duration_ms / 1000.0,
+            counts.join(", ")
+        )
+    }
+
+    /// The whole, for people.
+    pub fn human(&self, paint: Paint) -> String {
+        let (heading, closing) = (self.heading(paint), self.closing());
+        format!("{heading}\n{}{closing}\n", self.differences(paint))
+    }
+
+    /// As a list: what makes the set worse is red, and what is as it was is not, red or green.
+    pub fn outline(&self) -> Outline {
+        let pairs = self.pairs();
+        let differing = pairs.iter().map(|pair| {
+            let standing = match pair.kind {
+                kind if kind.is_worse() => Standing::Red,
+                Kind::Unknown => Standing::Broken,
+                Kind::Mended => Standing::Good,
+                Kind::New | Kind::Otherwise => Standing::PassedOver,
+                _ => Standing::Red,
+            };
+            let case = pair.other.or(pair.base);
+            let mut lines = lines(pair).into_iter();
+            Entry {
+                name: pair.id().to_owned(),
+                folder: case.map(|case| case.source.folder.clone()).unwrap_or_default(),
+                word: pair.kind.name(),
+                standing,
+                message: lines.next().filter(|_| standing != Standing::Good),
+                details: if standing.is_bad() {
+                    lines.collect()
+                } else {
+                    Vec::new()
+                },
+                seconds: case.map(|case| case.duration_ms / 1000.0),
+                place: None,
+            }
+        });
+        let as_before = self.as_before().map(|case| {
+            let good = case.verdict == Verdict::Pass;
+            let reason = || case.reason.clone().unwrap_or_default();
+            Entry {
+                name: case.id.clone(),
+                folder: case.source.folder.clone(),
+                word: case.verdict.name(),
+                standing: if good {
+                    Standing::Good
+                } else {
+                    Standing::PassedOver
+                },
+                message: (!good).then(|| format!("as before: {}", reason())),
+                details: Vec::new(),
+                seconds: Some(case.duration_ms / 1000.0),
+                place: None,
+            }
+        });
+        let unusable = self.newly_unusable();
+        let entries = differing.chain(as_before).chain(unusable.iter().map(of_file));
+        Outline::new(&self.other, self.closing(), entries.collect(), "case")
+    }
+
+    /// For programs: one document.
+    pub fn json(&self) -> Report<'_> {
+        let differences = self.pairs().into_iter().map(|pair| Difference {
+            case: pair.id().to_owned(),
+            kind: pair.kind,
+            worse: pair.kind.is_worse(),
+            base: pair.base,
+            set: pair.other,
+        });
+        Report {
+            schema_version: SCHEMA_VERSION,
+            program_version: PROGRAM_VERSION,
+            run: &self.other,
+            base: &self.base.profile_set,
+            worse: self.is_worse(),
+            duration_ms: self.duration_ms,
+            differences: differences.collect(),
+            summary: self.counts(),
+            as_before: self.as_before().count(),
+        }
+    }
+}
+
+/// How the case went with either set; at length where it matters.
+fn lines(pair: &Pair<'_>) -> Vec<String> {
+    let mut lines = vec![format!("base: {}", verdict(pair.base))];
+    lines.push(format!("set:  {}", verdict(pair.other)));
+    if let (Some(case), false) = (pair.other, matches!(pair.kind, Kind::Mended | Kind::New)) {
+        lines.extend(human::details(case));
+    }
+    lines
+}
+
+fn verdict(case: Option<&CaseReport>) -> String {
+    match case {
+        None => "the set has no such profile".into(),
+        Some(case) => match &case.reason {
+            None => case.verdict.name().into(),
+            Some(reason) => format!("{}: {reason}", case.verdict.name()),
+        },
+    }
+}
+
+/// The JSON document.
+#[derive(Debug, Serialize)]
+pub struct Report<'a> {
+    schema_version: u32,
+    program_version: &'static str,
+    run: &'a RunInfo,
+    base: &'a ProfileSetInfo,
+    /// Whether the set is worse than the base.
+    worse: bool,
+    duration_ms: f64,
+    differences: Vec<Difference<'a>>,
+    summary: BTreeMap<&'static str, usize>,
+    as_before: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Difference<'a> {
+    case: String,
+    kind: Kind,
+    worse: bool,
+    /// Null where that set has no such profile.
+    base: Option<&'a CaseReport>,
+    set: Option<&'a CaseReport>,
+}
