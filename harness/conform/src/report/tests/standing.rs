@@ -2,8 +2,13 @@
 
 use rstest::rstest;
 
-use super::made::report;
-use crate::report::outline::Outline;
+use super::made::{info, report};
+use crate::cli::exit;
+use crate::compare::Kind;
+use crate::profile_set::assemble::Unusable;
+use crate::report::comparison::{Comparison, Told};
+use crate::report::model::Report;
+use crate::report::outline::{Outline, Standing};
 use crate::report::{github, junit, markdown, sarif, tap};
 use crate::verdict::judge::Verdict;
 
@@ -120,4 +125,97 @@ fn no_line_of_the_outside_is_a_command_or_a_row() {
     // Of three cells each, and the backslash before a bar in the text does not count.
     let bars = |row: &str| row.replace("\\|", "").matches('|').count();
     assert!(rows.iter().all(|row| bars(row) == 4), "{rows:#?}");
+}
+
+/// Passes alone, and a file of the set that could not be loaded.
+fn green_but_for_a_file() -> Report {
+    let mut report = report(false);
+    report.cases.retain(|case| case.verdict == Verdict::Pass);
+    report.run.profile_set.unusable = vec![Unusable {
+        file: "usr.sbin.new".into(),
+        message: "no parser\ntakes it".into(),
+    }];
+    report
+}
+
+#[test]
+fn a_file_that_cannot_be_loaded_is_red_in_every_format() {
+    let report = green_but_for_a_file();
+    let outline = Outline::of_run(&report);
+    assert_eq!(exit::of_report(&report), exit::RED);
+    assert_eq!(junit::text(&outline).unwrap().matches("<failure").count(), 1);
+    let tap = tap::text(&outline).unwrap();
+    assert_eq!(tap.lines().filter(|line| line.starts_with("not ok ")).count(), 1);
+    for text in [
+        github::annotations(&outline),
+        markdown::text(&outline),
+        sarif::text(&report).unwrap(),
+    ] {
+        assert!(text.contains("usr.sbin.new"), "{text}");
+    }
+    // The control.
+    let mut report = report;
+    report.run.profile_set.unusable.clear();
+    assert_eq!(exit::of_report(&report), exit::OK);
+    assert!(
+        !junit::text(&Outline::of_run(&report))
+            .unwrap()
+            .contains("<failure")
+    );
+}
+
+fn comparison(kinds: &[(&str, Kind)]) -> Comparison {
+    let cases: Told = report(false)
+        .cases
+        .into_iter()
+        .map(|case| (case.id.clone(), case))
+        .collect();
+    Comparison {
+        base: info(),
+        other: info(),
+        base_cases: cases.clone(),
+        cases,
+        kinds: kinds
+            .iter()
+            .map(|(key, kind)| ((*key).to_owned(), *kind))
+            .collect(),
+        duration_ms: 1000.0,
+    }
+}
+
+#[test]
+fn of_two_sets_only_what_is_worse_is_red() {
+    let id = report(false).cases[0].id.clone();
+    let all = [
+        (Kind::Allows, Standing::Red),
+        (Kind::Broke, Standing::Red),
+        (Kind::MoreRed, Standing::Red),
+        (Kind::NewRed, Standing::Red),
+        (Kind::Untested, Standing::Red),
+        (Kind::Unknown, Standing::Broken),
+        (Kind::Mended, Standing::Good),
+        (Kind::New, Standing::PassedOver),
+        (Kind::Otherwise, Standing::PassedOver),
+    ];
+    for (kind, want) in all {
+        let comparison = comparison(&[(&id, kind)]);
+        let outline = comparison.outline();
+        assert_eq!(outline.entries[0].standing, want, "{}", kind.name());
+        // What is red with both is as before, and no success.
+        let bad = outline
+            .entries
+            .iter()
+            .filter(|entry| entry.standing.is_bad())
+            .count();
+        assert_eq!(bad, usize::from(want.is_bad()), "{}", kind.name());
+        assert_eq!(comparison.is_worse(), want == Standing::Red);
+    }
+    let none = comparison(&[]);
+    assert!(!none.is_worse() && none.closing().contains("is no worse"));
+    // A file that the base has and the set cannot load is worse, and one that neither can is not.
+    let mut one = comparison(&[]);
+    one.other.profile_set.unusable = green_but_for_a_file().run.profile_set.unusable;
+    assert!(one.is_worse());
+    one.base.profile_set.unusable = one.other.profile_set.unusable.clone();
+    assert!(!one.is_worse());
 }
