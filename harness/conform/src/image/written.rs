@@ -94,7 +94,9 @@ impl RecipeFile {
 
     fn recipe(self) -> Result<Recipe, String> {
         if let Some(entry) = self.omit.first() {
-            return Err(format!("omit: `{entry}` is left out of nothing, since nothing is extended"));
+            return Err(format!(
+                "omit: `{entry}` is left out of nothing, since nothing is extended"
+            ));
         }
         let missing = |key: &str| format!("`{key}` is missing");
         Ok(Recipe {
@@ -139,8 +141,15 @@ mod tests {
     fn entries_of_the_other_are_left_out_and_nothing_else() {
         let over = "extends: base\nomit: [ext4]\nmodules: [xfs]\n";
         let recipe = read_of(&[("base", BASE), ("over", over)], "over").unwrap();
-        assert_eq!((recipe.modules, recipe.packages), (vec!["xfs".to_owned()], vec!["apparmor".to_owned()]));
-        let stray = read_of(&[("base", BASE), ("over", "extends: base\nomit: [ext5]\n")], "over").unwrap_err();
+        assert_eq!(
+            (recipe.modules, recipe.packages),
+            (vec!["xfs".to_owned()], vec!["apparmor".to_owned()])
+        );
+        let stray = read_of(
+            &[("base", BASE), ("over", "extends: base\nomit: [ext5]\n")],
+            "over",
+        )
+        .unwrap_err();
         assert!(stray.to_string().contains("`ext5` is in no list"), "{stray}");
         let alone = read_of(&[("base", &format!("{BASE}omit: [ext4]\n"))], "base").unwrap_err();
         assert!(alone.to_string().contains("left out of nothing"), "{alone}");
