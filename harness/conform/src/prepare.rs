@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use aa_policy::{CompileError, Parser};
 
-use crate::backend::VmConfig;
+use crate::backend::Backend;
 use crate::data::Data;
 use crate::image::Image;
 use crate::profile_set::alike::{self, AlikeError};
@@ -20,7 +20,7 @@ use crate::session::{Session, SessionError};
 use crate::verdict::features::Features;
 use crate::verdict::policy::Policy;
 
-/// The kernel's features, kept beside the image once it has booted.
+/// The kernel's features, kept beside the image once it has booted; those of another kernel have its release behind them.
 const FEATURES: &str = "features";
 
 /// The image's programs, likewise.
@@ -97,7 +97,7 @@ pub enum PrepareError {
     #[error(transparent)]
     Alike(#[from] AlikeError),
     /// The machine's kernel has no AppArmor.
-    #[error("the image's kernel runs without AppArmor; its command line or its configuration lacks it")]
+    #[error("the kernel runs without AppArmor; its command line or its configuration lacks it")]
     NoAppArmor,
     /// The cache.
     #[error("{}: {source}", path.display())]
@@ -140,6 +140,10 @@ pub struct Prepared {
     pub parser: Parser,
     /// The kernel's features.
     pub kernel: Features,
+    /// Its release, as `uname -r` says it.
+    pub kernel_release: String,
+    /// The policy namespace of the set; none where the whole kernel is its.
+    pub namespace: Option<String>,
     /// The image's programs.
     pub programs: Programs,
     /// Where the time went.
@@ -183,21 +187,29 @@ fn assemble(
     Ok((good, edited))
 }
 
-/// Boot the image and compile the set, side by side where what it takes is known from an earlier boot.
+/// Start the machine and compile the set, side by side where what it takes is known from an earlier boot.
 pub fn prepare(
     data: &Data,
     image: &Image,
     wanted: &Wanted,
-    config: &VmConfig,
+    backend: &Backend,
 ) -> Result<(Prepared, Session), PrepareError> {
     let started = Instant::now();
+    if let Some(namespace) = backend.namespace() {
+        return prepare_local(data, image, wanted, backend, namespace);
+    }
     let (features, programs) = (image.dir.join(FEATURES), image.dir.join(PROGRAMS));
+    let ground = Ground {
+        features: &features,
+        programs: &programs,
+        kernel_release: &image.facts.kernel_release,
+        namespace: None,
+    };
     thread::scope(|scope| {
         let compiling = scope.spawn(|| {
-            (features.exists() && programs.exists())
-                .then(|| compile(data, image, wanted, &features, &programs))
+            (features.exists() && programs.exists()).then(|| compile(data, image, wanted, &ground))
         });
-        let session = Session::start(image, config);
+        let session = Session::start(image, backend);
         let early = compiling.join().ok().flatten();
         let mut session = session?;
         if !session.facts.apparmor {
@@ -208,7 +220,7 @@ pub fn prepare(
             None => {
                 save(&features, &session.features()?)?;
                 save(&programs, &list_programs(&mut session)?)?;
-                compile(data, image, wanted, &features, &programs)?
+                compile(data, image, wanted, &ground)?
             }
         };
         if wanted.known_bad.is_none() {
@@ -218,6 +230,47 @@ pub fn prepare(
         prepared.timings.whole = started.elapsed();
         Ok((prepared, session))
     })
+}
+
+/// Where the kernel is the host's and starts at once: what a set takes is asked for each time.
+fn prepare_local(
+    data: &Data,
+    image: &Image,
+    wanted: &Wanted,
+    backend: &Backend,
+    namespace: &str,
+) -> Result<(Prepared, Session), PrepareError> {
+    let started = Instant::now();
+    let mut session = Session::start(image, backend)?;
+    if !session.facts.apparmor {
+        return Err(PrepareError::NoAppArmor);
+    }
+    let kernel_release = session.facts.kernel.clone();
+    let features = image.dir.join(format!("{FEATURES}-{kernel_release}"));
+    let programs = image.dir.join(format!("{PROGRAMS}-{}", backend.name()));
+    save(&features, &session.features()?)?;
+    save(&programs, &list_programs(&mut session)?)?;
+    let ground = Ground {
+        features: &features,
+        programs: &programs,
+        kernel_release: &kernel_release,
+        namespace: Some(namespace),
+    };
+    let mut prepared = compile(data, image, wanted, &ground)?;
+    if wanted.known_bad.is_none() {
+        prepared.check_alike(&mut session, &prepared.base)?;
+    }
+    prepared.timings.boot = session.boot_time();
+    prepared.timings.whole = started.elapsed();
+    Ok((prepared, session))
+}
+
+/// What a set is compiled for.
+struct Ground<'a> {
+    features: &'a Path,
+    programs: &'a Path,
+    kernel_release: &'a str,
+    namespace: Option<&'a str>,
 }
 
 fn list_programs(session: &mut Session) -> Result<String, PrepareError> {
@@ -250,14 +303,13 @@ fn compile(
     data: &Data,
     image: &Image,
     wanted: &Wanted,
-    features: &Path,
-    programs: &Path,
+    ground: &Ground<'_>,
 ) -> Result<Prepared, PrepareError> {
     let started = Instant::now();
-    let kernel = Features::parse(&read(features)?);
-    let programs = Programs::parse(&read(programs)?);
-    let parser = Parser::from_tree(&image.tree)?.with_features(features);
-    let base = candidate(data, image, wanted, &programs, &parser, &kernel)?;
+    let kernel = Features::parse(&read(ground.features)?);
+    let programs = Programs::parse(&read(ground.programs)?);
+    let parser = Parser::from_tree(&image.tree)?.with_features(ground.features);
+    let base = candidate(data, image, wanted, &programs, &parser, &kernel, ground.namespace)?;
     let timings = Timings {
         compile: started.elapsed(),
         ..Timings::default()
@@ -267,6 +319,8 @@ fn compile(
         base,
         parser,
         kernel,
+        kernel_release: ground.kernel_release.into(),
+        namespace: ground.namespace.map(str::to_string),
         programs,
         timings,
     })
@@ -279,8 +333,12 @@ fn candidate(
     programs: &Programs,
     parser: &Parser,
     kernel: &Features,
+    namespace: Option<&str>,
 ) -> Result<Candidate, PrepareError> {
-    let (good, mut set) = assemble(data, image, wanted, programs)?;
+    let (mut good, mut set) = assemble(data, image, wanted, programs)?;
+    // Elsewhere than in a machine of ours the kernel is not told what to log, so the set tells of itself.
+    good.audited = namespace.is_some();
+    set.audited = namespace.is_some();
     let compiled = if set.manifest.from.is_given() && wanted.known_bad.is_none() {
         CompiledSet::compile_what_can_be(&mut set, parser, None)?
     } else {
@@ -289,7 +347,7 @@ fn candidate(
     if set.roles().is_empty() {
         return Err(PrepareError::NothingUsable(set.unusable));
     }
-    let policy = compiled.for_verdict(&good, kernel);
+    let policy = compiled.for_verdict(&good, kernel, namespace);
     Ok(Candidate {
         set,
         compiled,
@@ -315,6 +373,7 @@ impl Prepared {
             &self.programs,
             &self.parser,
             &self.kernel,
+            self.namespace.as_deref(),
         )
     }
 
@@ -326,7 +385,7 @@ impl Prepared {
     /// An edited set, compiled where it differs from the base.
     pub fn candidate(&self, set: SetUnderTest) -> Result<Candidate, CompileSetError> {
         let compiled = CompiledSet::compile(&set, &self.parser, Some((&self.base.set, &self.base.compiled)))?;
-        let policy = compiled.for_verdict(&self.base.set, &self.kernel);
+        let policy = compiled.for_verdict(&self.base.set, &self.kernel, self.namespace.as_deref());
         Ok(Candidate {
             set,
             compiled,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use virt_aa_probe::protocol::{CaseEvidence, FixtureOutcome};
 
-use crate::backend::VmConfig;
+use crate::backend::Backend;
 use crate::case::expand::Variant;
 use crate::case::load::Loaded;
 use crate::case::plan::{Facts, Planned, plan};
@@ -74,7 +74,7 @@ pub struct Runner<'a> {
     data: &'a Data,
     /// Image and base set.
     pub prepared: &'a Prepared,
-    config: &'a VmConfig,
+    backend: &'a Backend,
     session: Option<Session>,
     /// The hash of the set that is loaded.
     loaded: Option<String>,
@@ -87,13 +87,13 @@ impl<'a> Runner<'a> {
     pub fn new(
         data: &'a Data,
         prepared: &'a Prepared,
-        config: &'a VmConfig,
+        backend: &'a Backend,
         session: Option<Session>,
     ) -> Runner<'a> {
         Runner {
             data,
             prepared,
-            config,
+            backend,
             session,
             loaded: None,
             until: None,
@@ -123,14 +123,10 @@ impl<'a> Runner<'a> {
 
     fn boot(&self) -> Result<Session, SessionError> {
         let Some(until) = self.until else {
-            return Session::start(&self.prepared.image, self.config);
+            return Session::start(&self.prepared.image, self.backend);
         };
         let left = until.saturating_duration_since(Instant::now());
-        let config = VmConfig {
-            boot_timeout: self.config.boot_timeout.min(left),
-            ..self.config.clone()
-        };
-        Session::start(&self.prepared.image, &config).map_err(|error| {
+        Session::start(&self.prepared.image, &self.backend.within(left)).map_err(|error| {
             if Instant::now() >= until {
                 SessionError::OutOfTime
             } else {

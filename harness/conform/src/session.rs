@@ -9,7 +9,7 @@ use virt_aa_probe::protocol::{
     Request, Response, RunSpec, Sabotage, receive, send,
 };
 
-use crate::backend::{AgentStream, Vm, VmConfig, VmDeath, VmError};
+use crate::backend::{AgentStream, Backend, Machine, VmDeath, VmError};
 use crate::fixture::model::Fixture;
 use crate::image::Image;
 
@@ -62,7 +62,7 @@ pub enum SessionError {
 
 /// A machine with its agent, and what was brought up in it.
 pub struct Session {
-    vm: Vm,
+    machine: Machine,
     /// What machine this is.
     pub facts: MachineFacts,
     /// How long its answers may take.
@@ -71,38 +71,38 @@ pub struct Session {
 }
 
 impl Session {
-    /// Boot an image and greet its agent.
-    pub fn start(image: &Image, config: &VmConfig) -> Result<Session, SessionError> {
+    /// Start a machine and greet its agent.
+    pub fn start(image: &Image, backend: &Backend) -> Result<Session, SessionError> {
         let limits = Limits::default();
-        let mut vm = Vm::start(image, config)?;
-        vm.stream().set_deadline(Instant::now() + limits.short);
-        let facts = match receive::<Response>(vm.stream()) {
+        let mut machine = Machine::start(image, backend)?;
+        machine.stream().set_deadline(Instant::now() + limits.short);
+        let facts = match receive::<Response>(machine.stream()) {
             Ok(Response::Hello {
                 protocol: PROTOCOL_VERSION,
                 ..
-            }) => match exchange(&mut vm, &Request::Facts, limits.short, None)? {
+            }) => match exchange(&mut machine, &Request::Facts, limits.short, None)? {
                 Response::Facts(facts) => facts,
                 other => return Err(nonsense(&other)),
             },
             Ok(Response::Hello { protocol, .. }) => return Err(SessionError::Version(protocol)),
             Ok(other) => return Err(nonsense(&other)),
-            Err(_) => return Err(SessionError::Died(Box::new(vm.post_mortem()))),
+            Err(_) => return Err(SessionError::Died(Box::new(machine.post_mortem()))),
         };
         Ok(Session {
-            vm,
+            machine,
             facts,
             limits,
             fixtures: BTreeMap::new(),
         })
     }
 
-    /// From the start of QEMU to the agent's greeting.
+    /// From the start of the machine to the agent's greeting.
     pub fn boot_time(&self) -> Duration {
-        self.vm.boot_time()
+        self.machine.boot_time()
     }
 
     fn call(&mut self, request: &Request, timeout: Duration) -> Result<Response, SessionError> {
-        exchange(&mut self.vm, request, timeout, self.limits.until)
+        exchange(&mut self.machine, request, timeout, self.limits.until)
     }
 
     /// The kernel's features in the parser's flat form.
@@ -143,6 +143,7 @@ impl Session {
         match self.call(
             &Request::Fixture {
                 script: fixture.up.clone(),
+                modules: fixture.modules.clone(),
                 timeout_ms,
             },
             timeout + self.limits.grace,
@@ -199,18 +200,18 @@ impl Session {
 }
 
 fn exchange(
-    vm: &mut Vm,
+    machine: &mut Machine,
     request: &Request,
     timeout: Duration,
     until: Option<Instant>,
 ) -> Result<Response, SessionError> {
     let own = Instant::now() + timeout;
     let deadline = until.map_or(own, |until| own.min(until));
-    ask(vm.stream(), request, deadline).unwrap_or_else(|| {
+    ask(machine.stream(), request, deadline).unwrap_or_else(|| {
         if until.is_some_and(|until| Instant::now() >= until) {
             Err(SessionError::OutOfTime)
         } else {
-            Err(SessionError::Died(Box::new(vm.post_mortem())))
+            Err(SessionError::Died(Box::new(machine.post_mortem())))
         }
     })
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::backend::VmConfig;
+use crate::backend::Backend;
 use crate::case::expand::Variant;
 use crate::data::Data;
 use crate::prepare::{Candidate, Prepared};
@@ -40,7 +40,7 @@ pub struct Suite<'a> {
     /// Image and base set.
     pub prepared: &'a Prepared,
     /// How machines are made.
-    pub config: &'a VmConfig,
+    pub backend: &'a Backend,
     /// How many, and until when.
     pub bounds: Bounds,
 }
@@ -124,7 +124,7 @@ impl Suite<'_> {
                 let (done, next, first) = (done.clone(), &next, &first);
                 scope.spawn(move || {
                     let session = first.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    let mut runner = Runner::new(self.data, self.prepared, self.config, session)
+                    let mut runner = Runner::new(self.data, self.prepared, self.backend, session)
                         .until(self.bounds.deadline);
                     loop {
                         let index = next.fetch_add(1, Ordering::Relaxed);

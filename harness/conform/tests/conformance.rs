@@ -1,4 +1,7 @@
-//! Every variant of every case as a test of its own, on the image that `VIRT_AA_CONFORM_IMAGE` names.
+//! Every variant of every case as a test of its own.
+//!
+//! On this host if it has AppArmor and this is root, else in a virtual machine; `VIRT_AA_CONFORM_BACKEND` (vm, host or
+//! container), `VIRT_AA_CONFORM_ENGINE` and `VIRT_AA_CONFORM_IMAGE` choose. The first line says which, and why.
 //!
 //! `--list` and filters boot nothing, and need no image. In one process all tests share one machine; under cargo-nextest, where each has its own,
 //! they share a keeper. With `VIRT_AA_CONFORM_STRICT=1` what cannot be run, or would say nothing, is a failure; without
@@ -10,18 +13,24 @@ use std::process::ExitCode;
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 
+use clap::ValueEnum;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use nix::unistd::geteuid;
 use virt_aa_conform::backend::children;
 use virt_aa_conform::case::expand::{Roles, expand};
 use virt_aa_conform::case::load::Loaded;
+use virt_aa_conform::cli::args::{self, BackendName, EngineName};
+use virt_aa_conform::cli::elsewhere;
 use virt_aa_conform::data;
-use virt_aa_conform::image::{self, Store};
+use virt_aa_conform::image::{self, Image, Store};
 use virt_aa_conform::keeper::{self, Answer, Ask, Job, Place, Target};
 use virt_aa_conform::plan::{self, Home};
 use virt_aa_conform::profile_set::assemble::SetUnderTest;
 use virt_aa_conform::profile_set::manifest::Manifest;
 use virt_aa_conform::verdict::judge::Verdict;
 
+const BACKEND: &str = "VIRT_AA_CONFORM_BACKEND";
+const ENGINE: &str = "VIRT_AA_CONFORM_ENGINE";
 const IMAGE: &str = "VIRT_AA_CONFORM_IMAGE";
 const ROOT: &str = "VIRT_AA_CONFORM_ROOT";
 const STRICT: &str = "VIRT_AA_CONFORM_STRICT";
@@ -34,6 +43,15 @@ fn main() -> ExitCode {
         eprintln!("error: {error}");
         return ExitCode::FAILURE;
     }
+    if !arguments.list && !nextest() {
+        match backend() {
+            Ok((name, why)) => println!("backend {}: {why}", word(name)),
+            Err(message) => {
+                eprintln!("{message}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
     match trials(arguments.list) {
         Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
         Err(message) => {
@@ -43,22 +61,59 @@ fn main() -> ExitCode {
     }
 }
 
-fn target() -> Target {
+/// The backend that a variable names, else the one that suits this machine, and why.
+fn backend() -> Result<(BackendName, String), String> {
+    if let Some(name) = variable(BACKEND)? {
+        return Ok((name, format!("{BACKEND} says so")));
+    }
+    let enabled = std::fs::read_to_string("/sys/module/apparmor/parameters/enabled").unwrap_or_default();
+    Ok(match (enabled.trim() == "Y", geteuid().is_root()) {
+        (true, true) => (
+            BackendName::Host,
+            "AppArmor is on in this kernel, and this is root".into(),
+        ),
+        (true, false) => (BackendName::Vm, "this is not root".into()),
+        (false, _) => (BackendName::Vm, "AppArmor is not on in this kernel".into()),
+    })
+}
+
+fn word(backend: BackendName) -> String {
+    let value = backend.to_possible_value();
+    value
+        .map(|value| value.get_name().to_string())
+        .unwrap_or_default()
+}
+
+/// A word of the command line, from a variable.
+fn variable<T: ValueEnum>(name: &str) -> Result<Option<T>, String> {
+    let Ok(value) = std::env::var(name) else {
+        return Ok(None);
+    };
+    T::from_str(&value, false).map(Some).map_err(|_| {
+        let known = T::value_variants()
+            .iter()
+            .filter_map(ValueEnum::to_possible_value);
+        let known: Vec<String> = known.map(|value| value.get_name().to_string()).collect();
+        format!("{name}={value}: give one of {}", known.join(", "))
+    })
+}
+
+fn target() -> Result<Target, String> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = || here.ancestors().nth(2).unwrap_or(here).to_path_buf();
-    Target {
+    let image = std::env::var(IMAGE).unwrap_or_else(|_| args::DEFAULT_IMAGE.into());
+    Ok(Target {
         root: std::env::var_os(ROOT).map_or_else(root, PathBuf::from),
-        image: std::env::var(IMAGE).unwrap_or_else(|_| virt_aa_conform::cli::args::DEFAULT_IMAGE.into()),
-        profiles: "packaged".into(),
+        target: args::Target::new(backend()?.0, variable::<EngineName>(ENGINE)?, &image),
         program: PathBuf::from(env!("CARGO_BIN_EXE_virt-aa-conform")),
-    }
+    })
 }
 
 /// The tests. What is listed is what an image that is built has profiles for; without one, what every image must have.
 /// A test may have been listed before the image was built and be run after, so that under nextest each name that any
 /// list may have had is known.
 fn trials(listing: bool) -> Result<Vec<Trial>, String> {
-    let target = target();
+    let target = target()?;
     let data = data::read(&target.root).map_err(|errors| {
         let texts: Vec<String> = errors.iter().map(|error| error.render(false)).collect();
         texts.join("\n\n")
@@ -66,8 +121,8 @@ fn trials(listing: bool) -> Result<Vec<Trial>, String> {
     let manifest = data
         .sets
         .manifests
-        .get(&target.profiles)
-        .ok_or_else(|| format!("there is no profile set `{}`", target.profiles))?;
+        .get(&target.target.profiles)
+        .ok_or_else(|| format!("there is no profile set `{}`", target.target.profiles))?;
     let built = roles_of_image(&target, manifest)?;
     let certain = manifest.roles(|profile| !profile.optional);
     let possible = manifest.roles(|_| true);
@@ -77,17 +132,11 @@ fn trials(listing: bool) -> Result<Vec<Trial>, String> {
         (None, true) => [Some(&certain), None, None],
         (None, false) => [Some(&possible), None, None],
     };
-    let store = Store::open(&target.root.join("vm-images"), None).map_err(|error| error.to_string())?;
-    let recipe = store.recipe(&target.image).map_err(|error| error.to_string())?;
-    let had = plan::of_recipe(&recipe);
+    let left_out = left_out(&target, &data)?;
     let mut trials = BTreeMap::new();
     let mut elsewhere = Vec::new();
     for loaded in &data.cases {
-        let reason = match plan::home(&plan::of_case(&data, loaded), &had) {
-            Home::Here => None,
-            Home::Plainer => Some("it needs no image like this; the default one costs less"),
-            Home::Lacking(feature) => Some(feature.lack()),
-        };
+        let reason = left_out(loaded);
         if let Some(reason) = reason {
             let name = name(loaded, &loaded.case.name);
             let ignored = move || Ok(Completion::ignored_with(reason));
@@ -128,12 +177,42 @@ fn name(loaded: &Loaded, id: &str) -> String {
     }
 }
 
-/// The roles that a built image has profiles for.
+/// Why a case is not run; nothing for one that is.
+type Reason<'a> = Box<dyn Fn(&Loaded) -> Option<String> + 'a>;
+
+/// Which cases are not run by this backend on this image.
+fn left_out<'a>(target: &Target, data: &'a data::Data) -> Result<Reason<'a>, String> {
+    if target.target.backend != BackendName::Vm {
+        let daemon = elsewhere::running_daemon();
+        return Ok(Box::new(move |loaded| {
+            elsewhere::reason(data, loaded, daemon.as_deref())
+        }));
+    }
+    let recipe = store(target)?
+        .recipe(&target.target.image)
+        .map_err(|error| error.to_string())?;
+    let had = plan::of_recipe(&recipe);
+    Ok(Box::new(move |loaded| {
+        match plan::home(&plan::of_case(data, loaded), &had) {
+            Home::Here => None,
+            Home::Plainer => Some("it needs no image like this; the default one costs less".into()),
+            Home::Lacking(feature) => Some(feature.lack().into()),
+        }
+    }))
+}
+
+fn store(target: &Target) -> Result<Store, String> {
+    Store::open(&target.root.join("vm-images"), None).map_err(|error| error.to_string())
+}
+
+/// The roles that a built image, or this host, has profiles for.
 fn roles_of_image(target: &Target, manifest: &Manifest) -> Result<Option<Roles>, String> {
-    let store = Store::open(&target.root.join("vm-images"), None).map_err(|error| error.to_string())?;
-    let Some(image) = image::find(&store, &target.image).map_err(|error| error.to_string())? else {
-        return Ok(None);
+    let store = store(target)?;
+    let image: Option<Image> = match target.target.backend {
+        BackendName::Host => Some(image::this_host(&store).map_err(|error| error.to_string())?),
+        _ => image::find(&store, &target.target.image).map_err(|error| error.to_string())?,
     };
+    let Some(image) = image else { return Ok(None) };
     let set = SetUnderTest::assemble(manifest, &image.tree).map_err(|error| error.to_string())?;
     Ok(Some(set.roles().clone()))
 }
@@ -144,7 +223,7 @@ fn nextest() -> bool {
 
 fn check(ask: Ask) -> Result<Completion, Failed> {
     let answer = if nextest() {
-        keeper::ask(&target(), &ask)?
+        keeper::ask(&target()?, &ask)?
     } else {
         ask_here(ask)?
     };
@@ -175,7 +254,7 @@ fn completion(answer: Answer, under_nextest: bool, strict: bool) -> Result<Compl
 fn ask_here(ask: Ask) -> Result<Answer, Failed> {
     static BENCH: OnceLock<Result<Mutex<mpsc::Sender<Job>>, String>> = OnceLock::new();
     let bench = BENCH.get_or_init(|| {
-        let target = target();
+        let target = target()?;
         let place = Place::of(&target).map_err(|error| error.to_string())?;
         let (jobs, queue) = mpsc::channel();
         thread::Builder::new()

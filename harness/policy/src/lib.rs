@@ -4,6 +4,7 @@
 //! Start with [`Tree::read`] and [`parse`]; [`without`] and [`with_rule`] make edited trees; [`Parser::from_tree`] and
 //! [`Parser::compile`] turn them into what the kernel loads; [`blob::profiles`] reads that.
 
+mod audited;
 pub mod blob;
 mod compile;
 mod condition;
@@ -21,6 +22,7 @@ mod source;
 mod tree;
 mod vars;
 
+pub use audited::audited;
 pub use compile::{CompileError, Compiled, Parser, resolve_inside};
 pub use edit::{Access, EditError, Edited, with_rule, without};
 pub use error::{PolicyError, PolicyErrorKind};

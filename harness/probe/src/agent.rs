@@ -10,9 +10,11 @@ use std::time::Duration;
 use crate::acts;
 use crate::audit_socket::{self, AuditSocket};
 use crate::canary::Canary;
-use crate::case_run;
+use crate::case_run::{self, Bench};
 use crate::fixture;
-use crate::policy::{self, Overlay};
+use crate::local::Local;
+use crate::place::Place;
+use crate::policy::{self, Kernel, Overlay};
 use crate::protocol::{
     Act, CaseEvidence, CasePlan, MachineFacts, Outcome, PROTOCOL_VERSION, Request, Response, Sabotage,
     receive, send,
@@ -23,18 +25,35 @@ use crate::subject::{self, PROGRAM};
 const CONSOLES: &str = "/sys/class/tty/console/active";
 
 /// What the agent keeps between requests.
-struct Agent {
+struct Agent<'a> {
+    place: &'a Place,
+    kernel: Kernel,
+    /// What the agent does on a machine that is not all ours; `None` where it is.
+    local: Option<&'a Local>,
     audit: AuditSocket,
     canary: Option<Canary>,
     overlay: Overlay,
     sabotage: Sabotage,
 }
 
-/// Serve until the harness says `shutdown` or goes away.
+/// Serve in a machine that is all ours, until the harness says `shutdown` or goes away.
 pub fn serve(stream: &mut (impl Read + Write)) -> io::Result<()> {
-    subject::install_program()?;
+    serve_at(stream, &Place::here(), Kernel::own(), None)
+}
+
+/// Serve with subjects in that place, under that policy.
+pub(crate) fn serve_at(
+    stream: &mut (impl Read + Write),
+    place: &Place,
+    kernel: Kernel,
+    local: Option<&Local>,
+) -> io::Result<()> {
+    subject::install_program(place)?;
     let mut agent = Agent {
-        audit: AuditSocket::open()?,
+        place,
+        kernel,
+        local,
+        audit: audit_socket(local)?,
         canary: None,
         overlay: Overlay::default(),
         sabotage: Sabotage::None,
@@ -59,7 +78,14 @@ pub fn serve(stream: &mut (impl Read + Write)) -> io::Result<()> {
     }
 }
 
-impl Agent {
+fn audit_socket(local: Option<&Local>) -> io::Result<AuditSocket> {
+    match local {
+        None => AuditSocket::open(),
+        Some(_) => AuditSocket::listen(),
+    }
+}
+
+impl Agent<'_> {
     fn answer(&mut self, request: Request) -> io::Result<Response> {
         Ok(match request {
             Request::Facts => Response::Facts(facts()?),
@@ -69,23 +95,36 @@ impl Agent {
             Request::LoadPolicy { files, policies } => {
                 // The canary's profile goes away too, and would leave its process unconfined.
                 self.canary = None;
-                self.overlay.apply(&files)?;
-                policy::load_only(&policies)?;
-                Response::Policy(policy::state()?)
+                let overlay = &mut self.overlay;
+                self.place.within(|| overlay.apply(&files))?;
+                policy::load_only(&self.kernel, &policies)?;
+                Response::Policy(policy::state(&self.kernel)?)
             }
-            Request::PolicyState => Response::Policy(policy::state()?),
-            Request::Fixture { script, timeout_ms } => {
-                Response::Fixture(fixture::bring_up(&script, Duration::from_millis(timeout_ms)))
+            Request::PolicyState => Response::Policy(policy::state(&self.kernel)?),
+            Request::Fixture {
+                script,
+                modules,
+                timeout_ms,
+            } => {
+                let timeout = Duration::from_millis(timeout_ms);
+                match self.local {
+                    Some(local) => local.load_modules(&modules)?,
+                    None => fixture::load_modules(&modules, self.place),
+                }
+                Response::Fixture(fixture::bring_up(&script, timeout, self.place))
             }
             Request::Case(plan) => Response::Case(Box::new(self.case(&plan)?)),
             Request::Run { run, timeout_ms } => {
-                match case_run::by_agent(&Act::Run(run), Duration::from_millis(timeout_ms)) {
+                match case_run::by_agent(&Act::Run(run), Duration::from_millis(timeout_ms), self.place) {
                     Outcome::Ran(ran) => Response::Ran(ran),
                     other => Response::Failed {
                         message: format!("{other:?}"),
                     },
                 }
             }
+            Request::Shell if self.local.is_some() => Response::Failed {
+                message: "a shell is of a machine of its own".into(),
+            },
             Request::Shell => {
                 shell()?;
                 Response::Done
@@ -100,14 +139,19 @@ impl Agent {
 
     fn case(&mut self, plan: &CasePlan) -> io::Result<CaseEvidence> {
         if !self.audit.reading() {
-            self.audit = AuditSocket::open()?;
+            self.audit = audit_socket(self.local)?;
         }
         let canary = match &mut self.canary {
             Some(canary) => canary,
-            none => none.insert(Canary::start()?),
+            none => none.insert(Canary::start(self.place)?),
+        };
+        let bench = Bench {
+            place: self.place,
+            kernel: &self.kernel,
+            owned: self.local.is_none(),
         };
         let sabotage = std::mem::replace(&mut self.sabotage, Sabotage::None);
-        let evidence = case_run::run(plan, &mut self.audit, canary, sabotage);
+        let evidence = case_run::run(plan, &bench, &mut self.audit, canary, sabotage);
         if sabotage == Sabotage::Burst {
             audit_socket::set_backlog_limit(0)?;
         }

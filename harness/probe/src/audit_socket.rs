@@ -1,9 +1,10 @@
-//! The kernel's audit socket, read as its daemon.
+//! The kernel's audit socket: read as its daemon where the machine is all ours, by its multicast group elsewhere, which
+//! changes nothing for a daemon that is there.
 //!
 //! One thread only reads, so that nothing is lost while somebody thinks; a second one looks up whose process each
 //! record speaks of, while that process may still be there. The print buffer is never read: it drops records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,6 +40,8 @@ const STATUS_BACKLOG_LIMIT: u32 = 16;
 const FILTER_EXCLUDE: u32 = 5;
 /// The largest message: `MAX_AUDIT_MESSAGE_LENGTH` and its header, with room to spare.
 const LARGEST: usize = 16 << 10;
+/// The multicast group of readers, as a bit (`AUDIT_NLGRP_READLOG`).
+const READERS: u32 = 1;
 /// Of the socket's queue; a burst of a hundred thousand denials fits.
 const RECEIVE_BUFFER: usize = 128 << 20;
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -88,8 +91,7 @@ pub struct AuditSocket {
 impl AuditSocket {
     /// Become the kernel's audit daemon, without limits, and start to read.
     pub fn open() -> io::Result<AuditSocket> {
-        let socket = netlink()?;
-        setsockopt(&socket, RcvBufForce, &RECEIVE_BUFFER)?;
+        let socket = netlink(0)?;
         let pid = std::process::id();
         set_status(
             &socket,
@@ -97,6 +99,17 @@ impl AuditSocket {
             pid,
             0,
         )?;
+        AuditSocket::read(socket)
+    }
+
+    /// Listen to what the kernel's audit daemon gets, whether there is one or not. Nothing is set: what the kernel loses
+    /// by its limits it counts, and what does not fit here the socket tells.
+    pub fn listen() -> io::Result<AuditSocket> {
+        AuditSocket::read(netlink(READERS)?)
+    }
+
+    fn read(socket: OwnedFd) -> io::Result<AuditSocket> {
+        setsockopt(&socket, RcvBufForce, &RECEIVE_BUFFER)?;
         let (stopped, stop) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
         let shared = Arc::new(Shared {
             seen: Mutex::new(Seen {
@@ -141,6 +154,31 @@ impl AuditSocket {
             }
             looked = seen.records.len();
             let left = deadline.checked_duration_since(Instant::now())?;
+            (seen, _) = self
+                .shared
+                .news
+                .wait_timeout(seen, left)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Wait until every serial from the one to the other is there; false at the deadline. A record that belongs to a
+    /// system call is sent when that ends, so that a later one may be there before it.
+    pub fn wait_for_all(&self, first: u64, last: u64, deadline: Instant) -> bool {
+        let mut seen = self.shared.seen();
+        loop {
+            let arrived: BTreeSet<u64> = seen
+                .records
+                .iter()
+                .map(|record| record.serial)
+                .filter(|serial| (first..=last).contains(serial))
+                .collect();
+            if arrived.len() as u64 > last.saturating_sub(first) {
+                return true;
+            }
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else {
+                return false;
+            };
             (seen, _) = self
                 .shared
                 .news
@@ -195,14 +233,14 @@ impl Drop for AuditSocket {
     }
 }
 
-fn netlink() -> io::Result<OwnedFd> {
+fn netlink(groups: u32) -> io::Result<OwnedFd> {
     let socket = socket(
         AddressFamily::Netlink,
         SockType::Raw,
         SockFlag::SOCK_CLOEXEC,
         SockProtocol::NetlinkAudit,
     )?;
-    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
     Ok(socket)
 }
 
@@ -282,12 +320,12 @@ fn set_status(socket: &OwnedFd, mask: u32, pid: u32, backlog_limit: u32) -> io::
 
 /// Set the backlog limit, for a test that wants messages lost.
 pub fn set_backlog_limit(limit: u32) -> io::Result<()> {
-    set_status(&netlink()?, STATUS_BACKLOG_LIMIT, 0, limit)
+    set_status(&netlink(0)?, STATUS_BACKLOG_LIMIT, 0, limit)
 }
 
 /// Ask the kernel for its audit status.
 pub fn status() -> io::Result<Status> {
-    let socket = netlink()?;
+    let socket = netlink(0)?;
     request(&socket, AUDIT_GET, &[])?;
     let answers = answers(&socket, |kind| kind == AUDIT_GET)?;
     let body = answers
@@ -305,7 +343,7 @@ pub fn status() -> io::Result<Status> {
 
 /// How many rules of the exclude list are set: such a rule makes records vanish with no trace.
 pub fn exclude_rules() -> io::Result<u32> {
-    let socket = netlink()?;
+    let socket = netlink(0)?;
     request(&socket, AUDIT_LIST_RULES, &[])?;
     let rules = answers(&socket, |kind| kind == NLMSG_DONE)?;
     let excluding = rules

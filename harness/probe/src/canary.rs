@@ -4,6 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::audit_socket::AuditSocket;
+use crate::place::Place;
 use crate::protocol::{CANARY_PROFILE, SubjectPlan};
 use crate::subject::Subject;
 use crate::worker::{Order, Reply};
@@ -17,14 +18,14 @@ pub struct Canary(Subject);
 
 impl Canary {
     /// Start it; the canary's profile must be loaded.
-    pub fn start() -> io::Result<Canary> {
+    pub fn start(place: &Place) -> io::Result<Canary> {
         let plan = SubjectPlan {
             label: Some(CANARY_PROFILE.into()),
             user: None,
             memlock: None,
             program: None,
         };
-        Subject::start(NAME, &plan).map(Canary)
+        Subject::start(NAME, &plan, place).map(Canary)
     }
 
     /// Have a folder with an unguessable name denied, and wait for the record: its serial, or `None` if it does

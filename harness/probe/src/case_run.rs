@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::audit_socket::{self, AuditSocket};
 use crate::canary::Canary;
-use crate::policy;
+use crate::place::Place;
+use crate::policy::{self, Kernel};
 use crate::protocol::{
     Act, AuditState, CaseEvidence, CasePlan, Effect, Outcome, RawRecord, Sabotage, StepEvidence, StepPlan,
     SubjectFacts,
@@ -18,20 +19,35 @@ const AUDIT_MODE: &str = "/sys/module/apparmor/parameters/audit";
 /// Denials by the canary in a sabotage's burst.
 const BURST: usize = 3000;
 
+/// A record that belongs to a system call comes when that ends; so long is waited for those that are missing.
+const STRAGGLERS: Duration = Duration::from_secs(3);
+
+/// Where and by what a case is run.
+pub struct Bench<'a> {
+    /// Where its subjects live.
+    pub place: &'a Place,
+    /// Their policy.
+    pub kernel: &'a Kernel,
+    /// Whether the machine is all ours: only then its AppArmor's audit mode may be set.
+    pub owned: bool,
+}
+
 /// Run a case. An error means that the evidence could not be collected at all.
 pub fn run(
     plan: &CasePlan,
+    bench: &Bench<'_>,
     audit: &mut AuditSocket,
     canary: &mut Canary,
     sabotage: Sabotage,
 ) -> io::Result<CaseEvidence> {
     let started = Instant::now();
     let strays = audit.take();
-    let policy_before = policy::state()?;
+    let policy_before = policy::state(bench.kernel)?;
     let audit_before = audit_state(audit)?;
     let canary_before = canary.fence(&format!("{}-open", plan.token), audit)?;
     let mut case = Running {
         plan,
+        bench,
         audit,
         canary,
         subjects: BTreeMap::new(),
@@ -66,9 +82,13 @@ pub fn run(
     let canary_after = case.canary.fence(&format!("{}-close", plan.token), case.audit)?;
     let subjects = case.facts();
     drop(case.subjects);
+    if let (Some(first), Some(last), false) = (canary_before, canary_after, bench.owned) {
+        // What is missing even then is counted below.
+        audit.wait_for_all(first, last, Instant::now() + STRAGGLERS);
+    }
     let records = audit.take();
     let audit_after = audit_state(audit)?;
-    let policy_after = policy::state()?;
+    let policy_after = policy::state(bench.kernel)?;
     let steps_ms = steps
         .iter()
         .chain(&cleanup)
@@ -94,6 +114,7 @@ pub fn run(
 
 struct Running<'a> {
     plan: &'a CasePlan,
+    bench: &'a Bench<'a>,
     audit: &'a mut AuditSocket,
     canary: &'a mut Canary,
     subjects: BTreeMap<String, Subject>,
@@ -111,7 +132,7 @@ impl Running<'_> {
             Some(name) => self.by_subject(name, &step.act, timeout)?,
             None => {
                 let started = Instant::now();
-                (by_agent(&step.act, timeout), millis(started))
+                (by_agent(&step.act, timeout, self.bench.place), millis(started))
             }
         };
         self.fences += 1;
@@ -122,7 +143,7 @@ impl Running<'_> {
             outcome,
             fence,
             ms,
-            revision: policy::revision()?,
+            revision: policy::revision(self.bench.kernel)?,
         })
     }
 
@@ -140,15 +161,15 @@ impl Running<'_> {
             ));
         };
         // The label of a short-lived program is read from the record of its exec, which a grant writes only when
-        // all accesses are audited.
-        let watched = matches!(act, Act::Run(_));
+        // all accesses are audited, or where the policy itself says so.
+        let watched = self.bench.owned && matches!(act, Act::Run(_));
         if watched {
             set_audit_mode("all")?;
         }
         let started = Instant::now();
         let outcome = match act {
             Act::Start => Outcome::Ok(Effect::default()),
-            _ => subject.act(&act, timeout),
+            _ => subject.act(&act, timeout, self.bench.place),
         };
         let ms = millis(started);
         if watched {
@@ -170,7 +191,7 @@ impl Running<'_> {
             .subjects
             .get(name)
             .ok_or_else(|| format!("the plan has no subject {name}"))?;
-        match Subject::start(name, plan) {
+        match Subject::start(name, plan, self.bench.place) {
             Ok(subject) => {
                 self.subjects.insert(name.into(), subject);
                 Ok(())
@@ -188,26 +209,32 @@ impl Running<'_> {
         match act {
             Act::Signal { to, .. } => {
                 self.start(to)?;
-                *to = self
-                    .subjects
-                    .get(to)
-                    .map(Subject::pid)
-                    .unwrap_or_default()
-                    .to_string();
+                *to = self.pid_of(to)?.unwrap_or_default().to_string();
             }
             Act::SetLimit(spec) => {
                 if let Some(other) = spec.of.take() {
                     self.start(&other)?;
-                    spec.pid = self.subjects.get(&other).map(Subject::pid);
+                    spec.pid = self.pid_of(&other)?;
                 }
             }
             Act::Ptrace(spec) => {
                 self.start(&spec.of)?;
-                spec.pid = self.subjects.get(&spec.of).map(Subject::pid);
+                spec.pid = self.pid_of(&spec.of)?;
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// A subject's process, as other subjects call it.
+    fn pid_of(&self, name: &str) -> Result<Option<i32>, String> {
+        let Some(subject) = self.subjects.get(name) else {
+            return Ok(None);
+        };
+        let inner = self.bench.place.inner_pid(subject.pid());
+        inner
+            .map(Some)
+            .map_err(|error| format!("subject {name}: {error}"))
     }
 
     fn quiesce(&mut self) {
@@ -225,15 +252,15 @@ impl Running<'_> {
 }
 
 /// An unconfined act, in a process of its own so that it can be ended.
-pub fn by_agent(act: &Act, timeout: Duration) -> Outcome {
+pub fn by_agent(act: &Act, timeout: Duration, place: &Place) -> Outcome {
     let plan = crate::protocol::SubjectPlan {
         label: None,
         user: None,
         memlock: None,
         program: None,
     };
-    match Subject::start("agent", &plan) {
-        Ok(mut subject) => subject.act(act, timeout),
+    match Subject::start("agent", &plan, place) {
+        Ok(mut subject) => subject.act(act, timeout, place),
         Err(error) => Outcome::Broken {
             reason: format!("the agent could not start a process: {error}"),
         },

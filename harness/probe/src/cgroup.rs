@@ -6,19 +6,100 @@ use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-const ROOT: &str = "/sys/fs/cgroup/virt-aa-conform";
+const MOUNT: &str = "/sys/fs/cgroup";
+
+/// The folder of ours in a machine that is all ours, and elsewhere: an agent may run a harness that has an agent too.
+const OWNED: &str = "virt-aa-conform";
+const LOCAL: &str = "virt-aa-conform-local";
+
+/// Emptying what is left behind.
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+static BASE: OnceLock<&'static str> = OnceLock::new();
+
+/// From here on this process's cgroups are those of a machine that is not all ours.
+pub fn be_local() {
+    // It is said once, before anything is made.
+    let _ = BASE.set(LOCAL);
+}
+
+fn base() -> &'static str {
+    BASE.get().unwrap_or(&OWNED)
+}
 
 /// For what fixtures have started and cases go on to use: it lives as long as the machine.
-const KEPT: &str = "/sys/fs/cgroup/virt-aa-conform-kept";
+fn kept() -> PathBuf {
+    Path::new(MOUNT).join(format!("{}-kept", base()))
+}
 
 /// The file by which a process enters the cgroup of what is kept.
 pub fn kept_procs() -> io::Result<PathBuf> {
-    fs::create_dir_all(KEPT)?;
-    Ok(Path::new(KEPT).join("cgroup.procs"))
+    fs::create_dir_all(kept())?;
+    Ok(kept().join("cgroup.procs"))
+}
+
+/// End every process in any cgroup of ours on a machine that is not all ours.
+pub fn kill_all() {
+    for dir in local_dirs() {
+        kill_in(&dir);
+    }
+}
+
+/// The same, and take the cgroups away; whether there were any.
+pub fn remove_all() -> io::Result<bool> {
+    let dirs = local_dirs();
+    for dir in &dirs {
+        Cgroup { path: dir.clone() }.kill(REMOVE_TIMEOUT)?;
+    }
+    // The deepest first.
+    for dir in dirs.iter().rev() {
+        match fs::remove_dir(dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(!dirs.is_empty())
+}
+
+/// Every cgroup of ours there, each before those below it.
+fn local_dirs() -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> = [LOCAL.to_string(), format!("{LOCAL}-kept")]
+        .iter()
+        .map(|name| Path::new(MOUNT).join(name))
+        .filter(|dir| dir.is_dir())
+        .collect();
+    let mut at = 0;
+    while let Some(dir) = all.get(at) {
+        let below = fs::read_dir(dir).into_iter().flatten().flatten();
+        let below: Vec<PathBuf> = below
+            .map(|entry| entry.path())
+            .filter(|path| path.is_dir())
+            .collect();
+        all.extend(below);
+        at += 1;
+    }
+    all
+}
+
+/// Whether the machine has cgroups of version 2 where they are looked for.
+pub fn available() -> bool {
+    Path::new(MOUNT).join("cgroup.procs").exists()
+}
+
+fn kill_in(dir: &Path) {
+    // A kernel before 5.14 has no cgroup.kill; a frozen process dies of SIGKILL all the same.
+    if fs::write(dir.join("cgroup.kill"), "1").is_ok() {
+        return;
+    }
+    let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    for pid in text.lines().filter_map(|line| line.parse().ok()) {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+    }
 }
 
 /// A subject's cgroup; its processes are killed when it is dropped.
@@ -29,7 +110,7 @@ pub struct Cgroup {
 impl Cgroup {
     /// Make the cgroup of the subject `name`.
     pub fn make(name: &str) -> io::Result<Cgroup> {
-        let path = Path::new(ROOT).join(name);
+        let path = Path::new(MOUNT).join(base()).join(name);
         fs::create_dir_all(&path)?;
         Ok(Cgroup { path })
     }
@@ -66,15 +147,7 @@ impl Cgroup {
 
     /// Kill everything in it and wait until it is empty.
     pub fn kill(&self, timeout: Duration) -> io::Result<()> {
-        // A kernel before 5.14 has no cgroup.kill; a frozen process dies of SIGKILL all the same.
-        if fs::write(self.path.join("cgroup.kill"), "1").is_err() {
-            for pid in self.pids() {
-                let _ = nix::sys::signal::kill(
-                    nix::unistd::Pid::from_raw(pid),
-                    nix::sys::signal::Signal::SIGKILL,
-                );
-            }
-        }
+        kill_in(&self.path);
         self.await_event("populated 0", timeout)
     }
 
@@ -121,27 +194,32 @@ impl Drop for Cgroup {
 
 /// The subject in whose cgroup the process is.
 pub fn subject_of(pid: i32) -> Option<String> {
-    subject_in(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+    subject_in(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?, base())
 }
 
-fn subject_in(text: &str) -> Option<String> {
+fn subject_in(text: &str, base: &str) -> Option<String> {
     text.lines()
         .filter_map(|line| line.splitn(3, ':').nth(2))
-        .find_map(|path| path.strip_prefix("/virt-aa-conform/"))
+        .find_map(|path| path.strip_prefix('/')?.strip_prefix(base)?.strip_prefix('/'))
         .map(|name| name.split('/').next().unwrap_or(name).to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::subject_in;
+    use super::{LOCAL, OWNED, subject_in};
 
     #[test]
     fn the_subject_is_the_folder_below_ours() {
-        assert_eq!(subject_in("0::/virt-aa-conform/d\n").as_deref(), Some("d"));
+        assert_eq!(subject_in("0::/virt-aa-conform/d\n", OWNED).as_deref(), Some("d"));
         assert_eq!(
-            subject_in("0::/virt-aa-conform/d/machine\n").as_deref(),
+            subject_in("0::/virt-aa-conform/d/machine\n", OWNED).as_deref(),
             Some("d")
         );
-        assert_eq!(subject_in("0::/init.scope\n"), None);
+        assert_eq!(subject_in("0::/init.scope\n", OWNED), None);
+        assert_eq!(subject_in("0::/virt-aa-conform-local/d\n", OWNED), None);
+        assert_eq!(
+            subject_in("0::/virt-aa-conform-local/d\n", LOCAL).as_deref(),
+            Some("d")
+        );
     }
 }

@@ -3,15 +3,19 @@
 
 use std::process::ExitCode;
 
-use crate::{agent, init, ready, standin, worker};
+use crate::{agent, init, local, ready, standin, worker};
 
 /// Play the part that this process was started for; `None` if it is the harness itself.
 pub fn dispatch() -> Option<ExitCode> {
-    if init::is_init() {
+    let part = std::env::args().nth(1);
+    // The first process of a container is no machine's init.
+    if init::is_init() && part.as_deref() != Some(local::HOLDER) {
         boot_and_serve();
     }
-    match std::env::args().nth(1).as_deref() {
+    match part.as_deref() {
         Some(worker::SUBJECT) => Some(worker::main()),
+        Some(local::LOCAL) => Some(local::main()),
+        Some(local::HOLDER) => Some(local::hold()),
         Some(standin::STAND_IN) => Some(standin::main()),
         Some(ready::AWAIT) => Some(ready::main()),
         _ => None,

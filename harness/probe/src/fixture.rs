@@ -5,14 +5,32 @@ use std::time::Duration;
 
 use crate::case_run::by_agent;
 use crate::cgroup;
+use crate::place::Place;
 use crate::protocol::{Act, FixtureOutcome, Outcome, RunSpec};
 use crate::subject::PROGRAM;
 
 /// Exit status by which a fixture's script says that this machine cannot have it.
 const UNAVAILABLE: i32 = 77;
 
+/// Loading one module.
+const MODULE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Have the machine load modules; one that there is not is the script's to notice.
+pub fn load_modules(names: &[String], place: &Place) {
+    for name in names {
+        let run = RunSpec {
+            argv: ["/sbin/modprobe", name].map(String::from).into(),
+            env: BTreeMap::new(),
+            stdin: None,
+            stdin_file: None,
+            stdout_file: None,
+        };
+        by_agent(&Act::Run(run), MODULE_TIMEOUT, place);
+    }
+}
+
 /// Run a fixture's script and read its facts.
-pub fn bring_up(script: &str, timeout: Duration) -> FixtureOutcome {
+pub fn bring_up(script: &str, timeout: Duration, place: &Place) -> FixtureOutcome {
     let kept = match cgroup::kept_procs() {
         Ok(path) => path.to_string_lossy().into_owned(),
         Err(error) => {
@@ -28,7 +46,7 @@ pub fn bring_up(script: &str, timeout: Duration) -> FixtureOutcome {
         stdin_file: None,
         stdout_file: None,
     };
-    judge(by_agent(&Act::Run(run), timeout))
+    judge(by_agent(&Act::Run(run), timeout, place))
 }
 
 fn judge(outcome: Outcome) -> FixtureOutcome {

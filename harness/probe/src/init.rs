@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::reboot::{RebootMode, reboot};
 
+pub(crate) use mounts::running_system as mount_running_system;
+pub(crate) use net::loopback_up;
 pub use reaper::reap_around;
 
 /// The name of the virtio-serial port between host and agent.

@@ -11,12 +11,39 @@ use crate::protocol::{LoadedProfile, Policy, PolicyState};
 /// AppArmor's folder in securityfs.
 pub const APPARMORFS: &str = "/sys/kernel/security/apparmor";
 
+/// The kernel's files of one policy namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kernel {
+    /// The folder with `.replace`, `.remove` and `revision`.
+    control: PathBuf,
+    /// The folder with one folder for each profile.
+    profiles: PathBuf,
+}
+
+impl Kernel {
+    /// Of the agent's own namespace.
+    pub fn own() -> Kernel {
+        Kernel {
+            control: APPARMORFS.into(),
+            profiles: Path::new(APPARMORFS).join("policy/profiles"),
+        }
+    }
+
+    /// Of the namespace with that folder.
+    pub fn of_namespace(dir: &Path) -> Kernel {
+        Kernel {
+            control: dir.into(),
+            profiles: dir.join("profiles"),
+        }
+    }
+}
+
 /// Load one compiled policy, in one write: split, the kernel cannot unpack it.
-fn load(policy: &Policy) -> io::Result<()> {
+fn load(kernel: &Kernel, policy: &Policy) -> io::Result<()> {
     use std::io::Write;
     let mut file = fs::OpenOptions::new()
         .write(true)
-        .open(Path::new(APPARMORFS).join(".replace"))?;
+        .open(kernel.control.join(".replace"))?;
     let written = file.write(&policy.binary).map_err(|error| {
         io::Error::new(
             error.kind(),
@@ -33,29 +60,29 @@ fn load(policy: &Policy) -> io::Result<()> {
 }
 
 /// Take every profile away, then load these.
-pub fn load_only(policies: &[Policy]) -> io::Result<()> {
-    remove_all()?;
-    policies.iter().try_for_each(load)
+pub fn load_only(kernel: &Kernel, policies: &[Policy]) -> io::Result<()> {
+    remove_all(kernel)?;
+    policies.iter().try_for_each(|policy| load(kernel, policy))
 }
 
-fn remove_all() -> io::Result<()> {
-    for profile in state()?.profiles {
+fn remove_all(kernel: &Kernel) -> io::Result<()> {
+    for profile in state(kernel)?.profiles {
         // A child goes with its parent.
         if profile.name.contains("//") {
             continue;
         }
-        fs::write(Path::new(APPARMORFS).join(".remove"), &profile.name)?;
+        fs::write(kernel.control.join(".remove"), &profile.name)?;
     }
     Ok(())
 }
 
 /// The revision of the policy; 0 as long as none was ever loaded.
-pub fn revision() -> io::Result<u64> {
+pub fn revision(kernel: &Kernel) -> io::Result<u64> {
     // A read that has nothing new to say waits for a change, and at revision 0 there is nothing new to say.
     let mut file = fs::OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)
-        .open(Path::new(APPARMORFS).join("revision"))?;
+        .open(kernel.control.join("revision"))?;
     let mut buffer = [0; 32];
     let length = match file.read(&mut buffer) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
@@ -68,12 +95,12 @@ pub fn revision() -> io::Result<u64> {
 }
 
 /// Revision and profiles.
-pub fn state() -> io::Result<PolicyState> {
+pub fn state(kernel: &Kernel) -> io::Result<PolicyState> {
     let mut profiles = Vec::new();
-    walk(&Path::new(APPARMORFS).join("policy/profiles"), "", &mut profiles)?;
+    walk(&kernel.profiles, "", &mut profiles)?;
     profiles.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(PolicyState {
-        revision: revision()?,
+        revision: revision(kernel)?,
         profiles,
     })
 }

@@ -31,6 +31,30 @@ pub fn exe(pid: i32) -> String {
         .unwrap_or_default()
 }
 
+/// The number by which a process is known in the innermost of its pid namespaces.
+pub fn innermost_pid(pid: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    parse_innermost(&status)
+}
+
+fn parse_innermost(status: &str) -> Option<i32> {
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    numbers.split_whitespace().last()?.parse().ok()
+}
+
+/// The children of a process that are not reaped yet, those of all its threads.
+pub fn children(pid: i32) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok());
+    lists
+        .flat_map(|list| {
+            list.split_whitespace()
+                .filter_map(|number| number.parse().ok())
+                .collect::<Vec<i32>>()
+        })
+        .collect()
+}
+
 /// Who the process is.
 pub fn credentials(pid: i32) -> io::Result<Credentials> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
@@ -88,6 +112,29 @@ mod tests {
             split_label("a (b) (complain)"),
             ("a (b)".into(), "complain".into())
         );
+    }
+
+    #[test]
+    fn the_innermost_number_is_the_last() {
+        assert_eq!(parse_innermost("Name:\tx\nNSpid:\t4711\t7\n"), Some(7));
+        assert_eq!(parse_innermost("Name:\tx\nNSpid:\t4711\n"), Some(4711));
+        assert_eq!(parse_innermost("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn an_ended_child_is_one_until_it_is_reaped() {
+        let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+        let pid = child.id().cast_signed();
+        let own = std::process::id().cast_signed();
+        // Ended, and not reaped.
+        nix::sys::wait::waitid(
+            nix::sys::wait::Id::Pid(nix::unistd::Pid::from_raw(pid)),
+            nix::sys::wait::WaitPidFlag::WEXITED | nix::sys::wait::WaitPidFlag::WNOWAIT,
+        )
+        .unwrap();
+        assert!(children(own).contains(&pid));
+        child.wait().unwrap();
+        assert!(!children(own).contains(&pid));
     }
 
     #[test]

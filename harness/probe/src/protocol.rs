@@ -23,7 +23,7 @@ pub use wire::{receive, send};
 use wire::bytes;
 
 /// Raised with every change of a message's form; both sides are the same program, so they must be equal.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The profile whose denials mark the ends of each step in the audit stream.
 pub const CANARY_PROFILE: &str = "virt-aa-conform-canary";
@@ -52,6 +52,8 @@ pub enum Request {
     Fixture {
         /// The script, for `/bin/sh -eu`.
         script: String,
+        /// Kernel modules that it wants, as far as there are such.
+        modules: Vec<String>,
         /// Milliseconds.
         timeout_ms: u64,
     },

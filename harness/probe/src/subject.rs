@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::cgroup::Cgroup;
+use crate::place::Place;
 use crate::process;
 use crate::protocol::{Act, Daemon, Outcome, SubjectFacts, SubjectPlan, receive, send};
 use crate::ready;
@@ -37,29 +38,33 @@ pub struct Subject {
 
 impl Subject {
     /// Start a subject and wait at the barrier: its label is entered, nothing else is done.
-    pub fn start(name: &str, plan: &SubjectPlan) -> io::Result<Subject> {
+    pub fn start(name: &str, plan: &SubjectPlan, place: &Place) -> io::Result<Subject> {
         let cgroup = Cgroup::make(name)?;
-        let user = plan.user.as_deref().map(users::find).transpose()?;
+        let user = match &plan.user {
+            Some(user) => Some(place.within(|| users::find(user))?),
+            None => None,
+        };
         match &plan.program {
-            Some(daemon) => Subject::attach(cgroup, daemon, plan, user),
-            None => Subject::enter(cgroup, plan, user),
+            Some(daemon) => Subject::attach(cgroup, daemon, plan, user, place),
+            None => Subject::enter(cgroup, plan, user, place),
         }
     }
 
-    fn enter(cgroup: Cgroup, plan: &SubjectPlan, user: Option<User>) -> io::Result<Subject> {
+    fn enter(cgroup: Cgroup, plan: &SubjectPlan, user: Option<User>, place: &Place) -> io::Result<Subject> {
         let mut command = Command::new(PROGRAM);
         command
             .arg(SUBJECT)
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        prepare(&mut command, &cgroup, plan, user);
-        let mut child = command.spawn()?;
+            .stderr(null(place)?);
+        prepare(&mut command, &cgroup, plan, user, place, None);
+        let mut child = place.spawn(&mut command)?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let mut subject = Subject::new(child, pipes, cgroup);
-        match subject.order(&Order::Enter(plan.label.clone()), ENTER_TIMEOUT)? {
-            Some(Reply::Ready) => subject.look(),
+        let label = place.label(plan.label.as_deref());
+        match subject.order(&Order::Enter(label), ENTER_TIMEOUT)? {
+            Some(Reply::Ready) => subject.look(place),
             Some(Reply::Failed(reason)) => Err(io::Error::other(reason)),
             other => Err(io::Error::other(format!(
                 "the subject answered {other:?} when it should enter its label"
@@ -72,6 +77,7 @@ impl Subject {
         daemon: &Daemon,
         plan: &SubjectPlan,
         user: Option<User>,
+        place: &Place,
     ) -> io::Result<Subject> {
         let (program, arguments) = daemon
             .argv
@@ -83,18 +89,15 @@ impl Subject {
             .env_clear()
             .env("PATH", crate::acts::DEFAULT_PATH);
         command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        prepare(&mut command, &cgroup, plan, user);
-        let mut subject = Subject::new(command.spawn()?, None, cgroup);
-        let timeout = Duration::from_millis(daemon.timeout_ms);
-        ready::wait_for(
-            Path::new(&daemon.ready),
-            &mut subject.child,
-            Instant::now() + timeout,
-        )?;
-        subject.look()
+            .stdin(null(place)?)
+            .stdout(null(place)?)
+            .stderr(null(place)?);
+        prepare(&mut command, &cgroup, plan, user, place, place.label(None));
+        let mut subject = Subject::new(place.spawn(&mut command)?, None, cgroup);
+        let deadline = Instant::now() + Duration::from_millis(daemon.timeout_ms);
+        let child = &mut subject.child;
+        place.within(|| ready::wait_for(Path::new(&daemon.ready), child, deadline))?;
+        subject.look(place)
     }
 
     fn new(child: Child, pipes: Option<(ChildStdin, ChildStdout)>, cgroup: Cgroup) -> Subject {
@@ -126,9 +129,10 @@ impl Subject {
     }
 
     /// Evidence: who the subject is, read from outside.
-    fn look(mut self) -> io::Result<Subject> {
+    fn look(mut self, place: &Place) -> io::Result<Subject> {
         let pid = self.facts.pid;
-        (self.facts.label, self.facts.mode) = process::label(pid)?;
+        let (label, mode) = process::label(pid)?;
+        (self.facts.label, self.facts.mode) = (place.inner_label(&label), mode);
         self.facts.exe = process::exe(pid);
         self.facts.credentials = process::credentials(pid)?;
         Ok(self)
@@ -140,10 +144,18 @@ impl Subject {
     }
 
     /// Perform an act; when time runs out, everything of the subject is killed.
-    pub fn act(&mut self, act: &Act, timeout: Duration) -> Outcome {
+    pub fn act(&mut self, act: &Act, timeout: Duration, place: &Place) -> Outcome {
         match self.order(&Order::Act(act.clone()), timeout) {
-            Ok(Some(Reply::Outcome(outcome))) => {
-                if let Outcome::Ran(ran) = &outcome {
+            Ok(Some(Reply::Outcome(mut outcome))) => {
+                if let Outcome::Ran(ran) = &mut outcome {
+                    match place.outer_pid(self.facts.pid, ran.pid) {
+                        Ok(pid) => ran.pid = pid,
+                        Err(error) => {
+                            return Outcome::Broken {
+                                reason: format!("the program's process was not found: {error}"),
+                            };
+                        }
+                    }
                     self.facts.pids.push(ran.pid);
                 }
                 self.note_pids();
@@ -210,9 +222,22 @@ impl Drop for Subject {
     }
 }
 
-fn prepare(command: &mut Command, cgroup: &Cgroup, plan: &SubjectPlan, user: Option<User>) {
+/// Opened there: a descriptor of elsewhere has no name that a profile could allow.
+fn null(place: &Place) -> io::Result<fs::File> {
+    place.within(|| fs::File::options().read(true).write(true).open("/dev/null"))
+}
+
+fn prepare(
+    command: &mut Command,
+    cgroup: &Cgroup,
+    plan: &SubjectPlan,
+    user: Option<User>,
+    place: &Place,
+    label: Option<String>,
+) {
     command.current_dir("/");
     cgroup.spawn_in(command);
+    place.enter_in(command, label);
     let memlock = plan.memlock;
     // SAFETY: only plain system calls between fork and exec; the user's groups were read before.
     unsafe {
@@ -237,10 +262,16 @@ fn prepare(command: &mut Command, cgroup: &Cgroup, plan: &SubjectPlan, user: Opt
 }
 
 /// Put the program where subjects can be started from it, also when it came from an initramfs that is gone.
-pub fn install_program() -> io::Result<()> {
-    if let Some(dir) = Path::new(PROGRAM).parent() {
-        fs::create_dir_all(dir)?;
-    }
-    fs::copy("/proc/self/exe", PROGRAM)?;
-    fs::set_permissions(PROGRAM, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+pub fn install_program(place: &Place) -> io::Result<()> {
+    let mut own = fs::File::open("/proc/self/exe")?;
+    place.within(move || {
+        if let Some(dir) = Path::new(PROGRAM).parent() {
+            fs::create_dir_all(dir)?;
+        }
+        // Never written into one that runs.
+        let new = format!("{PROGRAM}.new");
+        io::copy(&mut own, &mut fs::File::create(&new)?)?;
+        fs::set_permissions(&new, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        fs::rename(&new, PROGRAM)
+    })
 }

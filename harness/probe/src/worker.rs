@@ -51,7 +51,10 @@ pub fn main() -> ExitCode {
 
 fn serve(orders: &mut impl Read, replies: &mut impl Write) -> io::Result<()> {
     loop {
-        let reply = match receive::<Order>(orders)? {
+        let order = receive::<Order>(orders)?;
+        // The agent has seen what the last order left.
+        acts::reap();
+        let reply = match order {
             Order::Enter(None) => Reply::Ready,
             Order::Enter(Some(label)) => match acts::change_profile(&label) {
                 Ok(_) => Reply::Ready,

@@ -4,11 +4,15 @@ pub mod accel;
 pub mod children;
 mod console;
 pub mod hardware;
+mod local;
+mod machine;
 mod qemu;
 mod stream;
 mod vm;
 mod watch;
 
+pub use local::{Kind, LocalConfig, LocalMachine};
+pub use machine::{Backend, Machine};
 pub use stream::AgentStream;
 pub use vm::{Console, Vm, VmConfig, VmError};
 pub use watch::{DeathReason, VmDeath};

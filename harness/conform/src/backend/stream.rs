@@ -32,6 +32,12 @@ impl AgentStream {
         self.deadline = deadline;
     }
 
+    /// End it, for both sides.
+    pub fn shut_down(&self) {
+        // It may have ended already.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+    }
+
     /// A second handle to the same stream, for a thread that only reads or only writes; it has a deadline of
     /// its own.
     pub fn try_clone(&self) -> io::Result<Self> {

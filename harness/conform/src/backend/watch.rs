@@ -24,6 +24,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub enum DeathReason {
     /// QEMU is gone: it failed, was killed, or the guest has powered off.
     QemuExited(ExitStatus),
+    /// The agent on the host is gone: it could not do its part, or was killed.
+    AgentEnded(ExitStatus),
     /// The guest's kernel panicked; the line that says so.
     GuestPanic(String),
     /// The hypervisor panicked, or its dom0 crashed; the line that says so.
@@ -43,8 +45,8 @@ pub struct VmDeath {
     pub reason: DeathReason,
     /// The last lines of the guest's console, oldest first.
     pub console_tail: Vec<String>,
-    /// The last lines that QEMU itself wrote, oldest first.
-    pub qemu_stderr_tail: Vec<String>,
+    /// The last lines that QEMU itself wrote, or the agent on the host, oldest first.
+    pub stderr_tail: Vec<String>,
 }
 
 /// The watch over one machine. It ends, with the machine, when it is dropped.
@@ -150,7 +152,7 @@ impl State {
         VmDeath {
             reason: self.reason.clone().unwrap_or(DeathReason::NotResponding),
             console_tail: self.console.lines(),
-            qemu_stderr_tail: self.stderr.lines(),
+            stderr_tail: self.stderr.lines(),
         }
     }
 }
@@ -311,6 +313,7 @@ impl fmt::Display for DeathReason {
         match self {
             Self::QemuExited(status) if status.success() => f.write_str("the guest powered off"),
             Self::QemuExited(status) => write!(f, "QEMU ended with {status}"),
+            Self::AgentEnded(status) => write!(f, "the agent ended with {status}"),
             Self::GuestPanic(line) => write!(f, "the guest's kernel panicked: {line}"),
             Self::HypervisorPanic(line) => write!(f, "the hypervisor gave up: {line}"),
             Self::AgentGaveUp(line) => write!(f, "the agent gave up: {line}"),
@@ -323,7 +326,11 @@ impl fmt::Display for DeathReason {
 impl fmt::Display for VmDeath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.reason)?;
-        for (title, lines) in [("console", &self.console_tail), ("QEMU", &self.qemu_stderr_tail)] {
+        let other = match self.reason {
+            DeathReason::AgentEnded(_) => "the agent",
+            _ => "QEMU",
+        };
+        for (title, lines) in [("console", &self.console_tail), (other, &self.stderr_tail)] {
             if !lines.is_empty() {
                 write!(f, "\nlast lines of {title}:")?;
                 lines.iter().try_for_each(|line| write!(f, "\n  {line}"))?;
@@ -364,7 +371,7 @@ mod tests {
         };
         assert_eq!(status.code(), Some(3));
         assert_eq!(
-            (death.console_tail, death.qemu_stderr_tail),
+            (death.console_tail, death.stderr_tail),
             (vec!["boots".into()], vec!["no such device".into()])
         );
     }

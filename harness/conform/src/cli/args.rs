@@ -43,8 +43,12 @@ pub enum Command {
     Check,
     /// Say what this machine can run, what is missing and what installs it
     ///
-    /// Exit status 0: everything for the vm backend is there; 4: something is missing.
-    Doctor,
+    /// Exit status 0: everything for the vm backend is there; 4: something is missing, or could not be undone.
+    Doctor {
+        /// Undo what a run of the host or container backend left behind that was killed
+        #[arg(long)]
+        repair: bool,
+    },
     /// Build, list and remove VM images
     #[command(subcommand)]
     Image(ImageCommand),
@@ -66,8 +70,22 @@ pub enum Command {
 }
 
 /// Where cases run.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Target {
+    /// Where cases run: vm, host (as root, on a kernel with AppArmor), container (likewise)
+    ///
+    /// vm boots the image. host runs the cases on this machine, with the profiles that it has installed or those that
+    /// --profiles names: its own policy, files, network, sysctls and audit settings stay as they are, since the set is
+    /// loaded into a policy namespace and cases run in namespaces with a layer over all files. container does the same with
+    /// the image's root file system, by an engine, on this machine's kernel.
+    #[arg(long, value_enum, default_value_t = BackendName::Vm, env = "VIRT_AA_CONFORM_BACKEND", value_name = "BACKEND")]
+    pub backend: BackendName,
+    /// Container engine: podman, docker or nspawn (default: the first of these that is installed)
+    #[arg(long, value_enum, env = "VIRT_AA_CONFORM_ENGINE", value_name = "ENGINE")]
+    pub engine: Option<EngineName>,
+    /// Also run cases that start a libvirt daemon, although the host has one running
+    #[arg(long)]
+    pub allow_host_daemon: bool,
     /// Image to run on
     #[arg(long, default_value = DEFAULT_IMAGE, value_name = "NAME")]
     pub image: String,
@@ -85,6 +103,72 @@ pub struct Target {
     /// Build the image although its suite's index is past its valid-until date
     #[arg(long)]
     pub allow_expired_index: bool,
+}
+
+impl Target {
+    /// The packaged profiles by that backend.
+    pub fn new(backend: BackendName, engine: Option<EngineName>, image: &str) -> Target {
+        Target {
+            backend,
+            engine,
+            allow_host_daemon: false,
+            image: image.into(),
+            profiles: DEFAULT_SET.into(),
+            set_dirs: Vec::new(),
+            allow_expired_index: false,
+        }
+    }
+
+    /// The words of a command line that say the same, but for what only a build of the image needs.
+    pub fn words(&self) -> Vec<String> {
+        let name = |value: Option<clap::builder::PossibleValue>| {
+            value
+                .map(|value| value.get_name().to_string())
+                .unwrap_or_default()
+        };
+        let mut words = Vec::new();
+        if self.backend != BackendName::Vm {
+            words.extend(["--backend".into(), name(self.backend.to_possible_value())]);
+        }
+        if let Some(engine) = self.engine.filter(|_| self.backend == BackendName::Container) {
+            words.extend(["--engine".into(), name(engine.to_possible_value())]);
+        }
+        if self.backend != BackendName::Host {
+            words.extend(["--image".into(), self.image.clone()]);
+        }
+        if self.profiles != DEFAULT_SET {
+            words.extend(["--profiles".into(), self.profiles.clone()]);
+        }
+        for (name, dir) in &self.set_dirs {
+            words.extend(["--set-dir".into(), format!("{name}={dir}")]);
+        }
+        if self.allow_host_daemon && self.backend != BackendName::Vm {
+            words.push("--allow-host-daemon".into());
+        }
+        words
+    }
+}
+
+/// A backend, as it is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BackendName {
+    /// A virtual machine that boots the image
+    Vm,
+    /// This host
+    Host,
+    /// A container of the image on this host
+    Container,
+}
+
+/// A container engine, as it is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EngineName {
+    /// podman(1)
+    Podman,
+    /// docker(1)
+    Docker,
+    /// systemd-nspawn(1)
+    Nspawn,
 }
 
 /// The image that is used where none is named.
@@ -220,12 +304,9 @@ pub struct ShellArgs {
 /// Arguments of `keeper`.
 #[derive(Debug, Args)]
 pub struct KeeperArgs {
-    /// Image to run on
-    #[arg(long)]
-    pub image: String,
-    /// Profile set to test
-    #[arg(long)]
-    pub profiles: String,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub target: Target,
     /// What program and data must be, by their hash
     #[arg(long)]
     pub key: String,
@@ -346,6 +427,23 @@ mod tests {
         for bad in ["libexecdir", "a=b", "a=/b/", "a=/b rwx,", "a=/**", "a=/b\"c"] {
             assert!(super::set_dir(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_target_is_what_its_words_say() {
+        use super::{BackendName, Cli, Command, EngineName, Target};
+        use clap::Parser;
+        let mut target = Target::new(BackendName::Container, Some(EngineName::Nspawn), "debian-12");
+        target.profiles = "dir:/x y".into();
+        target.set_dirs = vec![("libexecdir".into(), "/usr/libexec".into())];
+        target.allow_host_daemon = true;
+        let words = ["virt-aa-conform".into(), "run".into()]
+            .into_iter()
+            .chain(target.words());
+        let Command::Run(args) = Cli::parse_from(words).command else {
+            panic!("no run");
+        };
+        assert_eq!(args.target, target);
     }
 
     #[test]

@@ -39,22 +39,21 @@ pub fn compare(root: &Path, args: &RunArgs, base: &str) -> Result<u8, Failure> {
         return Err(Failure::usage(FormatError::NoComparison));
     }
     let reports = Reports::open(&args.reports)?;
-    let mut config = setup::vm_config(root, &target.image)?;
-    config.boot_timeout = config.boot_timeout.min(args.timeout);
-    let image = setup::image(root, &target.image, target.allow_expired_index)?;
-    let (prepared, mut session) = prepare(&data, &image, &wanted_base, &config).map_err(setup::of_prepare)?;
+    let backend = setup::backend(root, target, args.jobs)?.within(args.timeout);
+    let image = setup::image_for(root, target, &backend)?;
+    let (prepared, mut session) =
+        prepare(&data, &image, &wanted_base, &backend).map_err(setup::of_prepare)?;
     let other = prepared.other(&data, &wanted).map_err(setup::of_prepare)?;
     if wanted.known_bad.is_none() {
         let alike = prepared.check_alike(&mut session, &other);
         alike.map_err(Failure::broken)?;
     }
-    let base_info = RunInfo::of(&prepared, &config, None);
-    let info = RunInfo::of_candidate(&prepared, &other, &config, args.known_bad.as_deref());
-    let store = setup::store(root)?;
+    let base_info = RunInfo::of(&prepared, &backend, None);
+    let info = RunInfo::of_candidate(&prepared, &other, &backend, args.known_bad.as_deref());
     let named = !args.cases.is_empty();
     let choose = |set: &SetUnderTest| {
         let mut selection = select(&data, set.roles(), &args.cases)?;
-        let left = leave_to_others(&mut selection, &data, &store, &target.image, named)?;
+        let left = leave_to_others(&mut selection, &data, root, target, named)?;
         Ok::<_, Failure>((selection, left))
     };
     let ((of_base, _), (of_other, left)) = (choose(&prepared.base.set)?, choose(&other.set)?);
@@ -62,7 +61,7 @@ pub fn compare(root: &Path, args: &RunArgs, base: &str) -> Result<u8, Failure> {
     let suite = Suite {
         data: &data,
         prepared: &prepared,
-        config: &config,
+        backend: &backend,
         bounds: Bounds::new(args.jobs, args.timeout, started.elapsed()),
     };
     let begun = |variant: &Variant| bar.set_message(variant.id.clone());

@@ -13,8 +13,7 @@ pub fn keep(root: &Path, args: &KeeperArgs) -> Result<u8, Failure> {
     let program = std::env::current_exe().map_err(Failure::broken)?;
     let target = Target {
         root: root.to_path_buf(),
-        image: args.image.clone(),
-        profiles: args.profiles.clone(),
+        target: args.target.clone(),
         program,
     };
     let ready = || {

@@ -7,7 +7,9 @@ use clap::Parser;
 use super::args::{Cli, Command};
 use super::exit;
 use super::failure::Failure;
-use super::{check, denials, doctor, image, keeper, list, merge, plan, prove, run, schema, setup, shell};
+use super::{
+    check, denials, doctor, image, keeper, list, merge, plan, prove, repair, run, schema, setup, shell,
+};
 use crate::backend::children;
 
 /// Parse the command line and do what it says.
@@ -41,7 +43,8 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Command::Plan(args) => plan::plan(&root()?, args),
         Command::List(args) => list::list(&root()?, args),
         Command::Check => check::check(&root()?),
-        Command::Doctor => doctor::doctor(root().ok().as_deref()),
+        Command::Doctor { repair: false } => doctor::doctor(root().ok().as_deref()),
+        Command::Doctor { repair: true } => repair::repair(),
         Command::Image(command) => image::image(&root()?, command),
         Command::Shell(args) => shell::shell(&root()?, args),
         Command::Denials(args) => denials::denials(args),

@@ -43,14 +43,12 @@ pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
         return Err(Failure::usage(FormatError::NoProofs));
     }
     let reports = Reports::open(&args.reports)?;
-    let mut config = setup::vm_config(root, &args.target.image)?;
-    config.boot_timeout = config.boot_timeout.min(args.timeout);
-    let (prepared, session) = setup::prepared(root, &data, &args.target, None, &config)?;
+    let backend = setup::backend(root, &args.target, args.jobs)?.within(args.timeout);
+    let (prepared, session) = setup::prepared(root, &data, &args.target, None, &backend)?;
     let mut selection = select(&data, prepared.base.set.roles(), &args.cases)?;
     let named = !args.cases.is_empty();
-    let store = setup::store(root)?;
-    let left = leave_to_others(&mut selection, &data, &store, &args.target.image, named)?;
-    let info = RunInfo::of(&prepared, &config, None);
+    let left = leave_to_others(&mut selection, &data, root, &args.target, named)?;
+    let info = RunInfo::of(&prepared, &backend, None);
     let mut book = Proofs::open(&prepared.image.dir, &info.profile_set.hash);
     let paint = Paint(
         reports.may_paint() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
@@ -61,7 +59,7 @@ pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
     let suite = Suite {
         data: &data,
         prepared: &prepared,
-        config: &config,
+        backend: &backend,
         bounds: Bounds::new(args.jobs, args.timeout, prepared.timings.whole),
     };
     let mut proofs = Vec::new();

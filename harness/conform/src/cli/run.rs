@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{DEFAULT_SET, RunArgs};
+use super::args::RunArgs;
 use super::compare::compare;
 use super::exit;
 use super::failure::Failure;
@@ -41,15 +41,14 @@ pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
         None => Durations::new(),
     };
     let reports = Reports::open(&args.reports)?;
-    let mut config = setup::vm_config(root, &args.target.image)?;
-    config.boot_timeout = config.boot_timeout.min(args.timeout);
-    let (prepared, session) = setup::prepared(root, &data, &args.target, args.known_bad.as_deref(), &config)?;
+    let backend = setup::backend(root, &args.target, args.jobs)?.within(args.timeout);
+    let (prepared, session) =
+        setup::prepared(root, &data, &args.target, args.known_bad.as_deref(), &backend)?;
     let mut selection = select(&data, prepared.base.set.roles(), &args.cases)?;
     let named = !args.cases.is_empty();
-    let store = setup::store(root)?;
-    let left = leave_to_others(&mut selection, &data, &store, &args.target.image, named)?;
+    let left = leave_to_others(&mut selection, &data, root, &args.target, named)?;
     let shard = shard(args, &mut selection, &durations)?;
-    let info = RunInfo::of(&prepared, &config, args.known_bad.as_deref());
+    let info = RunInfo::of(&prepared, &backend, args.known_bad.as_deref());
     let proofs = Proofs::open(&prepared.image.dir, &info.profile_set.hash);
     let paint = Paint(
         reports.may_paint() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
@@ -60,7 +59,7 @@ pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
     let suite = Suite {
         data: &data,
         prepared: &prepared,
-        config: &config,
+        backend: &backend,
         bounds: Bounds::new(args.jobs, args.timeout, prepared.timings.whole),
     };
     let again = again(args);
@@ -108,7 +107,7 @@ pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
             prepared: prepared.timings,
             first_verdict: first_verdict.unwrap_or_default(),
             whole: started.elapsed(),
-            memory_mib: config.memory_mib,
+            memory_mib: backend.memory_mib(),
         };
         eprint!("{}", timings::text(&marks, &cases));
     }
@@ -141,12 +140,9 @@ fn shard(args: &RunArgs, selection: &mut Selection, durations: &Durations) -> Re
 
 /// The command that runs one case again, its name left out.
 pub fn again(args: &RunArgs) -> String {
-    let mut command = format!("virt-aa-conform run --image {}", args.target.image);
-    if args.target.profiles != DEFAULT_SET {
-        command += &format!(" --profiles {}", shell_word(&args.target.profiles));
-    }
-    for (name, dir) in &args.target.set_dirs {
-        command += &format!(" --set-dir {name}={dir}");
+    let mut command = String::from("virt-aa-conform run");
+    for word in args.target.words() {
+        command += &format!(" {}", shell_word(&word));
     }
     if let Some(bad) = &args.known_bad {
         command += &format!(" --known-bad {bad}");

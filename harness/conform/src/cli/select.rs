@@ -1,5 +1,9 @@
 //! Which variants a command line asks for.
 
+use std::path::Path;
+
+use super::args::{BackendName, Target};
+use super::elsewhere;
 use super::failure::Failure;
 use super::setup;
 use crate::case::expand::{Roles, Variant, expand};
@@ -54,16 +58,21 @@ pub fn select(data: &Data, roles: &Roles, patterns: &[String]) -> Result<Selecti
     })
 }
 
-/// Leave to other images what belongs there. Says what is left to which, if nothing was named: a case that is named
+/// Leave to other images what belongs there, and to the vm backend what only a machine of ours may have done to it. Says what is left to which, if nothing was named: a case that is named
 /// runs wherever it can, and is skipped with the reason where it cannot.
 pub fn leave_to_others(
     selection: &mut Selection,
     data: &Data,
-    store: &Store,
-    image: &str,
+    root: &Path,
+    target: &Target,
     named: bool,
 ) -> Result<Option<String>, Failure> {
-    let recipe = store.recipe(image).map_err(setup::of_image)?;
+    if target.backend != BackendName::Vm {
+        elsewhere::skip(selection, data, target.allow_host_daemon);
+        return Ok(None);
+    }
+    let store = &setup::store(root)?;
+    let recipe = store.recipe(&target.image).map_err(setup::of_image)?;
     let had = plan::of_recipe(&recipe);
     let homes: std::collections::BTreeMap<&str, Home> = data
         .cases

@@ -3,9 +3,12 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use super::args::Target;
+use nix::unistd::geteuid;
+use virt_aa_probe::local::Engine;
+
+use super::args::{BackendName, EngineName, Target};
 use super::failure::Failure;
-use crate::backend::{VmConfig, hardware};
+use crate::backend::{Backend, Kind, LocalConfig, VmConfig, hardware};
 use crate::data::{self, Data};
 use crate::image::{self, BuildOptions, Image, ImageError, Store};
 use crate::prepare::{PrepareError, Prepared, Wanted, prepare};
@@ -96,17 +99,70 @@ pub fn vm_config(root: &Path, image: &str) -> Result<VmConfig, Failure> {
     })
 }
 
-/// A machine that boots while the set is compiled.
+/// The backend that a command line asks for; `jobs` machines side by side.
+pub fn backend(root: &Path, target: &Target, jobs: u8) -> Result<Backend, Failure> {
+    let kind = match target.backend {
+        BackendName::Vm => return vm_config(root, &target.image).map(Backend::Vm),
+        BackendName::Host => Kind::Host,
+        BackendName::Container => Kind::Container(engine(target.engine)?),
+    };
+    if !geteuid().is_root() {
+        return Err(Failure::usage(
+            "the host and container backends load policy and make namespaces, so they need root; the vm backend does not",
+        ));
+    }
+    if jobs > 1 {
+        return Err(Failure::usage(
+            "one run at a time has the host: --jobs is of the vm backend",
+        ));
+    }
+    Ok(Backend::Local(LocalConfig::new(kind)))
+}
+
+/// The engine that was named, or the first that there is.
+fn engine(named: Option<EngineName>) -> Result<Engine, Failure> {
+    let installed = |engine: &Engine| which::which(engine.program()).is_ok();
+    let named = named.map(|name| match name {
+        EngineName::Podman => Engine::Podman,
+        EngineName::Docker => Engine::Docker,
+        EngineName::Nspawn => Engine::Nspawn,
+    });
+    match named {
+        Some(engine) if installed(&engine) => Ok(engine),
+        Some(engine) => Err(Failure::broken(format!(
+            "{} is not installed; it is in the Debian package {}",
+            engine.program(),
+            engine.package()
+        ))),
+        None => Engine::ALL.into_iter().find(installed).ok_or_else(|| {
+            Failure::broken(
+                "no container engine is installed; the Debian packages podman and systemd-container have one",
+            )
+        }),
+    }
+}
+
+/// What a backend runs: an image, built if it is not there, or this host.
+pub fn image_for(root: &Path, target: &Target, backend: &Backend) -> Result<Image, Failure> {
+    match backend {
+        Backend::Local(LocalConfig { kind: Kind::Host, .. }) => {
+            image::this_host(&store(root)?).map_err(of_image)
+        }
+        _ => image(root, &target.image, target.allow_expired_index),
+    }
+}
+
+/// A machine that starts while the set is compiled.
 pub fn prepared(
     root: &Path,
     data: &Data,
     target: &Target,
     known_bad: Option<&str>,
-    config: &VmConfig,
+    backend: &Backend,
 ) -> Result<(Prepared, Session), Failure> {
     let wanted = wanted(data, &target.profiles, target, known_bad)?;
-    let image = image(root, &target.image, target.allow_expired_index)?;
-    prepare(data, &image, &wanted, config).map_err(of_prepare)
+    let image = image_for(root, target, backend)?;
+    prepare(data, &image, &wanted, backend).map_err(of_prepare)
 }
 
 /// What a command line says of a set, looked at before an image is built for nothing.

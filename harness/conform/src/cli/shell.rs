@@ -3,11 +3,11 @@
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
-use super::args::ShellArgs;
+use super::args::{BackendName, ShellArgs};
 use super::exit;
 use super::failure::Failure;
 use super::setup;
-use crate::backend::{Console, VmConfig};
+use crate::backend::{Backend, Console, VmConfig};
 
 /// Boot, load, and hand the terminal over until the shell ends.
 pub fn shell(root: &Path, args: &ShellArgs) -> Result<u8, Failure> {
@@ -16,14 +16,17 @@ pub fn shell(root: &Path, args: &ShellArgs) -> Result<u8, Failure> {
             "the shell needs a terminal for standard input and output; call it without a pipe or redirection",
         ));
     }
+    if args.target.backend != BackendName::Vm {
+        return Err(Failure::usage("the shell is of the vm backend"));
+    }
     let data = setup::data(root)?;
-    let config = VmConfig {
+    let backend = Backend::Vm(VmConfig {
         console: Console::Stdio,
         ..setup::vm_config(root, &args.target.image)?
-    };
+    });
     eprintln!("booting {}; the shell's end ends the machine", args.target.image);
     let (prepared, mut session) =
-        setup::prepared(root, &data, &args.target, args.known_bad.as_deref(), &config)?;
+        setup::prepared(root, &data, &args.target, args.known_bad.as_deref(), &backend)?;
     let base = &prepared.base;
     session
         .load(base.compiled.policies(), base.set.overlay())

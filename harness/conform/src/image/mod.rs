@@ -12,6 +12,7 @@ mod modules;
 mod progress;
 mod recipe;
 mod store;
+mod this_host;
 mod written;
 
 pub use bootstrap::check_tools;
@@ -23,4 +24,5 @@ pub(crate) use initramfs::boot_initrd;
 pub use progress::{PlainProgress, Progress, TerminalProgress, progress_for_stderr};
 pub use recipe::{DEFAULT, Filesystem, Recipe, RecipeError};
 pub use store::{Image, ImageState, Pruned, Row, Store, find, list, path, prune};
+pub use this_host::this_host;
 pub use written::RecipeFile;

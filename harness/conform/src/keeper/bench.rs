@@ -5,9 +5,10 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use super::place::Place;
 use super::wire::{Answer, Ask};
-use crate::backend::VmConfig;
+use crate::backend::{Backend, LocalConfig, VmConfig};
 use crate::case::expand::expand;
 use crate::cli::args;
+use crate::cli::failure::Failure;
 use crate::cli::setup;
 use crate::data::Data;
 use crate::prepare::Prepared;
@@ -22,10 +23,8 @@ use crate::session::Session;
 pub struct Target {
     /// The folder with the data files.
     pub root: PathBuf,
-    /// The image's name.
-    pub image: String,
-    /// The profile set's name.
-    pub profiles: String,
+    /// Where cases run, and with which profiles.
+    pub target: args::Target,
     /// The program that is the machine's agent.
     pub program: PathBuf,
 }
@@ -44,14 +43,15 @@ pub fn work(target: &Target, place: &Place, jobs: &Receiver<Job>) {
     let Ok(first) = jobs.recv() else { return };
     let all = std::iter::once(first).chain(jobs.iter());
     match open(target, place) {
-        Ok((data, config, prepared, session)) => {
-            let mut runner = Runner::new(&data, &prepared, &config, Some(session));
+        Ok((data, backend, prepared, session)) => {
+            let mut runner = Runner::new(&data, &prepared, &backend, Some(session));
+            let again = format!("virt-aa-conform run {}", target.target.words().join(" "));
             let proofs = Proofs::open(&prepared.image.dir, &prepared.base.set.tree.hash());
             for job in all {
                 // Who asked may be gone; the next one is served all the same.
                 let _ = job
                     .reply
-                    .send(answer(&data, &prepared, &proofs, &mut runner, &job.ask));
+                    .send(answer(&data, &prepared, &proofs, &mut runner, &job.ask, &again));
             }
         }
         Err(message) => {
@@ -62,28 +62,36 @@ pub fn work(target: &Target, place: &Place, jobs: &Receiver<Job>) {
     }
 }
 
-fn open(target: &Target, place: &Place) -> Result<(Data, VmConfig, Prepared, Session), String> {
-    let config = VmConfig {
-        program: target.program.clone(),
-        ..setup::vm_config(&target.root, &target.image).map_err(|failure| failure.message)?
+fn open(target: &Target, place: &Place) -> Result<(Data, Backend, Prepared, Session), String> {
+    let said = |failure: Failure| failure.message;
+    let backend = match setup::backend(&target.root, &target.target, 1).map_err(said)? {
+        Backend::Vm(config) => Backend::Vm(VmConfig {
+            program: target.program.clone(),
+            ..config
+        }),
+        Backend::Local(config) => Backend::Local(LocalConfig {
+            program: target.program.clone(),
+            ..config
+        }),
     };
-    let data = setup::data(&target.root).map_err(|failure| failure.message)?;
+    let data = setup::data(&target.root).map_err(said)?;
     let now = Place::of(target).map_err(|error| error.to_string())?;
     if now.key != place.key {
         return Err("the program or the data files changed since the test began; run it again".into());
     }
-    let wanted = args::Target {
-        image: target.image.clone(),
-        profiles: target.profiles.clone(),
-        set_dirs: Vec::new(),
-        allow_expired_index: false,
-    };
     let (prepared, session) =
-        setup::prepared(&target.root, &data, &wanted, None, &config).map_err(|failure| failure.message)?;
-    Ok((data, config, prepared, session))
+        setup::prepared(&target.root, &data, &target.target, None, &backend).map_err(said)?;
+    Ok((data, backend, prepared, session))
 }
 
-fn answer(data: &Data, prepared: &Prepared, proofs: &Proofs, runner: &mut Runner<'_>, ask: &Ask) -> Answer {
+fn answer(
+    data: &Data,
+    prepared: &Prepared,
+    proofs: &Proofs,
+    runner: &mut Runner<'_>,
+    ask: &Ask,
+    again: &str,
+) -> Answer {
     let Some(loaded) = data.cases.iter().find(|loaded| loaded.case.name == ask.case) else {
         return Answer::error(&format!("there is no case `{}`", ask.case));
     };
@@ -100,7 +108,7 @@ fn answer(data: &Data, prepared: &Prepared, proofs: &Proofs, runner: &mut Runner
     let context = Context {
         policy: &prepared.base.policy,
         proofs,
-        again: &format!("virt-aa-conform run --image {}", prepared.image.name),
+        again,
     };
     Answer {
         verdict: run.verdict,

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use virt_aa_probe::protocol::{receive, send};
 
 use super::bench::Target;
-use super::lock::lock_within;
 use super::place::{Place, PlaceError};
 use super::server::HEARTBEAT;
 use super::wire::{Answer, Ask, Told};
 use crate::backend::children::readable;
+use virt_aa_probe::lock::lock_within;
 
 /// How often a keeper that is gone is replaced before the test gives up.
 const ATTEMPTS: usize = 3;
@@ -105,7 +105,7 @@ fn start(target: &Target, place: &Place) -> Result<(), KeeperError> {
         .arg("keeper")
         .arg("--root")
         .arg(&target.root)
-        .args(["--image", &target.image, "--profiles", &target.profiles])
+        .args(target.target.words())
         .args(["--key", &place.key])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -2,7 +2,6 @@
 
 mod bench;
 mod client;
-mod lock;
 mod place;
 mod server;
 mod wire;

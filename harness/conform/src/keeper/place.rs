@@ -134,7 +134,8 @@ fn key(target: &Target) -> Result<String, PlaceError> {
         program.mtime_nsec()
     );
     let root = target.root.to_string_lossy();
-    for part in [program.as_str(), &root, &target.image, &target.profiles] {
+    let words = target.target.words().join("\0");
+    for part in [program.as_str(), &root, &words] {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
@@ -171,6 +172,7 @@ fn add_files(dir: &Path, hash: &mut Sha256) -> Result<(), PlaceError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::args::{self, BackendName};
 
     fn target(root: &Path) -> Target {
         for mark in MARKS {
@@ -180,8 +182,7 @@ mod tests {
         fs::write(root.join("cases/a.yaml"), "a").unwrap();
         Target {
             root: root.into(),
-            image: "i".into(),
-            profiles: "p".into(),
+            target: args::Target::new(BackendName::Vm, None, "i"),
             program: root.join("program"),
         }
     }
@@ -193,7 +194,7 @@ mod tests {
         let first = key(&target).unwrap();
         assert_eq!(key(&target).unwrap(), first);
         let other_image = Target {
-            image: "j".into(),
+            target: args::Target::new(BackendName::Vm, None, "j"),
             ..target.clone()
         };
         assert_ne!(key(&other_image).unwrap(), first);

@@ -13,9 +13,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use virt_aa_probe::protocol::{receive, send};
 
 use super::bench::{Job, Target, work};
-use super::lock::lock_within;
 use super::place::{Place, PlaceError};
 use super::wire::{Ask, Told};
+use virt_aa_probe::lock::lock_within;
 
 /// A keeper that nobody is connected to ends after this long.
 const IDLE: Duration = Duration::from_secs(10);

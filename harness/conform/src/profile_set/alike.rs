@@ -46,7 +46,7 @@ pub fn check(
     set: &SetUnderTest,
     compiled: &CompiledSet,
 ) -> Result<(), AlikeError> {
-    let mark = image.join(format!("compiled-alike-{}", &set.tree.hash()[..16]));
+    let mark = image.join(format!("compiled-alike-{}", &set.loaded_tree().hash()[..16]));
     if mark.exists() {
         return Ok(());
     }

@@ -1,12 +1,13 @@
 //! A manifest and an image's tree to the set under test: every file there, guests made from their templates.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use aa_policy::{EditError, PolicyError, PolicyFile, Tree, TreeError, parse, with_rule, without};
+use aa_policy::{EditError, PolicyError, PolicyFile, Tree, TreeError, audited, parse, with_rule, without};
 use virt_aa_probe::protocol::CANARY_PROFILE;
 
 use super::manifest::{Dirs, Edit, Manifest, Profile};
@@ -124,6 +125,8 @@ pub struct SetUnderTest {
     pub files: Vec<PolicyFile>,
     /// Files that cannot be loaded; only a given set may have any.
     pub unusable: Vec<Unusable>,
+    /// Whether the set is loaded with `audit` at its denials and at what starts programs.
+    pub audited: bool,
     /// The profiles that are there: the manifest's names to those that the kernel lists.
     labels: BTreeMap<String, String>,
     roles: Roles,
@@ -206,6 +209,7 @@ impl SetUnderTest {
             of_image: material.of_image,
             files,
             unusable: Vec::new(),
+            audited: false,
             labels,
             roles: Roles::new(),
         };
@@ -276,15 +280,23 @@ impl SetUnderTest {
         })
     }
 
+    /// The policy as it is loaded: as it is, or told to log what a verdict needs to know.
+    pub fn loaded_tree(&self) -> Cow<'_, Tree> {
+        if self.audited {
+            Cow::Owned(audited(&self.tree, &self.files))
+        } else {
+            Cow::Borrowed(&self.tree)
+        }
+    }
+
     /// Files by which the set differs from what the image has, as the machine names them.
     pub fn overlay(&self) -> BTreeMap<String, Option<String>> {
-        let changed = self.tree.changed_files(&self.of_image).into_iter();
+        let tree = self.loaded_tree();
+        let changed = tree.changed_files(&self.of_image).into_iter();
         changed
             .map(|file| {
-                (
-                    format!("{POLICY_DIR}/{file}"),
-                    self.tree.get(&file).map(str::to_string),
-                )
+                let text = tree.get(&file).map(str::to_string);
+                (format!("{POLICY_DIR}/{file}"), text)
             })
             .collect()
     }

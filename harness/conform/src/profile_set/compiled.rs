@@ -87,7 +87,7 @@ impl CompiledSet {
         base: Option<(&SetUnderTest, &CompiledSet)>,
     ) -> Result<CompiledSet, CompileSetError> {
         let dir = tempfile::tempdir()?;
-        set.tree.write_to(dir.path())?;
+        set.loaded_tree().write_to(dir.path())?;
         for unusable in &mut set.unusable {
             // What this program cannot read the parser refuses too, mostly, and says it in the words that people know.
             if let Err(error @ CompileError::Policy { .. }) = parser.compile(dir.path(), &unusable.file, &[])
@@ -120,8 +120,9 @@ impl CompiledSet {
 
     /// What the verdict must know; the deny rules are those of `base`, so that a rule that was put in to take an
     /// access away does not excuse its own denial.
-    pub fn for_verdict(&self, base: &SetUnderTest, kernel: &Features) -> Policy {
+    pub fn for_verdict(&self, base: &SetUnderTest, kernel: &Features, namespace: Option<&str>) -> Policy {
         Policy {
+            namespace: namespace.map(str::to_string),
             declared: self
                 .files
                 .values()
@@ -147,7 +148,7 @@ fn compile_each(
     base: Option<(&SetUnderTest, &CompiledSet)>,
 ) -> Result<Results, CompileSetError> {
     let dir = tempfile::tempdir()?;
-    set.tree.write_to(dir.path())?;
+    set.loaded_tree().write_to(dir.path())?;
     let mut results = Vec::new();
     let mut wanted: Vec<&PolicyFile> = Vec::new();
     for file in &set.files {

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::backend::VmConfig;
-use crate::backend::accel::Accelerator;
+use crate::backend::Backend;
 use crate::prepare::{Candidate, Prepared};
 use crate::profile_set::assemble::Unusable;
 use crate::profile_set::open::Provenance;
@@ -14,11 +13,12 @@ use crate::profile_set::open::Provenance;
 /// Where and on what the cases ran.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunInfo {
-    /// `vm`.
+    /// `vm`, `host` or `container`.
     pub backend: String,
-    /// `kvm` or `tcg`.
+    /// What runs the machine: `kvm` or `tcg`; of a container its engine, `podman`, `docker` or `nspawn`; `native` of a
+    /// host.
     pub accelerator: String,
-    /// The recipe's name: `debian-13`.
+    /// The recipe's name, `debian-13`; of a host its distribution, in the same form.
     pub recipe: String,
     /// Name and content key of the image.
     pub image: String,
@@ -54,15 +54,15 @@ pub struct ProfileSetInfo {
 
 impl RunInfo {
     /// Of a prepared run.
-    pub fn of(prepared: &Prepared, config: &VmConfig, known_bad: Option<&str>) -> RunInfo {
-        RunInfo::of_candidate(prepared, &prepared.base, config, known_bad)
+    pub fn of(prepared: &Prepared, backend: &Backend, known_bad: Option<&str>) -> RunInfo {
+        RunInfo::of_candidate(prepared, &prepared.base, backend, known_bad)
     }
 
     /// Of a set on a prepared image.
     pub fn of_candidate(
         prepared: &Prepared,
         candidate: &Candidate,
-        config: &VmConfig,
+        backend: &Backend,
         known_bad: Option<&str>,
     ) -> RunInfo {
         let set = &candidate.set;
@@ -73,15 +73,11 @@ impl RunInfo {
             .file_name()
             .map(|name| name.to_string_lossy().into_owned());
         RunInfo {
-            backend: "vm".into(),
-            accelerator: match config.accelerator {
-                Accelerator::Kvm => "kvm",
-                Accelerator::Tcg => "tcg",
-            }
-            .into(),
+            backend: backend.name().into(),
+            accelerator: backend.runs_by().into(),
             recipe: prepared.image.name.clone(),
             image: name.unwrap_or_else(|| prepared.image.name.clone()),
-            kernel: facts.kernel_release.clone(),
+            kernel: prepared.kernel_release.clone(),
             parser: facts.parser_version.clone(),
             libvirt: facts.libvirt_version.clone(),
             profile_set: ProfileSetInfo {

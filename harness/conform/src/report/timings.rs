@@ -15,16 +15,18 @@ pub struct Marks {
     /// When all was done.
     pub whole: Duration,
     /// The guest's memory.
-    pub memory_mib: u32,
+    pub memory_mib: Option<u32>,
 }
 
 /// Three lines; the last is of the cases that got as far as the machine.
 pub fn text(marks: &Marks, cases: &[CaseRun]) -> String {
     let mut text = format!(
-        "boot {:.2} s, compile {:.2} s (beside it), guest memory {} MiB\nfirst verdict {:.2} s, whole {:.2} s\n",
+        "boot {:.2} s, compile {:.2} s (beside it), guest memory {}\nfirst verdict {:.2} s, whole {:.2} s\n",
         marks.prepared.boot.as_secs_f64(),
         marks.prepared.compile.as_secs_f64(),
-        marks.memory_mib,
+        marks
+            .memory_mib
+            .map_or("the host's".into(), |mib| format!("{mib} MiB")),
         marks.first_verdict.as_secs_f64(),
         marks.whole.as_secs_f64(),
     );

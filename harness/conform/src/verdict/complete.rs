@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use aa_audit::{Kind, Record, Verdict};
-use virt_aa_probe::protocol::{AuditState, CANARY_PROFILE, CaseEvidence, CasePlan, Outcome, PolicyState};
+use virt_aa_probe::protocol::{
+    AuditState, CANARY_PROFILE, CaseEvidence, CasePlan, Outcome, PolicyState, RawRecord,
+};
 
 use super::expected::Expected;
 use super::policy::Policy;
@@ -20,8 +22,8 @@ pub fn gaps(
     let mut gaps = policy_is_the_one_under_test(evidence, expected, policy, attribution);
     gaps.extend(subjects_were_confined(evidence, plan, expected));
     gaps.extend(steps_are_those_of_the_plan(evidence, plan));
-    gaps.extend(log_path_was_whole(evidence, plan));
-    gaps.extend(records_belong_to_somebody(evidence, attribution));
+    gaps.extend(log_path_was_whole(evidence, plan, policy));
+    gaps.extend(records_belong_to_somebody(evidence, attribution, policy));
     gaps
 }
 
@@ -235,11 +237,11 @@ pub fn programs_entered_their_labels(expected: &Expected, attribution: &Attribut
 }
 
 /// Point 5: from the opening canary to the closing one nothing was lost on the way to us.
-pub fn log_path_was_whole(evidence: &CaseEvidence, plan: &CasePlan) -> Vec<String> {
+pub fn log_path_was_whole(evidence: &CaseEvidence, plan: &CasePlan, policy: &Policy) -> Vec<String> {
     let mut gaps = Vec::new();
     for (which, serial) in [("open", evidence.canary_before), ("close", evidence.canary_after)] {
         let token = format!("{}-{which}", plan.token);
-        if !serial.is_some_and(|serial| canary_arrived(evidence, serial, &token)) {
+        if !serial.is_some_and(|serial| canary_arrived(evidence, serial, &token, policy)) {
             gaps.push(format!("the {which} canary's denial did not arrive"));
         }
     }
@@ -247,7 +249,7 @@ pub fn log_path_was_whole(evidence: &CaseEvidence, plan: &CasePlan) -> Vec<Strin
         let token = format!("{}-{}", plan.token, index + 1);
         if !step
             .fence
-            .is_some_and(|serial| canary_arrived(evidence, serial, &token))
+            .is_some_and(|serial| canary_arrived(evidence, serial, &token, policy))
         {
             gaps.push(format!("the canary's denial behind step {index} did not arrive"));
         }
@@ -274,7 +276,7 @@ pub fn log_path_was_whole(evidence: &CaseEvidence, plan: &CasePlan) -> Vec<Strin
     }
     for (when, state) in [("before", before), ("after", after)] {
         gaps.extend(
-            unfit(state)
+            unfit(state, policy)
                 .into_iter()
                 .map(|gap| format!("{when} the case {gap}")),
         );
@@ -329,7 +331,7 @@ fn steps_are_those_of_the_plan(evidence: &CaseEvidence, plan: &CasePlan) -> Vec<
     gaps
 }
 
-fn canary_arrived(evidence: &CaseEvidence, serial: u64, token: &str) -> bool {
+fn canary_arrived(evidence: &CaseEvidence, serial: u64, token: &str, policy: &Policy) -> bool {
     let path = format!("/run/{token}");
     // Some kernels name a folder with a slash behind it.
     evidence
@@ -339,14 +341,32 @@ fn canary_arrived(evidence: &CaseEvidence, serial: u64, token: &str) -> bool {
         .any(|raw| {
             aa_audit::parse_record(raw.text.as_bytes()).is_ok_and(|record| {
                 record.verdict == Verdict::Denied
+                    && policy.is_of_namespace(&record)
                     && record.profile.as_deref() == Some(CANARY_PROFILE)
                     && record.name.as_deref().map(|name| name.trim_end_matches('/')) == Some(path.as_str())
             })
         })
 }
 
-fn unfit(state: &AuditState) -> Vec<String> {
+/// In a machine of ours the log has no limits and a reader of ours alone. On a host its settings stay as they are: what
+/// is lost by them is counted, and the set itself tells what a `deny` would hide, unless nothing at all is told.
+fn unfit(state: &AuditState, policy: &Policy) -> Vec<String> {
     let mut gaps = Vec::new();
+    if state.exclude_rules != 0 {
+        gaps.push(format!("{} audit rules exclude records", state.exclude_rules));
+    }
+    if policy.namespace.is_some() {
+        if !state.reading {
+            gaps.push("nobody of ours read the audit records".into());
+        }
+        if !["normal", "noquiet", "all"].contains(&state.mode.as_str()) {
+            gaps.push(format!(
+                "AppArmor's audit mode was `{}`, in which the host's kernel is silent",
+                state.mode
+            ));
+        }
+        return gaps;
+    }
     if !state.ours || !state.reading {
         gaps.push("nobody of ours read the audit socket".into());
     }
@@ -355,9 +375,6 @@ fn unfit(state: &AuditState) -> Vec<String> {
             "the audit backlog limit was {} and the rate limit {}, not 0",
             state.backlog_limit, state.rate_limit
         ));
-    }
-    if state.exclude_rules != 0 {
-        gaps.push(format!("{} audit rules exclude records", state.exclude_rules));
     }
     if state.mode != "noquiet" {
         gaps.push(format!(
@@ -369,7 +386,11 @@ fn unfit(state: &AuditState) -> Vec<String> {
 }
 
 /// Point 6: every AppArmor record is somebody's, and none came between two cases.
-pub fn records_belong_to_somebody(evidence: &CaseEvidence, attribution: &Attribution) -> Vec<String> {
+pub fn records_belong_to_somebody(
+    evidence: &CaseEvidence,
+    attribution: &Attribution,
+    policy: &Policy,
+) -> Vec<String> {
     let mut gaps: Vec<String> = attribution
         .unreadable
         .iter()
@@ -381,7 +402,7 @@ pub fn records_belong_to_somebody(evidence: &CaseEvidence, attribution: &Attribu
     for stray in evidence
         .strays
         .iter()
-        .filter(|stray| stray.kind == 1400 && !of_canary_or_clean(&stray.text))
+        .filter(|stray| stray.kind == 1400 && !is_of_no_interest(stray, policy))
     {
         gaps.push(format!(
             "a record came before the case that nobody had waited for: {}",
@@ -391,9 +412,13 @@ pub fn records_belong_to_somebody(evidence: &CaseEvidence, attribution: &Attribu
     gaps
 }
 
-fn of_canary_or_clean(text: &str) -> bool {
-    aa_audit::parse_record(text.as_bytes())
-        .is_ok_and(|record| record.verdict.is_clean() || record.profile.as_deref() == Some(CANARY_PROFILE))
+/// The canary's, clean, or of others on a host.
+fn is_of_no_interest(stray: &RawRecord, policy: &Policy) -> bool {
+    aa_audit::parse_record(stray.text.as_bytes()).is_ok_and(|record| {
+        record.verdict.is_clean()
+            || record.profile.as_deref() == Some(CANARY_PROFILE)
+            || (stray.subject.is_none() && !policy.is_of_namespace(&record))
+    })
 }
 
 #[cfg(test)]

@@ -87,6 +87,8 @@ pub struct Judgement {
     pub gaps: Vec<String>,
     /// Records, sorted, without the canary's.
     pub records: Vec<Attributed>,
+    /// Records of others on a host, as the kernel wrote them.
+    pub foreign: Vec<String>,
 }
 
 impl Judgement {
@@ -97,6 +99,7 @@ impl Judgement {
             findings: found.findings,
             gaps: found.gaps,
             records: found.attribution.records,
+            foreign: found.attribution.foreign,
         }
     }
 

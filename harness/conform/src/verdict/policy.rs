@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aa_audit::Record;
 use aa_policy::PolicyFile;
 use serde::Serialize;
 
@@ -25,11 +26,23 @@ pub struct Policy {
     pub warnings: Vec<String>,
     /// The files of the base set, for what their `deny` rules cover.
     pub files: Vec<PolicyFile>,
-    /// What the image's kernel mediates.
+    /// What the kernel mediates.
     pub kernel: Features,
+    /// The policy namespace that the set is loaded into, on a host with policy of its own; none where the whole kernel is
+    /// the set's.
+    pub namespace: Option<String>,
 }
 
 impl Policy {
+    /// Whether a record is of the namespace that the set is loaded into; where the whole kernel is the set's, each is.
+    pub fn is_of_namespace(&self, record: &Record) -> bool {
+        match (&self.namespace, record.namespace.as_deref()) {
+            (None, _) => true,
+            (Some(own), Some(namespace)) => namespace.strip_prefix("root//") == Some(own),
+            (Some(_), None) => false,
+        }
+    }
+
     /// The file in which a profile is declared.
     pub fn file_of(&self, profile: &str) -> Option<&PolicyFile> {
         self.files

@@ -50,6 +50,8 @@ pub struct Attribution {
     pub records: Vec<Attributed>,
     /// AppArmor messages that could not be read, with the reason.
     pub unreadable: Vec<String>,
+    /// Records of others on a host, whose policy is not the one under test.
+    pub foreign: Vec<String>,
 }
 
 /// Charge each record of the window to its subject and its step.
@@ -67,12 +69,17 @@ pub fn attribute(evidence: &CaseEvidence, policy: &Policy) -> Attribution {
         };
         // In that profile only the canary's own process may be.
         let by_another = raw.subject.as_deref().is_some_and(|subject| subject != CANARY);
-        if record.profile.as_deref() == Some(CANARY_PROFILE) && !by_another {
+        let ours = policy.is_of_namespace(&record);
+        if ours && record.profile.as_deref() == Some(CANARY_PROFILE) && !by_another {
             continue;
         }
         let step = step_of(raw.serial, evidence);
-        let owner = owner(raw, &record, evidence, &entered)
+        let owner = owner(raw, &record, evidence, &entered, ours)
             .or_else(|| is_a_failed_entry(&record, step, evidence).then(|| AGENT.to_string()));
+        if owner.is_none() && !ours {
+            attribution.foreign.push(raw.text.clone());
+            continue;
+        }
         if let (Some(owner), Some(target)) = (&owner, &record.target) {
             entered.insert(target.clone(), owner.clone());
         }
@@ -88,12 +95,13 @@ pub fn attribute(evidence: &CaseEvidence, policy: &Policy) -> Attribution {
     attribution
 }
 
-/// By its process's cgroup, else by its process, else by its profile.
+/// By its process's cgroup, else by its process, else by its profile, which says something in its own namespace only.
 fn owner(
     raw: &RawRecord,
     record: &Record,
     evidence: &CaseEvidence,
     entered: &BTreeMap<String, String>,
+    ours: bool,
 ) -> Option<String> {
     if let Some(subject) = raw.subject.as_deref().filter(|subject| *subject != CANARY) {
         return Some(subject.to_string());
@@ -106,7 +114,7 @@ fn owner(
     if let Some((name, _)) = by_pid {
         return Some(name.clone());
     }
-    let profile = record.profile.as_deref()?;
+    let profile = record.profile.as_deref().filter(|_| ours)?;
     let by_profile = evidence
         .subjects
         .iter()
@@ -204,6 +212,7 @@ mod tests {
             warnings: Vec::new(),
             files: Vec::new(),
             kernel: Features::default(),
+            namespace: None,
         };
         attribute(&evidence, &policy).records.remove(0).owner
     }

@@ -41,6 +41,9 @@ pub struct Evidence {
     pub subjects: BTreeMap<String, SubjectFacts>,
     /// Each step's outcome in a few words, setup first.
     pub steps: Vec<StepSummary>,
+    /// On a host: what the kernel wrote meanwhile of others, whose policy is not the one under test.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign: Vec<String>,
     /// What is missing of the evidence; empty for a green verdict.
     pub gaps: Vec<String>,
     /// Milliseconds that the harness itself took in the machine, the steps' own acts left out.
@@ -98,6 +101,7 @@ impl Evidence {
             guards,
             subjects: BTreeMap::new(),
             steps: Vec::new(),
+            foreign: Vec::new(),
             gaps: Vec::new(),
             overhead_ms: None,
         }
@@ -152,6 +156,7 @@ impl Evidence {
             guards,
             subjects: evidence.subjects.clone(),
             steps: step_summaries(expected, evidence, judgement),
+            foreign: judgement.foreign.clone(),
             gaps: judgement.gaps.clone(),
             overhead_ms: Some(evidence.guest_ms - evidence.steps_ms),
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use virt_aa_conform::backend::VmConfig;
+use virt_aa_conform::backend::{Backend, VmConfig};
 use virt_aa_conform::case::expand::{Variant, expand};
 use virt_aa_conform::data::{self, Data};
 use virt_aa_conform::image::{self, BuildOptions, Store, progress_for_stderr};
@@ -58,20 +58,20 @@ fn open() -> Result<Bench, String> {
     let mut progress = progress_for_stderr(&name);
     let image = image::ensure(&store, &name, &BuildOptions::default(), progress.as_mut())
         .map_err(|error| error.to_string())?;
-    let config = VmConfig {
+    let backend = Backend::Vm(VmConfig {
         program: program().into(),
         ..VmConfig::default()
-    };
+    });
     // They live as long as the process, as does the machine.
-    let (data, config): (&'static Data, &'static VmConfig) =
-        (Box::leak(Box::new(data)), Box::leak(Box::new(config)));
+    let (data, backend): (&'static Data, &'static Backend) =
+        (Box::leak(Box::new(data)), Box::leak(Box::new(backend)));
     let (prepared, session) =
-        prepare(data, &image, &Wanted::plain("packaged"), config).map_err(|error| error.to_string())?;
+        prepare(data, &image, &Wanted::plain("packaged"), backend).map_err(|error| error.to_string())?;
     let prepared: &'static Prepared = Box::leak(Box::new(prepared));
     Ok(Bench {
         data,
         prepared,
-        runner: Runner::new(data, prepared, config, Some(session)),
+        runner: Runner::new(data, prepared, backend, Some(session)),
     })
 }
 

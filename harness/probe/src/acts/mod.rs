@@ -12,4 +12,4 @@ mod socket;
 
 pub use label::{ask_capability_everywhere, change_profile};
 pub use perform::perform;
-pub use run::{DEFAULT_PATH, run};
+pub use run::{DEFAULT_PATH, reap, run};

@@ -15,9 +15,16 @@ pub struct Failure {
     errno: i32,
 }
 
+impl Failure {
+    /// The system's answer.
+    pub fn error(&self) -> io::Error {
+        io::Error::from_raw_os_error(self.errno)
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.call, io::Error::from_raw_os_error(self.errno))
+        write!(f, "{}: {}", self.call, self.error())
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::thread;
+
+use nix::errno::Errno;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
 use super::perform::{Called, Failure, unknown};
 use crate::protocol::{Ran, RunSpec};
@@ -13,6 +16,38 @@ use crate::protocol::{Ran, RunSpec};
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Output beyond this is read and dropped.
 const KEPT: u64 = 1 << 20;
+
+/// Await the end of a child: its exit status, or the signal that ended it. It is not reaped yet, so that the agent,
+/// outside, can look up by what number it knows the process.
+fn await_end(pid: u32) -> nix::Result<(Option<i32>, Option<i32>)> {
+    // SAFETY: the structure is plain data, filled in by the call, and read only where that succeeded.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        while let Err(errno) = Errno::result(libc::waitid(
+            libc::P_PID,
+            pid,
+            &raw mut info,
+            libc::WEXITED | libc::WNOWAIT,
+        )) {
+            if errno != Errno::EINTR {
+                return Err(errno);
+            }
+        }
+        let status = info.si_status();
+        Ok(if info.si_code == libc::CLD_EXITED {
+            (Some(status), None)
+        } else {
+            (None, Some(status))
+        })
+    }
+}
+
+/// Reap the programs that have been told of.
+pub fn reap() {
+    while let Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) =
+        waitpid(None, Some(WaitPidFlag::WNOHANG))
+    {}
+}
 
 /// fork, execve, wait. Files for its standard streams are opened here, by the process that has the label.
 pub fn run(spec: &RunSpec) -> Result<Ran, Failure> {
@@ -52,14 +87,14 @@ pub fn run(spec: &RunSpec) -> Result<Ran, Failure> {
         reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
     };
     let (stdout, stderr) = (collect(stdout), collect(stderr));
-    let status = child.wait().called("wait")?;
+    let (exit, signal) = await_end(child.id()).called("wait")?;
     if let Some(input) = input {
         let _ = input.join();
     }
     Ok(Ran {
         pid,
-        exit: status.code(),
-        signal: status.signal(),
+        exit,
+        signal,
         stdout,
         stderr,
     })

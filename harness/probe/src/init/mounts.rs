@@ -138,16 +138,22 @@ pub fn enter_root(disk: &Path) -> Result<(), InitError> {
 
 /// Everything that a running system has mounted, on the new root.
 pub fn late() -> Result<(), InitError> {
-    for entry in LATE {
-        create_dir(entry.on)?;
-        mount_one(entry)?;
-    }
+    running_system(&[])?;
     let [quick, plain] = &CGROUPS;
     mount_one(quick).or_else(|_| mount_one(plain))?;
     for (target, link) in DEV_LINKS {
         symlink(target, link).map_err(|e| InitError::io(format!("link {link}"), e))?;
     }
     reopen_console()
+}
+
+/// What a running system has mounted, but for control groups, and for these places, where that is done already.
+pub fn running_system(but: &[&str]) -> Result<(), InitError> {
+    for entry in LATE.iter().filter(|entry| !but.contains(&entry.on)) {
+        create_dir(entry.on)?;
+        mount_one(entry)?;
+    }
+    Ok(())
 }
 
 /// The standard streams that the kernel opened lie in the initramfs, which has no name in the new root: a

@@ -58,6 +58,7 @@ fn attribution(records: &[&str]) -> Attribution {
     Attribution {
         records: records.iter().map(attributed).collect(),
         unreadable: Vec::new(),
+        foreign: Vec::new(),
     }
 }
 
@@ -67,6 +68,7 @@ fn policy() -> Policy {
         warnings: Vec::new(),
         files: Vec::new(),
         kernel: Features::default(),
+        namespace: None,
     }
 }
 

@@ -237,6 +237,7 @@ fn policy() -> Policy {
         warnings: Vec::new(),
         files: vec![parse(&tree, "p").unwrap()],
         kernel: Features::parse(FEATURES),
+        namespace: None,
     }
 }
 

@@ -1,0 +1,120 @@
+//! The one of the backends that is used, and a machine of it.
+
+use std::time::Duration;
+
+use super::accel::Accelerator;
+use super::local::{Kind, LocalConfig, LocalMachine};
+use super::stream::AgentStream;
+use super::vm::{Vm, VmConfig, VmError};
+use super::watch::VmDeath;
+use crate::image::Image;
+
+/// Where cases run, and how that is made.
+#[derive(Debug, Clone)]
+pub enum Backend {
+    /// In a virtual machine.
+    Vm(VmConfig),
+    /// On this host, or in a container on it.
+    Local(LocalConfig),
+}
+
+impl Backend {
+    /// As reports call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Backend::Vm(_) => "vm",
+            Backend::Local(local) => match local.kind {
+                Kind::Host => "host",
+                Kind::Container(_) => "container",
+            },
+        }
+    }
+
+    /// What runs the machine: of a VM the accelerator, of a container its engine, `native` of a host.
+    pub fn runs_by(&self) -> &'static str {
+        match self {
+            Backend::Vm(vm) => match vm.accelerator {
+                Accelerator::Kvm => "kvm",
+                Accelerator::Tcg => "tcg",
+            },
+            Backend::Local(local) => match local.kind {
+                Kind::Host => "native",
+                Kind::Container(engine) => engine.name(),
+            },
+        }
+    }
+
+    /// The policy namespace of the set under test; none where the whole kernel is its.
+    pub fn namespace(&self) -> Option<&str> {
+        match self {
+            Backend::Vm(_) => None,
+            Backend::Local(local) => Some(&local.namespace),
+        }
+    }
+
+    /// The same, given no longer than that to start.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Backend {
+        match self {
+            Backend::Vm(vm) => Backend::Vm(VmConfig {
+                boot_timeout: vm.boot_timeout.min(limit),
+                ..vm.clone()
+            }),
+            Backend::Local(local) => Backend::Local(LocalConfig {
+                start_timeout: local.start_timeout.min(limit),
+                ..local.clone()
+            }),
+        }
+    }
+
+    /// The memory of a machine; `None` where it is the host's.
+    pub fn memory_mib(&self) -> Option<u32> {
+        match self {
+            Backend::Vm(vm) => Some(vm.memory_mib),
+            Backend::Local(_) => None,
+        }
+    }
+}
+
+/// A running machine. Dropping it ends it.
+#[derive(Debug)]
+pub enum Machine {
+    /// A virtual one.
+    Vm(Vm),
+    /// An agent on this host.
+    Local(LocalMachine),
+}
+
+impl Machine {
+    /// Start one and wait until its agent has reported.
+    pub fn start(image: &Image, backend: &Backend) -> Result<Machine, VmError> {
+        Ok(match backend {
+            Backend::Vm(config) => Machine::Vm(Vm::start(image, config)?),
+            Backend::Local(config) => Machine::Local(LocalMachine::start(image, config)?),
+        })
+    }
+
+    /// The stream to the agent, behind its greeting.
+    pub fn stream(&mut self) -> &mut AgentStream {
+        match self {
+            Machine::Vm(vm) => vm.stream(),
+            Machine::Local(local) => local.stream(),
+        }
+    }
+
+    /// How long it took from the start to the agent's greeting.
+    pub fn boot_time(&self) -> Duration {
+        match self {
+            Machine::Vm(vm) => vm.boot_time(),
+            Machine::Local(local) => local.boot_time(),
+        }
+    }
+
+    /// How the machine ended; one that still runs is ended now, as not responding.
+    pub fn post_mortem(&mut self) -> VmDeath {
+        match self {
+            Machine::Vm(vm) => vm.post_mortem(),
+            Machine::Local(local) => local.post_mortem(),
+        }
+    }
+}

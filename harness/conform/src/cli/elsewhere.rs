@@ -1,0 +1,55 @@
+//! What is not run on a host or in a container, since it would disturb what is the host's.
+
+use std::fs;
+
+use super::select::Selection;
+use crate::case::expand::Variant;
+use crate::case::load::Loaded;
+use crate::data::Data;
+use crate::plan;
+
+/// libvirt's daemons that have guests.
+const DAEMONS: [&str; 5] = ["libvirtd", "virtqemud", "virtxend", "virtlxcd", "virtvboxd"];
+
+/// Skip, with the reason, what is not to be run here.
+pub fn skip(selection: &mut Selection, data: &Data, allow_daemon: bool) {
+    let daemon = if allow_daemon { None } else { running_daemon() };
+    let mut stay: Vec<Variant> = Vec::new();
+    for variant in std::mem::take(&mut selection.variants) {
+        match reason(data, &variant.loaded, daemon.as_deref()) {
+            None => stay.push(variant),
+            Some(reason) => {
+                let name = variant.loaded.case.name.clone();
+                if selection.skipped.iter().all(|(skipped, _)| *skipped != name) {
+                    selection.skipped.push((name, reason));
+                }
+            }
+        }
+    }
+    selection.variants = stay;
+}
+
+/// Why a case is not run here; `daemon` is one of libvirt's that the host has running.
+pub fn reason(data: &Data, loaded: &Loaded, daemon: Option<&str>) -> Option<String> {
+    if let Some(feature) = plan::of_case(data, loaded).first() {
+        return Some(feature.lack_elsewhere().into());
+    }
+    let starts_one = loaded
+        .case
+        .subjects
+        .values()
+        .any(|subject| subject.daemon.is_some());
+    let daemon = daemon.filter(|_| starts_one)?;
+    Some(format!(
+        "it starts a libvirt daemon, and the host's own {daemon} is running; --allow-host-daemon runs it all the same"
+    ))
+}
+
+/// A daemon of libvirt's that runs on this host.
+pub fn running_daemon() -> Option<String> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut names = processes.filter_map(|process| fs::read_to_string(process.path().join("comm")).ok());
+    names
+        .find(|name| DAEMONS.contains(&name.trim_end()))
+        .map(|name| name.trim_end().to_string())
+}

@@ -1,0 +1,41 @@
+//! Loop devices: they outlive those who set them up. Ours are known by the file system that their files are on.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+
+const LOOP_CLR_FD: libc::Ioctl = 0x4C01;
+const LOOP_GET_STATUS64: libc::Ioctl = 0x4C05;
+/// Size of `struct loop_info64`, whose first eight bytes are the device of the file's file system.
+const INFO: usize = 232;
+
+/// Detach every loop device whose file is on one of these file systems (`st_dev`); how many there were.
+pub fn detach(devices: &[u64]) -> io::Result<usize> {
+    let mut count = 0;
+    for entry in fs::read_dir("/sys/block")? {
+        let name = entry?.file_name();
+        let Some(name) = name.to_str().filter(|name| name.starts_with("loop")) else {
+            continue;
+        };
+        // It may go away meanwhile.
+        let Ok(device) = File::open(format!("/dev/{name}")) else {
+            continue;
+        };
+        if file_system(&device).is_some_and(|of| devices.contains(&of)) {
+            // SAFETY: the request takes no argument.
+            if unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CLR_FD, 0) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// The file system of the file behind a loop device; `None` where there is no file.
+fn file_system(device: &File) -> Option<u64> {
+    let mut info = [0u8; INFO];
+    // SAFETY: the kernel fills in as many bytes as the structure has.
+    let done = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_GET_STATUS64, info.as_mut_ptr()) };
+    (done == 0).then(|| u64::from_ne_bytes(info[..8].try_into().unwrap_or_default()))
+}

@@ -1,0 +1,246 @@
+//! The files of subjects on a host: the host's own, each file system below a layer that takes all changes and goes with
+//! the namespace. And what a container lacks of a running system's mounts.
+//!
+//! The layers are mounted at the very places that the host has them at, so that AppArmor sees the names that it would see
+//! there.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::unistd::{chdir, pivot_root};
+
+use crate::init::mount_running_system;
+
+/// For the layers, until the new root stands; a folder that is there on any system.
+const STAGE: &str = "/tmp";
+/// File systems that hold no files of the host's own.
+const VIRTUAL: [&str; 26] = [
+    "autofs",
+    "binder",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "efivarfs",
+    "fusectl",
+    "hugetlbfs",
+    "mqueue",
+    "nfsd",
+    "nsfs",
+    "overlay",
+    "proc",
+    "pstore",
+    "ramfs",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "sysfs",
+    "tmpfs",
+    "tracefs",
+];
+
+/// Make this process's files, in a mount namespace of its own, from the host's.
+pub fn from_the_host() -> io::Result<()> {
+    let mounted = mount_points(&fs::read_to_string("/proc/self/mountinfo")?);
+    keep_to_ourselves()?;
+    tmpfs(Path::new(STAGE))?;
+    let root = Path::new(STAGE).join("root");
+    fs::create_dir_all(&root)?;
+    for (index, point) in mounted.iter().enumerate() {
+        let target = root.join(point.strip_prefix("/").unwrap_or(point));
+        let layered = layer(point, &target, &Path::new(STAGE).join(index.to_string()));
+        if point == Path::new("/") {
+            layered?;
+        } else if layered.is_err() {
+            // What cannot be a layer's ground (a network's file system, say) can be looked at all the same.
+            read_only(point, &target)?;
+        }
+    }
+    let devices = root.join("dev");
+    layer(Path::new("/dev"), &devices, &Path::new(STAGE).join("dev"))?;
+    pivot(&root)?;
+    complete_but_devices()
+}
+
+/// Make what a container may lack: its engine's own mounts may be masked, or read-only.
+pub fn complete() -> io::Result<()> {
+    let none = None::<&str>;
+    keep_to_ourselves()?;
+    tmpfs(Path::new(STAGE))?;
+    let ground = Path::new(STAGE).join("devtmpfs");
+    fs::create_dir(&ground)?;
+    mount(
+        Some("devtmpfs"),
+        &ground,
+        Some("devtmpfs"),
+        MsFlags::MS_NOSUID,
+        none,
+    )
+    .map_err(|errno| of("devtmpfs", errno))?;
+    layer(&ground, Path::new("/dev"), &Path::new(STAGE).join("dev"))?;
+    complete_but_devices()
+}
+
+fn complete_but_devices() -> io::Result<()> {
+    mount_running_system(&["/dev"]).map_err(|error| io::Error::other(error.to_string()))
+}
+
+fn of(what: impl AsRef<Path>, errno: nix::errno::Errno) -> io::Error {
+    let error = io::Error::from(errno);
+    io::Error::new(
+        error.kind(),
+        format!("mount {}: {error}", what.as_ref().display()),
+    )
+}
+
+/// What is mounted from here on is mounted in this mount namespace alone.
+pub fn keep_to_ourselves() -> io::Result<()> {
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(|errno| of("/", errno))
+}
+
+/// A file system in memory.
+pub fn tmpfs(at: &Path) -> io::Result<()> {
+    mount(
+        Some("tmpfs"),
+        at,
+        Some("tmpfs"),
+        MsFlags::empty(),
+        Some("mode=755"),
+    )
+    .map_err(|errno| of(at, errno))
+}
+
+/// `ground` below a layer that takes all changes, at `target`; `stage` is a folder for the layer, not there yet.
+pub fn layer(ground: &Path, target: &Path, stage: &Path) -> io::Result<()> {
+    let (upper, work) = (stage.join("upper"), stage.join("work"));
+    fs::create_dir_all(&upper)?;
+    fs::create_dir_all(&work)?;
+    let owner = fs::metadata(ground)?;
+    fs::set_permissions(&upper, owner.permissions())?;
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        escaped(ground)?,
+        escaped(&upper)?,
+        escaped(&work)?
+    );
+    mount(
+        Some("overlay"),
+        target,
+        Some("overlay"),
+        MsFlags::empty(),
+        Some(options.as_str()),
+    )
+    .map_err(|errno| of(ground, errno))
+}
+
+/// As overlayfs reads a path in its options.
+fn escaped(path: &Path) -> io::Result<String> {
+    let text = path
+        .to_str()
+        .ok_or_else(|| io::Error::other(format!("{} is not UTF-8", path.display())))?;
+    Ok(text
+        .chars()
+        .flat_map(|c| {
+            matches!(c, '\\' | ':' | ',')
+                .then_some('\\')
+                .into_iter()
+                .chain([c])
+        })
+        .collect())
+}
+
+fn read_only(point: &Path, target: &Path) -> io::Result<()> {
+    let none = None::<&str>;
+    mount(Some(point), target, none, MsFlags::MS_BIND, none).map_err(|errno| of(point, errno))?;
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    mount(none, target, none, flags, none).map_err(|errno| of(point, errno))
+}
+
+/// Make `root` the root of this mount namespace, and let go of the old one.
+fn pivot(root: &Path) -> io::Result<()> {
+    chdir(root)?;
+    pivot_root(".", ".").map_err(|errno| of(root, errno))?;
+    umount2(".", MntFlags::MNT_DETACH).map_err(|errno| of("the old root", errno))?;
+    chdir("/")?;
+    Ok(())
+}
+
+/// Where file systems with files of the host's own are mounted, each before those below it.
+fn mount_points(mountinfo: &str) -> Vec<PathBuf> {
+    let mut points = vec![PathBuf::from("/")];
+    for line in mountinfo.lines() {
+        let mut fields = line.split(' ');
+        let (Some(point), Some((_, source))) = (fields.nth(4), line.split_once(" - ")) else {
+            continue;
+        };
+        let kind = source.split(' ').next().unwrap_or_default();
+        let point = PathBuf::from(unescaped(point));
+        if VIRTUAL.contains(&kind)
+            || ["/dev", "/proc", "/run", "/sys", "/tmp"]
+                .iter()
+                .any(|top| point.starts_with(top))
+        {
+            continue;
+        }
+        if !points.contains(&point) {
+            points.push(point);
+        }
+    }
+    points.sort();
+    points
+}
+
+/// Blanks and the like stand as `\040` in mountinfo.
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, more)) = rest.split_first() {
+        let octal = more
+            .get(..3)
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match (first, octal) {
+            (b'\\', Some(byte)) => {
+                bytes.push(byte);
+                rest = &more[3..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = more;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_holds_the_hosts_own_files_is_layered() {
+        let mountinfo = "\
+22 1 253:0 / / rw shared:1 - ext4 /dev/vda rw
+23 22 0:21 / /proc rw - proc proc rw
+24 22 0:25 / /run rw - tmpfs tmpfs rw
+25 22 253:1 / /var/lib/my\\040disk rw shared:7 - xfs /dev/vdb rw
+26 22 253:2 / /var rw - ext4 /dev/vdc rw
+27 24 253:3 / /run/media/x rw - vfat /dev/sda1 rw
+";
+        let points = mount_points(mountinfo);
+        let expected = ["/", "/var", "/var/lib/my disk"].map(PathBuf::from);
+        assert_eq!(points, expected);
+    }
+
+    #[test]
+    fn a_path_with_a_separator_is_one_path() {
+        assert_eq!(escaped(Path::new("/a:b,c")).unwrap(), "/a\\:b\\,c");
+    }
+}

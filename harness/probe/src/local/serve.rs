@@ -1,0 +1,276 @@
+//! The agent's part on a machine that is not all ours, from its start to the last thing undone.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
+use serde::{Deserialize, Serialize};
+
+use super::engine::{Container, Engine, Remains};
+use super::holder::Holder;
+use super::undo::{Journal, RepairError, Undo};
+use super::{modules, mounts, tool};
+use crate::agent;
+use crate::cgroup::{self, Cgroup};
+use crate::init;
+use crate::place::{self, Place};
+use crate::policy::Kernel;
+
+/// First argument by which the program knows that it is such an agent. The number of the descriptor of its stream and
+/// its [`Plan`] as JSON follow.
+pub const LOCAL: &str = "agent-local";
+
+/// What the agent writes to its stream when it serves, before any protocol.
+pub const READY_LINE: &str = init::READY_LINE;
+
+const MOUNT: Duration = Duration::from_secs(60);
+
+/// What an agent on a machine that is not all ours is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Name of the policy namespace; a container is called so, too.
+    pub namespace: String,
+    /// Where subjects live.
+    pub sandbox: Sandbox,
+}
+
+/// Where subjects live.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sandbox {
+    /// In namespaces made from the host's own.
+    Host,
+    /// In a container.
+    Container {
+        /// What makes it.
+        engine: Engine,
+        /// Its root file system: ext4 in a raw file, which is not written to.
+        disk: PathBuf,
+    },
+}
+
+/// What the agent may be asked to do to the host, and how it is undone.
+pub struct Local {
+    journal: Mutex<Journal>,
+}
+
+impl Local {
+    /// Load kernel modules; those that are not there yet are taken out again at the end.
+    pub fn load_modules(&self, names: &[String]) -> io::Result<()> {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in names {
+            for module in modules::missing(name) {
+                journal.note(Undo::Module(module))?;
+            }
+            modules::load(name);
+        }
+        Ok(())
+    }
+
+    fn note(&self, undo: Undo) -> io::Result<()> {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        journal.note(undo)
+    }
+
+    fn dir(&self) -> PathBuf {
+        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        journal.dir().to_path_buf()
+    }
+}
+
+/// What holds the namespaces that subjects live in.
+enum Held {
+    Host(Holder),
+    Container(Container),
+}
+
+impl Held {
+    fn holder(&self) -> &Holder {
+        match self {
+            Held::Host(holder) => holder,
+            Held::Container(container) => &container.holder,
+        }
+    }
+}
+
+/// Serve as the arguments say, until the harness is gone; then undo what was done.
+pub fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(2);
+    let stream = arguments.next().and_then(|text| text.parse::<RawFd>().ok());
+    let plan = arguments.next().and_then(|text| serde_json::from_str(&text).ok());
+    let (Some(stream), Some(plan)) = (stream, plan) else {
+        eprintln!("{LOCAL} is started by the harness, with a descriptor and a plan");
+        return ExitCode::from(2);
+    };
+    // SAFETY: the harness opened it for this process, and nothing else here uses it.
+    let stream = UnixStream::from(unsafe { OwnedFd::from_raw_fd(stream) });
+    match run(stream, &plan) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(stream: UnixStream, plan: &Plan) -> io::Result<()> {
+    suits()?;
+    cgroup::be_local();
+    let (journal, repaired) = Journal::open().map_err(io::Error::other)?;
+    for line in repaired {
+        eprintln!("left by an earlier run: {line}");
+    }
+    let local = Local {
+        journal: Mutex::new(journal),
+    };
+    let served = serve(stream, plan, &local);
+    let mut journal = local.journal.lock().unwrap_or_else(PoisonError::into_inner);
+    let undone = journal.undo().map(drop).map_err(|error: RepairError| {
+        io::Error::other(format!(
+            "{error}; `virt-aa-conform doctor --repair` tries it again"
+        ))
+    });
+    served.and(undone)
+}
+
+/// What cannot work is told before anything is made.
+fn suits() -> io::Result<()> {
+    let needs = |good: bool, what: &str| {
+        if good {
+            Ok(())
+        } else {
+            Err(io::Error::other(what.to_string()))
+        }
+    };
+    needs(nix::unistd::geteuid().is_root(), "this backend needs root")?;
+    needs(
+        Path::new(crate::policy::APPARMORFS)
+            .join("policy/namespaces")
+            .is_dir(),
+        "this kernel has no AppArmor, or securityfs is not mounted on /sys/kernel/security",
+    )?;
+    needs(
+        cgroup::available(),
+        "no control groups of version 2 on /sys/fs/cgroup; boot with systemd.unified_cgroup_hierarchy=1",
+    )
+}
+
+fn serve(mut stream: UnixStream, plan: &Plan, local: &Local) -> io::Result<()> {
+    watch(&stream)?;
+    local.note(Undo::Cgroups)?;
+    let cgroup = Cgroup::make("holder")?;
+    local.note(Undo::Namespace(plan.namespace.clone()))?;
+    place::make_namespace(&plan.namespace)?;
+    let held = match &plan.sandbox {
+        Sandbox::Host => Held::Host(Holder::on_the_host(&cgroup)?),
+        Sandbox::Container { engine, disk } => {
+            let root = root_of(disk, local)?;
+            if let Some(remains) = Remains::of(*engine, &plan.namespace) {
+                local.note(Undo::Container(remains))?;
+            }
+            let container = Container::start(*engine, &plan.namespace, &root, &local.dir(), &cgroup)?;
+            Held::Container(container)
+        }
+    };
+    let holder = held.holder();
+    if !holder.is_apart()? {
+        return Err(io::Error::other(
+            "the namespaces of subjects are not apart from the host's, or of another user namespace",
+        ));
+    }
+    let mut devices = Vec::new();
+    for path in ["/", "/var", "/tmp", "/run"] {
+        devices.push(holder.device_of(path)?);
+    }
+    local.note(Undo::Loops(devices))?;
+    let place = Place::inside(holder.pid, &plan.namespace)?;
+    share_cgroups(&place)?;
+    up(&place)?;
+    io::Write::write_all(&mut stream, READY_LINE.as_bytes())?;
+    let kernel = Kernel::of_namespace(&place::namespace_dir(&plan.namespace));
+    agent::serve_at(&mut stream, &place, kernel, Some(local))
+}
+
+/// When the harness is gone, what a case waits for is not worth waiting for.
+fn watch(stream: &UnixStream) -> io::Result<()> {
+    let stream = stream.try_clone()?;
+    thread::Builder::new().name("watch".into()).spawn(move || {
+        let mut waiting = [PollFd::new(stream.as_fd(), PollFlags::empty())];
+        while let Err(nix::errno::Errno::EINTR) = poll(&mut waiting, PollTimeout::NONE) {}
+        cgroup::kill_all();
+    })?;
+    Ok(())
+}
+
+/// The root file system of a container: the disk, below a layer that takes all changes, in a mount namespace of the
+/// agent's.
+fn root_of(disk: &Path, local: &Local) -> io::Result<PathBuf> {
+    local.load_modules(&["loop".into(), "ext4".into(), "overlay".into()])?;
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    mounts::keep_to_ourselves()?;
+    let stage = local.dir().join("root");
+    let (ground, root) = (stage.join("ground"), stage.join("merged"));
+    fs::create_dir_all(&stage)?;
+    mounts::tmpfs(&stage)?;
+    fs::create_dir_all(&ground)?;
+    fs::create_dir_all(&root)?;
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    tool::run(
+        "mount",
+        &["-t", "ext4", "-o", "loop,ro", &text(disk), &text(&ground)],
+        MOUNT,
+    )?;
+    mounts::layer(&ground, &root, &stage.join("layer"))?;
+    Ok(root)
+}
+
+/// The host's control groups at their usual place, as they are mounted: a mount of our own would set their options anew.
+fn share_cgroups(place: &Place) -> io::Result<()> {
+    const OPEN_TREE_CLONE: libc::c_uint = 1;
+    const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 4;
+    let mount = c"/sys/fs/cgroup";
+    // SAFETY: plain system calls on names that outlive them; the descriptor is checked before it is taken for one.
+    let tree = unsafe {
+        let fd = libc::syscall(
+            libc::SYS_open_tree,
+            libc::AT_FDCWD,
+            mount.as_ptr(),
+            OPEN_TREE_CLONE | libc::O_CLOEXEC.cast_unsigned(),
+        );
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        OwnedFd::from_raw_fd(RawFd::try_from(fd).map_err(io::Error::other)?)
+    };
+    place.within(move || {
+        fs::create_dir_all("/sys/fs/cgroup")?;
+        // SAFETY: as above.
+        let moved = unsafe {
+            libc::syscall(
+                libc::SYS_move_mount,
+                tree.as_raw_fd(),
+                c"".as_ptr(),
+                libc::AT_FDCWD,
+                mount.as_ptr(),
+                MOVE_MOUNT_F_EMPTY_PATH,
+            )
+        };
+        if moved < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    })
+}
+
+/// The network's own loopback interface.
+fn up(place: &Place) -> io::Result<()> {
+    place.within_network(|| init::loopback_up().map_err(|error| io::Error::other(error.to_string())))
+}

@@ -1,0 +1,228 @@
+//! What outlives an agent that is killed: written down before it is made, taken away when the agent ends or by `repair`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{engine, loops, modules};
+use crate::cgroup;
+use crate::lock::lock_within;
+use crate::place;
+
+/// All of it lives in the kernel's memory, and so does this folder: a boot undoes both.
+const DIR: &str = "/run/virt-aa-conform-local";
+/// Held by whoever has something in the folder.
+const LOCK: &str = "lock";
+/// One line of JSON for each thing, in the order in which they are made.
+const JOURNAL: &str = "undo";
+/// An agent whose harness has just ended needs this long at most to undo what it did.
+const PREDECESSOR: Duration = Duration::from_secs(30);
+
+/// One thing to undo.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Undo {
+    /// Control groups, and whoever is in them.
+    Cgroups,
+    /// A policy namespace.
+    Namespace(String),
+    /// Loop devices on these file systems.
+    Loops(Vec<u64>),
+    /// A kernel module.
+    Module(String),
+    /// What an engine keeps outside of the folder.
+    Container(engine::Remains),
+}
+
+/// Why nothing could be repaired.
+#[derive(Debug, thiserror::Error)]
+pub enum RepairError {
+    /// Somebody else is at it.
+    #[error("a run on this host is under way; wait for its end, or end it: {0}")]
+    Busy(io::Error),
+    /// The folder or the journal.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// Some of it could not be undone; it stays written down.
+    #[error("not undone: {}", .0.join("; "))]
+    Left(Vec<String>),
+}
+
+/// What was repaired: one line for each thing.
+pub type Repaired = Vec<String>;
+
+/// The folder of the one run that a host may have, with its journal.
+pub struct Journal {
+    // Held as long as there may be something to undo.
+    _lock: File,
+    things: Vec<Undo>,
+}
+
+/// Whether a run left something behind, or is under way.
+pub fn left_over() -> bool {
+    Path::new(DIR).join(JOURNAL).exists()
+}
+
+/// Undo what an agent left that was killed; nothing where it has ended by itself.
+pub fn repair() -> Result<Repaired, RepairError> {
+    if !Path::new(DIR).exists() {
+        return Ok(Repaired::new());
+    }
+    let (mut journal, mut done) = Journal::open_with(PREDECESSOR)?;
+    done.extend(journal.undo()?);
+    Ok(done)
+}
+
+impl Journal {
+    /// Take the folder, once nobody else has it; what an earlier agent left is undone, and told.
+    pub fn open() -> Result<(Journal, Repaired), RepairError> {
+        Journal::open_with(PREDECESSOR)
+    }
+
+    fn open_with(limit: Duration) -> Result<(Journal, Repaired), RepairError> {
+        let at = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| RepairError::Io { path, source }
+        };
+        let dir = Path::new(DIR);
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.map_err(at(dir))?;
+        let lock = lock_within(&dir.join(LOCK), limit).map_err(RepairError::Busy)?;
+        let path = dir.join(JOURNAL);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            other => other.map_err(at(&path))?,
+        };
+        let mut journal = Journal {
+            _lock: lock,
+            things: parse(&text),
+        };
+        let done = journal.undo()?;
+        Ok((journal, done))
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        Path::new(DIR)
+    }
+
+    /// Write down what is about to be made.
+    pub fn note(&mut self, undo: Undo) -> io::Result<()> {
+        let line = serde_json::to_string(&undo)? + "\n";
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir().join(JOURNAL))?;
+        file.write_all(line.as_bytes())?;
+        file.sync_all()?;
+        self.things.push(undo);
+        Ok(())
+    }
+
+    /// Undo all of it, the last thing first; processes before all, since they hold the rest.
+    pub fn undo(&mut self) -> Result<Repaired, RepairError> {
+        let mut done = Repaired::new();
+        let mut failed = Vec::new();
+        let (processes, rest): (Vec<Undo>, Vec<Undo>) = std::mem::take(&mut self.things)
+            .into_iter()
+            .partition(|thing| *thing == Undo::Cgroups);
+        for thing in processes.into_iter().take(1).chain(rest.into_iter().rev()) {
+            match thing.undo() {
+                Ok(text) => done.extend(text),
+                Err(error) => {
+                    failed.push(format!("{thing}: {error}"));
+                    self.things.insert(0, thing);
+                }
+            }
+        }
+        if !failed.is_empty() {
+            return Err(RepairError::Left(failed));
+        }
+        // Only now nothing is left to be known. The lock's file stays, for whoever waits for it.
+        let dir = Path::new(DIR);
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            if entry.file_name() == LOCK {
+                continue;
+            }
+            let path = entry.path();
+            let removed = if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                fs::remove_dir_all(&path)
+            } else {
+                fs::remove_file(&path)
+            };
+            removed.map_err(|source| RepairError::Io { path, source })?;
+        }
+        Ok(done)
+    }
+}
+
+/// A line that was not written whole was about something that was not made.
+fn parse(text: &str) -> Vec<Undo> {
+    text.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+impl Undo {
+    /// What was done, if there was anything to do.
+    fn undo(&self) -> io::Result<Option<String>> {
+        let there = match self {
+            Undo::Cgroups => cgroup::remove_all()?,
+            Undo::Namespace(name) => {
+                let there = place::namespace_dir(name).exists();
+                place::remove_namespace(name)?;
+                there
+            }
+            Undo::Loops(devices) => loops::detach(devices)? > 0,
+            Undo::Module(name) => {
+                let there = Path::new("/sys/module").join(name).exists();
+                modules::unload(name)?;
+                there
+            }
+            Undo::Container(remains) => remains.remove()?,
+        };
+        Ok(there.then(|| format!("{self}: taken away")))
+    }
+}
+
+impl std::fmt::Display for Undo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Undo::Cgroups => f.write_str("control groups and the processes in them"),
+            Undo::Namespace(name) => write!(f, "policy namespace {name}"),
+            Undo::Loops(_) => f.write_str("loop devices"),
+            Undo::Module(name) => write!(f, "kernel module {name}"),
+            Undo::Container(remains) => write!(f, "{remains}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_whole_is_known_again() {
+        let things = [
+            Undo::Cgroups,
+            Undo::Namespace("n".into()),
+            Undo::Loops(vec![7]),
+            Undo::Module("loop".into()),
+        ];
+        let mut text: String = things
+            .iter()
+            .map(|thing| serde_json::to_string(thing).unwrap() + "\n")
+            .collect();
+        text += "{\"namespace\":\"half";
+        assert_eq!(parse(&text), things);
+    }
+}
