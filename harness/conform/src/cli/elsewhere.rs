@@ -31,7 +31,8 @@ pub fn skip(selection: &mut Selection, data: &Data, allow_daemon: bool) {
 
 /// Why a case is not run here; `daemon` is one of libvirt's that the host has running.
 pub fn reason(data: &Data, loaded: &Loaded, daemon: Option<&str>) -> Option<String> {
-    if let Some(feature) = plan::of_case(data, loaded).first() {
+    // The last is what makes the case most special.
+    if let Some(feature) = plan::of_case(data, loaded).last() {
         return Some(feature.lack_elsewhere().into());
     }
     let starts_one = loaded

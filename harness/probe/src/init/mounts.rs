@@ -5,6 +5,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::unistd::{chdir, chroot};
 
@@ -181,12 +182,16 @@ fn create_dir(path: &str) -> Result<(), InitError> {
 }
 
 fn mount_one(entry: &Mount) -> Result<(), InitError> {
-    mount(
+    let mounted = mount(
         Some(entry.what),
         entry.on,
         Some(entry.what),
         entry.flags,
         entry.options,
-    )
-    .map_err(|e| InitError::io(format!("mount {} on {}", entry.what, entry.on), e))
+    );
+    match mounted {
+        // The very same is mounted there, by a container's engine.
+        Err(Errno::EBUSY) => Ok(()),
+        other => other.map_err(|e| InitError::io(format!("mount {} on {}", entry.what, entry.on), e)),
+    }
 }

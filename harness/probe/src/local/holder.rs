@@ -5,7 +5,6 @@ use std::io::{self, Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -144,13 +143,6 @@ impl Holder {
         Ok(of("self", "mnt")? != of(&pid, "mnt")?
             && of("self", "pid")? != of(&pid, "pid")?
             && of("self", "user")? == of(&pid, "user")?)
-    }
-
-    /// The file system of a file there, as `st_dev`.
-    pub fn device_of(&self, path: &str) -> io::Result<u64> {
-        use std::os::unix::fs::MetadataExt;
-        let root = Path::new("/proc").join(self.pid.to_string()).join("root");
-        Ok(std::fs::metadata(root.join(path.trim_start_matches('/')))?.dev())
     }
 }
 

@@ -3,11 +3,29 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 const LOOP_CLR_FD: libc::Ioctl = 0x4C01;
 const LOOP_GET_STATUS64: libc::Ioctl = 0x4C05;
 /// Size of `struct loop_info64`, whose first eight bytes are the device of the file's file system.
 const INFO: usize = 232;
+
+/// Where fixtures may put a disk's file.
+const PLACES: [&str; 5] = ["/var/lib", "/root", "/home", "/tmp", "/run"];
+
+/// The file systems that new files are on here, as `st_dev`. A layer's folders and files may tell different ones, so a file
+/// is made in each place.
+pub fn devices() -> io::Result<Vec<u64>> {
+    let mut devices = Vec::new();
+    for place in PLACES.iter().filter(|place| Path::new(place).is_dir()) {
+        let path = Path::new(place).join(".virt-aa-conform");
+        devices.push(File::create(&path)?.metadata()?.dev());
+        fs::remove_file(&path)?;
+    }
+    devices.dedup();
+    Ok(devices)
+}
 
 /// Detach every loop device whose file is on one of these file systems (`st_dev`); how many there were.
 pub fn detach(devices: &[u64]) -> io::Result<usize> {

@@ -197,6 +197,16 @@ fn mount_points(mountinfo: &str) -> Vec<PathBuf> {
     points
 }
 
+/// Everything that is mounted below a folder, in the order in which it was mounted.
+pub fn below(dir: &Path) -> Vec<PathBuf> {
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));
+    points
+        .map(|point| PathBuf::from(unescaped(point)))
+        .filter(|point| point.starts_with(dir))
+        .collect()
+}
+
 /// Blanks and the like stand as `\040` in mountinfo.
 fn unescaped(text: &str) -> String {
     let mut bytes = Vec::new();

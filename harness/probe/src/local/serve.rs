@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use nix::mount::{MntFlags, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::engine::{Container, Engine, Remains};
 use super::holder::Holder;
 use super::undo::{Journal, RepairError, Undo};
-use super::{modules, mounts, tool};
+use super::{loops, modules, mounts, tool};
 use crate::agent;
 use crate::cgroup::{self, Cgroup};
 use crate::init;
@@ -169,14 +170,16 @@ fn serve(mut stream: UnixStream, plan: &Plan, local: &Local) -> io::Result<()> {
     let cgroup = Cgroup::make("holder")?;
     local.note(Undo::Namespace(plan.namespace.clone()))?;
     place::make_namespace(&plan.namespace)?;
+    // What a container is made of goes after it.
+    let stage;
     let held = match &plan.sandbox {
         Sandbox::Host => Held::Host(Holder::on_the_host(&cgroup)?),
         Sandbox::Container { engine, disk } => {
-            let root = root_of(disk, local)?;
+            stage = Stage::of(disk, local)?;
             if let Some(remains) = Remains::of(*engine, &plan.namespace) {
                 local.note(Undo::Container(remains))?;
             }
-            let container = Container::start(*engine, &plan.namespace, &root, &local.dir(), &cgroup)?;
+            let container = Container::start(*engine, &plan.namespace, &stage.root(), &local.dir(), &cgroup)?;
             Held::Container(container)
         }
     };
@@ -186,12 +189,8 @@ fn serve(mut stream: UnixStream, plan: &Plan, local: &Local) -> io::Result<()> {
             "the namespaces of subjects are not apart from the host's, or of another user namespace",
         ));
     }
-    let mut devices = Vec::new();
-    for path in ["/", "/var", "/tmp", "/run"] {
-        devices.push(holder.device_of(path)?);
-    }
-    local.note(Undo::Loops(devices))?;
     let place = Place::inside(holder.pid, &plan.namespace)?;
+    local.note(Undo::Loops(place.within(loops::devices)?))?;
     share_cgroups(&place)?;
     up(&place)?;
     io::Write::write_all(&mut stream, READY_LINE.as_bytes())?;
@@ -212,24 +211,47 @@ fn watch(stream: &UnixStream) -> io::Result<()> {
 
 /// The root file system of a container: the disk, below a layer that takes all changes, in a mount namespace of the
 /// agent's.
-fn root_of(disk: &Path, local: &Local) -> io::Result<PathBuf> {
-    local.load_modules(&["loop".into(), "ext4".into(), "overlay".into()])?;
-    unshare(CloneFlags::CLONE_NEWNS)?;
-    mounts::keep_to_ourselves()?;
-    let stage = local.dir().join("root");
-    let (ground, root) = (stage.join("ground"), stage.join("merged"));
-    fs::create_dir_all(&stage)?;
-    mounts::tmpfs(&stage)?;
-    fs::create_dir_all(&ground)?;
-    fs::create_dir_all(&root)?;
-    let text = |path: &Path| path.to_string_lossy().into_owned();
-    tool::run(
-        "mount",
-        &["-t", "ext4", "-o", "loop,ro", &text(disk), &text(&ground)],
-        MOUNT,
-    )?;
-    mounts::layer(&ground, &root, &stage.join("layer"))?;
-    Ok(root)
+struct Stage {
+    dir: PathBuf,
+    /// The run's folder, in which engines make mounts too.
+    run: PathBuf,
+}
+
+impl Stage {
+    fn of(disk: &Path, local: &Local) -> io::Result<Stage> {
+        local.load_modules(&["loop".into(), "ext4".into(), "overlay".into()])?;
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        mounts::keep_to_ourselves()?;
+        let dir = local.dir().join("root");
+        fs::create_dir_all(&dir)?;
+        mounts::tmpfs(&dir)?;
+        // From here on it is unmounted where anything fails.
+        let stage = Stage {
+            dir,
+            run: local.dir(),
+        };
+        let (ground, root) = (stage.dir.join("ground"), stage.root());
+        fs::create_dir_all(&ground)?;
+        fs::create_dir_all(&root)?;
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let (disk, there) = (text(disk), text(&ground));
+        tool::run("mount", &["-t", "ext4", "-o", "loop,ro", &disk, &there], MOUNT)?;
+        mounts::layer(&ground, &root, &stage.dir.join("layer"))?;
+        Ok(stage)
+    }
+
+    fn root(&self) -> PathBuf {
+        self.dir.join("merged")
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        for point in mounts::below(&self.run).into_iter().rev() {
+            // With the namespace, which ends with this process, it would go too.
+            let _ = umount2(&point, MntFlags::MNT_DETACH);
+        }
+    }
 }
 
 /// The host's control groups at their usual place, as they are mounted: a mount of our own would set their options anew.
