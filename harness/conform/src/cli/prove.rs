@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::path::Path;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -22,6 +21,7 @@ use crate::report::human::{self, Paint};
 use crate::report::model::{PROGRAM_VERSION, SCHEMA_VERSION};
 use crate::report::outline::Outline;
 use crate::report::run_info::RunInfo;
+use crate::root::Root;
 use crate::suite::{Bounds, Suite};
 
 #[derive(Serialize)]
@@ -34,7 +34,7 @@ struct Report<'a> {
 }
 
 /// Prove, print, note down, and say how it ended.
-pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
+pub fn prove_all(root: &Root, args: &ProveArgs) -> Result<u8, Failure> {
     let started = Instant::now();
     let data = setup::data(root)?;
     // A misspelt name is told before anything is built or booted.

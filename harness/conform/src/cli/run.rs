@@ -1,7 +1,6 @@
 //! `run`: cases under enforcement, and their verdicts.
 
 use std::io::IsTerminal;
-use std::path::Path;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -23,12 +22,13 @@ use crate::report::model::{CaseReport, Report};
 use crate::report::outline::Outline;
 use crate::report::run_info::RunInfo;
 use crate::report::timings::{self, Marks};
+use crate::root::Root;
 use crate::runner::CaseRun;
 use crate::shard::{Durations, Split, split};
 use crate::suite::{Bounds, Suite};
 
 /// Run, print, and say how it ended.
-pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
+pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
     if let Some(base) = &args.base {
         return compare(root, args, base);
     }

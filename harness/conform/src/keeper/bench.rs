@@ -14,6 +14,7 @@ use crate::prepare::Prepared;
 use crate::proofs::Proofs;
 use crate::report::build::Context;
 use crate::report::human::{self, Paint};
+use crate::root::Root;
 use crate::runner::{CaseRun, Runner};
 use crate::session::Session;
 
@@ -63,11 +64,12 @@ pub fn work(target: &Target, place: &Place, jobs: &Receiver<Job>) {
 }
 
 fn open(target: &Target, place: &Place) -> Result<(Data, VmConfig, Prepared, Session), String> {
+    let root = Root::at(&target.root);
     let config = VmConfig {
         program: target.program.clone(),
-        ..setup::vm_config(&target.root, &target.image).map_err(|failure| failure.message)?
+        ..setup::vm_config(&root, &target.image).map_err(|failure| failure.message)?
     };
-    let data = setup::data(&target.root).map_err(|failure| failure.message)?;
+    let data = setup::data(&root).map_err(|failure| failure.message)?;
     let now = Place::of(target).map_err(|error| error.to_string())?;
     if now.key != place.key {
         return Err("the program or the data files changed since the test began; run it again".into());
@@ -79,7 +81,7 @@ fn open(target: &Target, place: &Place) -> Result<(Data, VmConfig, Prepared, Ses
         allow_expired_index: false,
     };
     let (prepared, session) =
-        setup::prepared(&target.root, &data, &wanted, None, &config).map_err(|failure| failure.message)?;
+        setup::prepared(&root, &data, &wanted, None, &config).map_err(|failure| failure.message)?;
     Ok((data, config, prepared, session))
 }
 
