@@ -79,7 +79,7 @@ pub fn compare(root: &Root, args: &RunArgs, base: &str) -> Result<u8, Failure> {
     runs.extend(skipped(&data, &of_other));
     let seen = |runs: &[CaseRun]| runs.iter().map(Seen::of).collect::<Vec<_>>();
     let kinds = differences(&seen(&base_runs), &seen(&runs));
-    let again = again(args);
+    let again = again(root, args);
     let told = |runs: &[CaseRun], candidate: &Candidate, info: &RunInfo| {
         let context = Context {
             policy: &candidate.policy,

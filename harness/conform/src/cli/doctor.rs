@@ -325,6 +325,34 @@ mod tests {
     }
 
     #[test]
+    fn the_debian_package_brings_every_tool() {
+        // Every Debian has this one.
+        const ESSENTIAL: &str = "util-linux";
+        let manifest = include_str!("../../Cargo.toml");
+        let (_, package) = manifest.split_once("[package.metadata.deb]").unwrap();
+        let named = |package_name: &str| {
+            let fields = ["depends", "recommends", "suggests"].map(|field| format!("{field} = \""));
+            let lines = package.lines().filter_map(|line| {
+                fields
+                    .iter()
+                    .find_map(|field| line.strip_prefix(field.as_str())?.strip_suffix('"'))
+            });
+            lines
+                .flat_map(|line| line.split(", "))
+                .any(|name| name == package_name)
+        };
+        let tools = tools::ALL.iter().chain([&GIT]);
+        for tool in tools.filter(|tool| tool.package != ESSENTIAL) {
+            assert!(
+                named(tool.package),
+                "harness/conform/Cargo.toml lacks {}",
+                tool.package
+            );
+        }
+        assert!(!named("mmdebstrap-of-another-name"));
+    }
+
+    #[test]
     fn the_setup_script_installs_every_tool() {
         let script = include_str!("../../../../ci/setup");
         for tool in tools::ALL {

@@ -10,7 +10,7 @@ use super::args::{DEFAULT_SET, ProveArgs};
 use super::exit;
 use super::failure::Failure;
 use super::reports::Reports;
-use super::run::{progress, shell_word};
+use super::run::{cases, progress, shell_word};
 use super::select::{all_roles, leave_to_others, select};
 use super::setup;
 use crate::case::expand::Variant;
@@ -104,7 +104,7 @@ pub fn prove_all(root: &Root, args: &ProveArgs) -> Result<u8, Failure> {
     let telling = Telling {
         human: human::proofs(&info, &proofs, &closing),
         json: &|| serde_json::to_string_pretty(&report),
-        outline: Outline::of_proofs(&info, &proofs, &again(args), closing.clone(), &folder),
+        outline: Outline::of_proofs(&info, &proofs, &again(root, args), closing.clone(), &folder),
         report: None,
         token: reports.token(),
     };
@@ -124,7 +124,7 @@ pub fn prove_all(root: &Root, args: &ProveArgs) -> Result<u8, Failure> {
 }
 
 /// The command that proves one case's guards again, its name left out.
-fn again(args: &ProveArgs) -> String {
+fn again(root: &Root, args: &ProveArgs) -> String {
     let mut command = format!("virt-aa-conform prove --image {}", args.target.image);
     if args.target.profiles != DEFAULT_SET {
         command += &format!(" --profiles {}", shell_word(&args.target.profiles));
@@ -132,5 +132,5 @@ fn again(args: &ProveArgs) -> String {
     for (name, dir) in &args.target.set_dirs {
         command += &format!(" --set-dir {name}={dir}");
     }
-    command
+    command + &cases(root)
 }

@@ -1,6 +1,7 @@
 //! `run`: cases under enforcement, and their verdicts.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -63,7 +64,7 @@ pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
         config: &config,
         bounds: Bounds::new(args.jobs, args.timeout, prepared.timings.whole),
     };
-    let again = again(args);
+    let again = again(root, args);
     let context = Context {
         policy: &prepared.base.policy,
         proofs: &proofs,
@@ -140,7 +141,7 @@ fn shard(args: &RunArgs, selection: &mut Selection, durations: &Durations) -> Re
 }
 
 /// The command that runs one case again, its name left out.
-pub fn again(args: &RunArgs) -> String {
+pub fn again(root: &Root, args: &RunArgs) -> String {
     let mut command = format!("virt-aa-conform run --image {}", args.target.image);
     if args.target.profiles != DEFAULT_SET {
         command += &format!(" --profiles {}", shell_word(&args.target.profiles));
@@ -151,7 +152,13 @@ pub fn again(args: &RunArgs) -> String {
     if let Some(bad) = &args.known_bad {
         command += &format!(" --known-bad {bad}");
     }
-    command
+    command + &cases(root)
+}
+
+/// The option for cases from another folder, where they are.
+pub fn cases(root: &Root) -> String {
+    let option = |dir: &PathBuf| format!(" --cases {}", shell_word(&dir.display().to_string()));
+    root.cases.as_ref().map(option).unwrap_or_default()
 }
 
 /// Quoted where a shell would make something else of it.
