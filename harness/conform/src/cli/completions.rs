@@ -11,6 +11,11 @@ use super::output;
 use super::setup;
 use crate::root::Root;
 
+/// For bash, clap_complete 4.6 calls the commands of a program with hyphens in its name so where it says what they
+/// have, and otherwise where it finds out which one it is.
+const MISNAMED: &str = "virt__subcmd__aa__subcmd__conform";
+const NAMED: &str = "virt__aa__conform";
+
 /// Names that the data files bring.
 #[derive(Debug, Default)]
 struct Names {
@@ -42,7 +47,7 @@ fn script(shell: Shell, names: &Names) -> String {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
-    String::from_utf8_lossy(&script).into_owned()
+    String::from_utf8_lossy(&script).replace(MISNAMED, NAMED)
 }
 
 /// The same command with the names as values of its arguments, at every depth.
@@ -97,6 +102,42 @@ mod tests {
         {
             assert!(with.contains(name), "{shell}: {name}");
             assert!(!without.contains(name), "{shell}: {name}");
+        }
+    }
+
+    /// What bash offers at the end of that command line.
+    fn offered(script: &str, words: &[&str]) -> String {
+        const ASK: &str = r#"
+            function=$(complete -p virt-aa-conform | sed 's/.*-F \([^ ]*\).*/\1/')
+            COMP_WORDS=("$@")
+            COMP_CWORD=$(($# - 1))
+            "$function" "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+            echo "${COMPREPLY[*]}""#;
+        let output = std::process::Command::new("bash")
+            .args(["--norc", "-c", &format!("{script}{ASK}"), "bash"])
+            .args(words)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    #[test]
+    fn bash_completes_what_stands_behind_a_command() {
+        let names = Names {
+            cases: vec!["a-case".into(), "b-case".into()],
+            images: vec!["an-image".into()],
+            ..Names::default()
+        };
+        let script = script(Shell::Bash, &names);
+        for (words, expected) in [
+            (["virt-aa-conform", "imag"].as_slice(), "image"),
+            (&["virt-aa-conform", "run", "a-"], "a-case"),
+            (&["virt-aa-conform", "run", "a-case", "b-"], "b-case"),
+            (&["virt-aa-conform", "run", "--image", "an"], "an-image"),
+            (&["virt-aa-conform", "image", "build", "an"], "an-image"),
+            (&["virt-aa-conform", "image", "build", "other"], ""),
+        ] {
+            assert_eq!(offered(&script, words), expected, "{words:?}");
         }
     }
 }
