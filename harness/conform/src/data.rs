@@ -12,6 +12,7 @@ use crate::fixture::model::Fixture;
 use crate::known::{Known, KnownFailure};
 use crate::profile_set;
 use crate::profile_set::load::{KNOWN_FAILURES, Sets};
+use crate::root::{CASES, PROFILES, Root};
 use crate::yaml::document::Document;
 use crate::yaml::error::DataError;
 use crate::yaml::path::Path as DataPath;
@@ -33,24 +34,46 @@ pub struct Data {
 /// Users that any machine has.
 const USERS: [&str; 2] = ["root", "nobody"];
 
-/// Read `cases/` and `profiles/` of the checkout `root`; or everything that is wrong, sorted. What refers to a file
+/// Read `cases/` and `profiles/` of the folder `dir`; or everything that is wrong.
+pub fn read(dir: &Path) -> Result<Data, Vec<DataError>> {
+    read_root(&Root::at(dir))
+}
+
+/// Read the cases and profile sets of a root; or everything that is wrong, sorted. What refers to a file
 /// that is itself wrong is judged by its form only, so that one mistake is told once.
-pub fn read(root: &Path) -> Result<Data, Vec<DataError>> {
-    let cases_dir = root.join("cases");
-    let profiles_dir = root.join("profiles");
+///
+/// Where a folder takes the place of the cases, its fixtures are used if it has some, and of the known failures those
+/// that are of its cases.
+pub fn read_root(root: &Root) -> Result<Data, Vec<DataError>> {
+    let Root { dir, cases, .. } = root;
+    let own_cases = dir.join(CASES);
+    // Messages name the files of another folder as it was named.
+    let (cases_dir, cases_root) = match cases {
+        Some(cases) => (cases, Path::new("")),
+        None => (&own_cases, dir.as_path()),
+    };
+    let profiles_dir = dir.join(PROFILES);
     let mut errors = Vec::new();
-    let fixtures = keep(fixture::load::load(&cases_dir.join(FIXTURES), root), &mut errors);
-    let sets = keep(profile_set::load::load(&profiles_dir, root), &mut errors);
+    let fixtures = match cases_dir.join(FIXTURES) {
+        fixtures if fixtures.is_dir() => fixture::load::load(&fixtures, cases_root),
+        _ => fixture::load::load(&own_cases.join(FIXTURES), dir),
+    };
+    let fixtures = keep(fixtures, &mut errors);
+    let sets = keep(profile_set::load::load(&profiles_dir, dir), &mut errors);
     let cases = if errors.is_empty() {
-        keep(load::load(&cases_dir, &world(&fixtures, &sets)), &mut errors)
+        keep(
+            load::load(cases_dir, cases_root, &world(&fixtures, &sets)),
+            &mut errors,
+        )
     } else {
-        errors.extend(load::errors_of_form(&cases_dir));
+        errors.extend(load::errors_of_form(cases_dir, cases_root));
         Vec::new()
     };
-    let known = match read_known(&profiles_dir.join(KNOWN_FAILURES), root) {
+    let known = match read_known(&profiles_dir.join(KNOWN_FAILURES), dir) {
         Ok(Some((known, document))) => {
             if errors.is_empty() {
-                errors.extend(check_known(&known, &document, &cases, &sets));
+                let others = root.cases.is_some();
+                errors.extend(check_known(&known, &document, &cases, &sets, others));
             }
             known
         }
@@ -109,11 +132,23 @@ fn read_known(file: &Path, root: &Path) -> Result<Option<(Known, Document)>, Dat
     Ok(Some((document.read()?, document)))
 }
 
-/// Known failures are of cases, profiles and steps that there are.
-fn check_known(known: &Known, document: &Document, cases: &[Loaded], sets: &Sets) -> Vec<DataError> {
+/// Known failures are of cases, profiles and steps that there are; where the cases are `others` than those beside
+/// them, some may be of none.
+fn check_known(
+    known: &Known,
+    document: &Document,
+    cases: &[Loaded],
+    sets: &Sets,
+    others: bool,
+) -> Vec<DataError> {
     let names = variant_names(cases);
     let root = DataPath::root();
-    let entries = known.0.iter().enumerate();
+    let is_here = |failure: &KnownFailure| names.contains_key(parts(&failure.case).0);
+    let entries = known
+        .0
+        .iter()
+        .enumerate()
+        .filter(|(_, failure)| !others || is_here(failure));
     let problems =
         entries.flat_map(|(index, failure)| check_failure(failure, &names, sets, &root.index(index)));
     rules::located(problems.collect(), document)
@@ -134,6 +169,14 @@ fn variant_names(cases: &[Loaded]) -> BTreeMap<String, usize> {
     names
 }
 
+/// `CASE` or `CASE:VARIANT`, and `@PROFILE`.
+fn parts(case: &str) -> (&str, Option<&str>) {
+    match case.split_once('@') {
+        Some((name, profile)) => (name, Some(profile)),
+        None => (case, None),
+    }
+}
+
 fn check_failure(
     failure: &KnownFailure,
     names: &BTreeMap<String, usize>,
@@ -141,10 +184,7 @@ fn check_failure(
     path: &DataPath,
 ) -> Vec<Located> {
     let mut problems = Vec::new();
-    let (name, profile) = match failure.case.split_once('@') {
-        Some((name, profile)) => (name, Some(profile)),
-        None => (failure.case.as_str(), None),
-    };
+    let (name, profile) = parts(&failure.case);
     let mut unknown = |what, name: &str, known: Vec<String>, key| {
         problems.push(
             Problem::Unknown {

@@ -30,9 +30,9 @@ pub struct Loaded {
 pub const FIXTURES: &str = "fixtures";
 
 /// Every case under `dir`, sorted by file and line; or everything that is wrong, sorted. Messages name files
-/// relative to the folder above `dir`.
-pub fn load(dir: &Path, world: &World) -> Result<Vec<Loaded>, Vec<DataError>> {
-    let (read, mut errors) = read(dir);
+/// relative to `root`.
+pub fn load(dir: &Path, root: &Path, world: &World) -> Result<Vec<Loaded>, Vec<DataError>> {
+    let (read, mut errors) = read(dir, root);
     let mut names = HashMap::new();
     for (loaded, document) in &read {
         errors.extend(rules::check(&loaded.case, document, world));
@@ -46,12 +46,11 @@ pub fn load(dir: &Path, world: &World) -> Result<Vec<Loaded>, Vec<DataError>> {
 }
 
 /// What is wrong with the form of the cases under `dir`, where what they refer to is not known.
-pub fn errors_of_form(dir: &Path) -> Vec<DataError> {
-    read(dir).1
+pub fn errors_of_form(dir: &Path, root: &Path) -> Vec<DataError> {
+    read(dir, root).1
 }
 
-fn read(dir: &Path) -> (Vec<(Loaded, Document)>, Vec<DataError>) {
-    let root = dir.parent().unwrap_or(dir);
+fn read(dir: &Path, root: &Path) -> (Vec<(Loaded, Document)>, Vec<DataError>) {
     let mut read = Vec::new();
     let mut errors = Vec::new();
     let files = source::files(dir, root).unwrap_or_else(|found| {

@@ -316,7 +316,7 @@ fn a_folder_is_loaded_in_order() {
     );
     std::fs::write(cases.join("b/x.yaml"), two).unwrap();
     std::fs::write(cases.join("a.yaml"), GOOD.replace("NAME", "three")).unwrap();
-    let loaded = load(&cases, &world()).unwrap();
+    let loaded = load(&cases, dir.path(), &world()).unwrap();
     let seen: Vec<_> = loaded
         .iter()
         .map(|l| {
@@ -352,7 +352,7 @@ fn every_error_of_a_folder_is_told() {
     std::fs::write(cases.join("c.yaml"), "name: [").unwrap();
     std::fs::write(cases.join("d.yml"), "").unwrap();
     let told = |cases: &Path| -> Vec<String> {
-        load(cases, &world())
+        load(cases, cases.parent().unwrap(), &world())
             .unwrap_err()
             .iter()
             .map(ToString::to_string)
@@ -372,7 +372,7 @@ fn every_error_of_a_folder_is_told() {
             "cases/c.yaml:1:8: this is not YAML: while parsing a node, did not find expected node content",
         ]
     );
-    let shown = load(&cases, &world()).unwrap_err()[0].render(false);
+    let shown = load(&cases, dir.path(), &world()).unwrap_err()[0].render(false);
     assert!(
         shown.contains("cases/a.yaml:1:7") && shown.contains("cases/b.yaml:1:7"),
         "{shown}"

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use super::exit::EXIT_STATUSES;
 use super::reports::Spec;
+use crate::root;
 use crate::shard::Shard;
 
 /// Decides whether a change to libvirt's AppArmor profiles may ship.
@@ -15,9 +17,16 @@ use crate::shard::Shard;
 #[derive(Debug, Parser)]
 #[command(name = "virt-aa-conform", version, max_term_width = 100, after_help = EXIT_STATUSES)]
 pub struct Cli {
-    /// Folder with cases/, profiles/ and vm-images/ (default: this folder or the nearest one above that has them)
-    #[arg(long, global = true, env = "VIRT_AA_CONFORM_ROOT", value_name = "DIR")]
+    /// Folder with cases/, profiles/ and vm-images/
+    ///
+    /// Without it the first of these that there is: this folder or the nearest one above that has all three;
+    /// virt-aa-conform/ in $XDG_DATA_HOME (~/.local/share) or in one of $XDG_DATA_DIRS (/usr/local/share, /usr/share);
+    /// what is built into the program. `doctor` says which.
+    #[arg(long, global = true, env = root::VARIABLE, value_name = "DIR")]
     pub root: Option<PathBuf>,
+    /// Folder with cases that take the place of all others; fixtures from its fixtures/, if it has that
+    #[arg(long = "cases", global = true, value_name = "DIR")]
+    pub cases_dir: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -66,6 +75,21 @@ pub enum Command {
     Schema {
         /// Which file's
         kind: SchemaKind,
+    },
+    /// Print what makes a shell complete commands, options, and the names of cases, sets and images
+    ///
+    /// bash: to virt-aa-conform in ~/.local/share/bash-completion/completions/. zsh: to _virt-aa-conform in a folder
+    /// of $fpath. fish: to virt-aa-conform.fish in ~/.config/fish/completions/. The names are those of the data files
+    /// at hand.
+    Completions {
+        /// Shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write it and one for each command into a folder
+    Man {
+        /// Folder, which must exist
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
     },
 }
 

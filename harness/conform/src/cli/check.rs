@@ -9,14 +9,15 @@ use super::setup;
 use crate::data;
 use crate::image::{Recipe, RecipeError, RecipeFile};
 use crate::report::human::count;
+use crate::root::Root;
 use crate::yaml::document::Document;
 use crate::yaml::error::DataError;
 use crate::yaml::source;
 
-/// Check what lies under `root`.
-pub fn check(root: &Path) -> Result<u8, Failure> {
+/// Check the data files.
+pub fn check(root: &Root) -> Result<u8, Failure> {
     let (recipes, mut errors) = recipes(root)?;
-    match data::read(root) {
+    match data::read_root(root) {
         Ok(data) if errors.is_empty() => {
             let counts = [
                 (data.cases.len(), "case"),
@@ -40,13 +41,13 @@ pub fn check(root: &Path) -> Result<u8, Failure> {
 }
 
 /// How many recipes are right, and what is wrong with the others.
-fn recipes(root: &Path) -> Result<(usize, Vec<DataError>), Failure> {
+fn recipes(root: &Root) -> Result<(usize, Vec<DataError>), Failure> {
     let store = setup::store(root)?;
     let mut right = 0;
     let mut errors = Vec::new();
     for name in store.names().map_err(setup::of_image)? {
-        let file = root.join("vm-images").join(format!("{name}.yaml"));
-        let shown = source::shown(&file, root);
+        let file = root.recipes().join(format!("{name}.yaml"));
+        let shown = source::shown(&file, &root.dir);
         // First by the reader that shows places, then by the rules of recipes.
         let read = Document::read_single(&file, shown).and_then(|document| document.read::<RecipeFile>());
         match read.and_then(|_| valid(root, &name, shown)) {
@@ -57,8 +58,8 @@ fn recipes(root: &Path) -> Result<(usize, Vec<DataError>), Failure> {
     Ok((right, errors))
 }
 
-fn valid(root: &Path, name: &str, shown: &Path) -> Result<(), DataError> {
-    match Recipe::load(&root.join("vm-images"), name) {
+fn valid(root: &Root, name: &str, shown: &Path) -> Result<(), DataError> {
+    match Recipe::load(&root.recipes(), name) {
         Ok(_) => Ok(()),
         Err(RecipeError::Invalid { problem, .. }) => Err(DataError::of_file(shown, problem)),
         Err(other) => Err(DataError::of_file(shown, other.to_string())),
@@ -85,7 +86,7 @@ mod tests {
     #[test]
     fn a_right_recipe_is_counted() {
         let dir = root(RECIPE);
-        let (right, errors) = recipes(dir.path()).unwrap();
+        let (right, errors) = recipes(&Root::at(dir.path())).unwrap();
         assert_eq!((right, errors), (1, vec![]));
     }
 
@@ -94,7 +95,7 @@ mod tests {
     #[case::rule(&RECIPE.replace("[one]", "['--evil']"), "vm-images/one.yaml: packages: `--evil`")]
     fn a_wrong_recipe_is_named_with_its_place(#[case] recipe: &str, #[case] start: &str) {
         let dir = root(recipe);
-        let (right, errors) = recipes(dir.path()).unwrap();
+        let (right, errors) = recipes(&Root::at(dir.path())).unwrap();
         assert_eq!(right, 0);
         let text = errors[0].to_string();
         assert!(text.starts_with(start), "{text}");

@@ -1,7 +1,6 @@
 //! `run --base`: the cases with two sets, on the same machines, and only what differs.
 
 use std::io::IsTerminal;
-use std::path::Path;
 use std::time::Instant;
 
 use super::args::RunArgs;
@@ -22,12 +21,13 @@ use crate::report::comparison::{Comparison, Told};
 use crate::report::format::{Format, FormatError, Telling};
 use crate::report::human::Paint;
 use crate::report::run_info::RunInfo;
+use crate::root::Root;
 use crate::runner::CaseRun;
 use crate::suite::{Bounds, Suite};
 use crate::verdict::judge::Verdict;
 
 /// Run both, print what differs, and say whether the set is worse than the base.
-pub fn compare(root: &Path, args: &RunArgs, base: &str) -> Result<u8, Failure> {
+pub fn compare(root: &Root, args: &RunArgs, base: &str) -> Result<u8, Failure> {
     let started = Instant::now();
     let data = setup::data(root)?;
     // A misspelt name is told before anything is built or booted, and so is a file that cannot be written.
@@ -78,7 +78,7 @@ pub fn compare(root: &Path, args: &RunArgs, base: &str) -> Result<u8, Failure> {
     runs.extend(skipped(&data, &of_other));
     let seen = |runs: &[CaseRun]| runs.iter().map(Seen::of).collect::<Vec<_>>();
     let kinds = differences(&seen(&base_runs), &seen(&runs));
-    let again = again(args);
+    let again = again(root, args);
     let told = |runs: &[CaseRun], candidate: &Candidate, info: &RunInfo| {
         let context = Context {
             policy: &candidate.policy,

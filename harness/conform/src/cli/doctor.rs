@@ -1,7 +1,6 @@
 //! `doctor`: what this machine can run, what is missing, and what installs it.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::statvfs::statvfs;
@@ -14,6 +13,7 @@ use super::setup;
 use crate::backend::accel::Accelerator;
 use crate::backend::{VmConfig, children};
 use crate::image::{self, Store};
+use crate::root::Root;
 use crate::tools::{self, GIT, NEWUIDMAP, Tool, UNSHARE};
 
 const MIB: u64 = 1024 * 1024;
@@ -48,8 +48,8 @@ impl Finding {
     }
 }
 
-/// Look, and say what was found; `root` is the checkout, where there is one.
-pub fn doctor(root: Option<&Path>) -> Result<u8, Failure> {
+/// Look, and say what was found; `root` is where the data files are, or why there are none.
+pub fn doctor(root: Result<Root, Failure>) -> Result<u8, Failure> {
     let missing: Vec<Tool> = needed_tools()
         .filter(|tool| tools::find(*tool).is_none())
         .collect();
@@ -57,7 +57,7 @@ pub fn doctor(root: Option<&Path>) -> Result<u8, Failure> {
     findings.extend(needed_tools().map(tool));
     findings.push(image_building());
     findings.push(memory(&meminfo()));
-    findings.extend(images(root));
+    findings.extend(data(root));
     findings.push(git());
     findings.push(nextest());
     findings.push(host_apparmor());
@@ -180,13 +180,20 @@ fn memory(meminfo: &str) -> Finding {
     }
 }
 
-/// The images of the checkout, and the room for those that are not built.
-fn images(root: Option<&Path>) -> Vec<Finding> {
-    const WHAT: &str = "images";
-    let Some(root) = root else {
-        let detail = "not in a checkout: call doctor there, or name it with --root";
-        return vec![Finding::new(State::Note, WHAT, detail)];
+/// Where the data files come from, their images, and the room for those that are not built.
+fn data(root: Result<Root, Failure>) -> Vec<Finding> {
+    const WHAT: &str = "data files";
+    let root = match root {
+        Ok(root) => root,
+        Err(failure) => return vec![Finding::new(State::Missing, WHAT, failure.message)],
     };
+    let mut findings = vec![Finding::new(State::Good, WHAT, root.to_string())];
+    findings.extend(images(&root));
+    findings
+}
+
+fn images(root: &Root) -> Vec<Finding> {
+    const WHAT: &str = "images";
     let looked = setup::store(root).and_then(|store| {
         let rows = image::list(&store).map_err(setup::of_image)?;
         Ok((store, rows))
@@ -281,6 +288,17 @@ mod tests {
     }
 
     #[test]
+    fn data_that_are_not_there_are_missing_and_say_why() {
+        let found = data(Err(Failure::usage("no such folder")));
+        assert_eq!(status(&found), exit::BROKEN);
+        assert_eq!(found[0].detail, "no such folder");
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("vm-images")).unwrap();
+        let found = data(Ok(Root::at(dir.path())));
+        assert_eq!((found[0].state, found[0].what), (State::Good, "data files"));
+    }
+
+    #[test]
     fn one_missing_thing_makes_the_status() {
         let good = Finding::new(State::Good, "memory", "");
         let note = Finding::new(State::Note, "images", "");
@@ -304,6 +322,34 @@ mod tests {
             "{text}"
         );
         assert!(text.starts_with("MISSING  mke2fs  "), "{text}");
+    }
+
+    #[test]
+    fn the_debian_package_brings_every_tool() {
+        // Every Debian has this one.
+        const ESSENTIAL: &str = "util-linux";
+        let manifest = include_str!("../../Cargo.toml");
+        let (_, package) = manifest.split_once("[package.metadata.deb]").unwrap();
+        let named = |package_name: &str| {
+            let fields = ["depends", "recommends", "suggests"].map(|field| format!("{field} = \""));
+            let lines = package.lines().filter_map(|line| {
+                fields
+                    .iter()
+                    .find_map(|field| line.strip_prefix(field.as_str())?.strip_suffix('"'))
+            });
+            lines
+                .flat_map(|line| line.split(", "))
+                .any(|name| name == package_name)
+        };
+        let tools = tools::ALL.iter().chain([&GIT]);
+        for tool in tools.filter(|tool| tool.package != ESSENTIAL) {
+            assert!(
+                named(tool.package),
+                "harness/conform/Cargo.toml lacks {}",
+                tool.package
+            );
+        }
+        assert!(!named("mmdebstrap-of-another-name"));
     }
 
     #[test]

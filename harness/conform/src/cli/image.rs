@@ -1,18 +1,17 @@
 //! `image`: build, list, find and remove images.
 
-use std::path::Path;
-
 use super::args::ImageCommand;
 use super::exit;
 use super::failure::Failure;
 use super::output;
 use super::setup;
 use crate::image;
+use crate::root::Root;
 
 const MIB: u64 = 1024 * 1024;
 
 /// Do what is asked for.
-pub fn image(root: &Path, command: &ImageCommand) -> Result<u8, Failure> {
+pub fn image(root: &Root, command: &ImageCommand) -> Result<u8, Failure> {
     match command {
         ImageCommand::Build {
             names,
@@ -45,7 +44,7 @@ pub fn image(root: &Path, command: &ImageCommand) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
-fn build(root: &Path, names: &[String], allow_expired_index: bool) -> Result<(), Failure> {
+fn build(root: &Root, names: &[String], allow_expired_index: bool) -> Result<(), Failure> {
     let default = [image::DEFAULT.to_owned()];
     let names = if names.is_empty() { &default } else { names };
     // A misspelt name is told before the first of them takes its minute.

@@ -1,18 +1,18 @@
 //! `keeper`: holds a machine for test processes; they start it themselves.
 
 use std::io::Write;
-use std::path::Path;
 
 use super::args::KeeperArgs;
 use super::exit;
 use super::failure::Failure;
 use crate::keeper::{Target, serve};
+use crate::root::Root;
 
 /// Serve until nobody asks any more.
-pub fn keep(root: &Path, args: &KeeperArgs) -> Result<u8, Failure> {
+pub fn keep(root: &Root, args: &KeeperArgs) -> Result<u8, Failure> {
     let program = std::env::current_exe().map_err(Failure::broken)?;
     let target = Target {
-        root: root.to_path_buf(),
+        root: root.dir.clone(),
         target: args.target.clone(),
         program,
     };

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::path::Path;
 
 use serde::Serialize;
 
@@ -16,6 +15,7 @@ use crate::case::expand::Variant;
 use crate::case::load::Loaded;
 use crate::proofs;
 use crate::report::human::count;
+use crate::root::Root;
 
 /// A case as it is listed.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -38,7 +38,7 @@ struct Entry {
 }
 
 /// Print the cases that the patterns choose.
-pub fn list(root: &Path, args: &ListArgs) -> Result<u8, Failure> {
+pub fn list(root: &Root, args: &ListArgs) -> Result<u8, Failure> {
     let data = setup::data(root)?;
     let selection = select(&data, &all_roles(&data), &args.cases)?;
     let skipped: BTreeSet<&str> = selection.skipped.iter().map(|(name, _)| name.as_str()).collect();

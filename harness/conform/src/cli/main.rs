@@ -8,7 +8,8 @@ use super::args::{Cli, Command};
 use super::exit;
 use super::failure::Failure;
 use super::{
-    check, denials, doctor, image, keeper, list, merge, plan, prove, repair, run, schema, setup, shell,
+    check, completions, denials, doctor, image, keeper, list, man, merge, plan, prove, repair, run, schema,
+    setup, shell,
 };
 use crate::backend::children;
 
@@ -35,7 +36,7 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(cli: &Cli) -> Result<u8, Failure> {
-    let root = || setup::root(cli.root.as_deref());
+    let root = || setup::root(cli);
     match &cli.command {
         Command::Run(args) => run::run(&root()?, args),
         Command::Prove(args) => prove::prove_all(&root()?, args),
@@ -43,12 +44,14 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Command::Plan(args) => plan::plan(&root()?, args),
         Command::List(args) => list::list(&root()?, args),
         Command::Check => check::check(&root()?),
-        Command::Doctor { repair: false } => doctor::doctor(root().ok().as_deref()),
+        Command::Doctor { repair: false } => doctor::doctor(root()),
         Command::Doctor { repair: true } => repair::repair(),
         Command::Image(command) => image::image(&root()?, command),
         Command::Shell(args) => shell::shell(&root()?, args),
         Command::Denials(args) => denials::denials(args),
         Command::Keeper(args) => keeper::keep(&root()?, args),
         Command::Schema { kind } => schema::schema(*kind),
+        Command::Completions { shell } => completions::completions(*shell, root()),
+        Command::Man { dir } => man::man(dir.as_deref()),
     }
 }

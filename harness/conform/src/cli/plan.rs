@@ -1,7 +1,6 @@
 //! `plan`: what would run, for a CI system to spread over machines.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use super::args::{PlanArgs, PlanFormat};
 use super::exit;
@@ -11,9 +10,10 @@ use super::select::{all_roles, select};
 use super::setup;
 use crate::jobs::{self, Group};
 use crate::plan::{Home, home, of_case, of_recipe};
+use crate::root::Root;
 
 /// Print the jobs. No image is built, and none need be.
-pub fn plan(root: &Path, args: &PlanArgs) -> Result<u8, Failure> {
+pub fn plan(root: &Root, args: &PlanArgs) -> Result<u8, Failure> {
     let data = setup::data(root)?;
     let selection = select(&data, &all_roles(&data), &args.cases)?;
     let variants = selection

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::path::Path;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -11,7 +10,7 @@ use super::args::{DEFAULT_SET, ProveArgs};
 use super::exit;
 use super::failure::Failure;
 use super::reports::Reports;
-use super::run::{progress, shell_word};
+use super::run::{cases, progress, shell_word};
 use super::select::{all_roles, leave_to_others, select};
 use super::setup;
 use crate::case::expand::Variant;
@@ -22,6 +21,7 @@ use crate::report::human::{self, Paint};
 use crate::report::model::{PROGRAM_VERSION, SCHEMA_VERSION};
 use crate::report::outline::Outline;
 use crate::report::run_info::RunInfo;
+use crate::root::Root;
 use crate::suite::{Bounds, Suite};
 
 #[derive(Serialize)]
@@ -34,7 +34,7 @@ struct Report<'a> {
 }
 
 /// Prove, print, note down, and say how it ended.
-pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
+pub fn prove_all(root: &Root, args: &ProveArgs) -> Result<u8, Failure> {
     let started = Instant::now();
     let data = setup::data(root)?;
     // A misspelt name is told before anything is built or booted.
@@ -102,7 +102,7 @@ pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
     let telling = Telling {
         human: human::proofs(&info, &proofs, &closing),
         json: &|| serde_json::to_string_pretty(&report),
-        outline: Outline::of_proofs(&info, &proofs, &again(args), closing.clone(), &folder),
+        outline: Outline::of_proofs(&info, &proofs, &again(root, args), closing.clone(), &folder),
         report: None,
         token: reports.token(),
     };
@@ -122,7 +122,7 @@ pub fn prove_all(root: &Path, args: &ProveArgs) -> Result<u8, Failure> {
 }
 
 /// The command that proves one case's guards again, its name left out.
-fn again(args: &ProveArgs) -> String {
+fn again(root: &Root, args: &ProveArgs) -> String {
     let mut command = format!("virt-aa-conform prove --image {}", args.target.image);
     if args.target.profiles != DEFAULT_SET {
         command += &format!(" --profiles {}", shell_word(&args.target.profiles));
@@ -130,5 +130,5 @@ fn again(args: &ProveArgs) -> String {
     for (name, dir) in &args.target.set_dirs {
         command += &format!(" --set-dir {name}={dir}");
     }
-    command
+    command + &cases(root)
 }

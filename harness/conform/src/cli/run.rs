@@ -1,7 +1,7 @@
 //! `run`: cases under enforcement, and their verdicts.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -23,12 +23,13 @@ use crate::report::model::{CaseReport, Report};
 use crate::report::outline::Outline;
 use crate::report::run_info::RunInfo;
 use crate::report::timings::{self, Marks};
+use crate::root::Root;
 use crate::runner::CaseRun;
 use crate::shard::{Durations, Split, split};
 use crate::suite::{Bounds, Suite};
 
 /// Run, print, and say how it ended.
-pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
+pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
     if let Some(base) = &args.base {
         return compare(root, args, base);
     }
@@ -62,7 +63,7 @@ pub fn run(root: &Path, args: &RunArgs) -> Result<u8, Failure> {
         backend: &backend,
         bounds: Bounds::new(args.jobs, args.timeout, prepared.timings.whole),
     };
-    let again = again(args);
+    let again = again(root, args);
     let context = Context {
         policy: &prepared.base.policy,
         proofs: &proofs,
@@ -139,7 +140,7 @@ fn shard(args: &RunArgs, selection: &mut Selection, durations: &Durations) -> Re
 }
 
 /// The command that runs one case again, its name left out.
-pub fn again(args: &RunArgs) -> String {
+pub fn again(root: &Root, args: &RunArgs) -> String {
     let mut command = String::from("virt-aa-conform run");
     for word in args.target.words() {
         command += &format!(" {}", shell_word(&word));
@@ -147,7 +148,13 @@ pub fn again(args: &RunArgs) -> String {
     if let Some(bad) = &args.known_bad {
         command += &format!(" --known-bad {bad}");
     }
-    command
+    command + &cases(root)
+}
+
+/// The option for cases from another folder, where they are.
+pub fn cases(root: &Root) -> String {
+    let option = |dir: &PathBuf| format!(" --cases {}", shell_word(&dir.display().to_string()));
+    root.cases.as_ref().map(option).unwrap_or_default()
 }
 
 /// Quoted where a shell would make something else of it.

@@ -1,7 +1,5 @@
 //! Which variants a command line asks for.
 
-use std::path::Path;
-
 use super::args::{BackendName, Target};
 use super::elsewhere;
 use super::failure::Failure;
@@ -12,6 +10,7 @@ use crate::fixture::model::MachineFeature;
 use crate::image::{Recipe, Store};
 use crate::plan::{self, Home};
 use crate::report::human::count;
+use crate::root::Root;
 use crate::yaml::suggest;
 
 /// The variants chosen, and the cases that this set has no profile for, with the reason.
@@ -63,7 +62,7 @@ pub fn select(data: &Data, roles: &Roles, patterns: &[String]) -> Result<Selecti
 pub fn leave_to_others(
     selection: &mut Selection,
     data: &Data,
-    root: &Path,
+    root: &Root,
     target: &Target,
     named: bool,
 ) -> Result<Option<String>, Failure> {

@@ -1,51 +1,30 @@
 //! What commands need before they begin: data files, an image, a prepared machine.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 use virt_aa_probe::local::Engine;
 
-use super::args::{BackendName, EngineName, Target};
+use super::args::{BackendName, Cli, EngineName, Target};
 use super::failure::Failure;
 use crate::backend::{Backend, Kind, LocalConfig, VmConfig, hardware};
 use crate::data::{self, Data};
 use crate::image::{self, BuildOptions, Image, ImageError, Store};
 use crate::prepare::{PrepareError, Prepared, Wanted, prepare};
 use crate::profile_set::spec::SetSpec;
+use crate::root::{Root, RootError};
 use crate::session::Session;
 use crate::yaml::suggest;
 
 /// For the hypervisor, its dom0, and one small guest.
 const XEN_MEMORY_MIB: u32 = 1536;
 
-/// Folders that a root has.
-pub const MARKS: [&str; 3] = ["cases", "profiles", "vm-images"];
-
-/// The folder with the data files: as given, else this folder or the nearest above that looks like one.
-pub fn root(given: Option<&Path>) -> Result<PathBuf, Failure> {
-    let is_root = |dir: &Path| MARKS.iter().all(|mark| dir.join(mark).is_dir());
-    if let Some(dir) = given {
-        if is_root(dir) {
-            return Ok(dir.to_path_buf());
-        }
-        return Err(Failure::usage(format!(
-            "{} has no folders {}",
-            dir.display(),
-            MARKS.join("/, ") + "/"
-        )));
-    }
-    let here = std::env::current_dir().map_err(Failure::broken)?;
-    here.ancestors()
-        .find(|dir| is_root(dir))
-        .map(Path::to_path_buf)
-        .ok_or_else(|| {
-            let folders = MARKS.join("/, ");
-            Failure::usage(format!(
-                "neither {} nor a folder above it has {folders}/; name one with --root",
-                here.display()
-            ))
-        })
+/// The data files, where the command line and the environment say.
+pub fn root(cli: &Cli) -> Result<Root, Failure> {
+    Root::find(cli.root.as_deref(), cli.cases_dir.as_deref()).map_err(|error| match error {
+        RootError::Lacks { .. } | RootError::NoCases(_) => Failure::usage(error),
+        other => Failure::broken(other),
+    })
 }
 
 /// Whether messages on standard error are coloured.
@@ -54,17 +33,17 @@ pub fn coloured_errors() -> bool {
 }
 
 /// Every data file.
-pub fn data(root: &Path) -> Result<Data, Failure> {
-    data::read(root).map_err(|errors| Failure::data(&errors, coloured_errors()))
+pub fn data(root: &Root) -> Result<Data, Failure> {
+    data::read_root(root).map_err(|errors| Failure::data(&errors, coloured_errors()))
 }
 
 /// Recipes and the cache.
-pub fn store(root: &Path) -> Result<Store, Failure> {
-    Store::open(&root.join("vm-images"), None).map_err(of_image)
+pub fn store(root: &Root) -> Result<Store, Failure> {
+    Store::open(&root.recipes(), None).map_err(of_image)
 }
 
 /// The image, built if it is not there.
-pub fn image(root: &Path, name: &str, allow_expired_index: bool) -> Result<Image, Failure> {
+pub fn image(root: &Root, name: &str, allow_expired_index: bool) -> Result<Image, Failure> {
     let store = store(root)?;
     let options = BuildOptions {
         allow_expired_index,
@@ -83,7 +62,7 @@ pub fn of_image(error: ImageError) -> Failure {
 }
 
 /// How machines of that image are made.
-pub fn vm_config(root: &Path, image: &str) -> Result<VmConfig, Failure> {
+pub fn vm_config(root: &Root, image: &str) -> Result<VmConfig, Failure> {
     let plain = VmConfig {
         devices: hardware::arguments(),
         cmdline_extra: hardware::KERNEL_ARGUMENTS.into(),
@@ -100,7 +79,7 @@ pub fn vm_config(root: &Path, image: &str) -> Result<VmConfig, Failure> {
 }
 
 /// The backend that a command line asks for; `jobs` machines side by side.
-pub fn backend(root: &Path, target: &Target, jobs: u8) -> Result<Backend, Failure> {
+pub fn backend(root: &Root, target: &Target, jobs: u8) -> Result<Backend, Failure> {
     let kind = match target.backend {
         BackendName::Vm => return vm_config(root, &target.image).map(Backend::Vm),
         BackendName::Host => Kind::Host,
@@ -143,7 +122,7 @@ fn engine(named: Option<EngineName>) -> Result<Engine, Failure> {
 }
 
 /// What a backend runs: an image, built if it is not there, or this host.
-pub fn image_for(root: &Path, target: &Target, backend: &Backend) -> Result<Image, Failure> {
+pub fn image_for(root: &Root, target: &Target, backend: &Backend) -> Result<Image, Failure> {
     match backend {
         Backend::Local(LocalConfig { kind: Kind::Host, .. }) => {
             image::this_host(&store(root)?).map_err(of_image)
@@ -154,7 +133,7 @@ pub fn image_for(root: &Path, target: &Target, backend: &Backend) -> Result<Imag
 
 /// A machine that starts while the set is compiled.
 pub fn prepared(
-    root: &Path,
+    root: &Root,
     data: &Data,
     target: &Target,
     known_bad: Option<&str>,

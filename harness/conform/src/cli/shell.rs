@@ -1,16 +1,16 @@
 //! `shell`: a root shell in the booted image, with the set loaded.
 
 use std::io::{self, IsTerminal};
-use std::path::Path;
 
 use super::args::{BackendName, ShellArgs};
 use super::exit;
 use super::failure::Failure;
 use super::setup;
 use crate::backend::{Backend, Console, VmConfig};
+use crate::root::Root;
 
 /// Boot, load, and hand the terminal over until the shell ends.
-pub fn shell(root: &Path, args: &ShellArgs) -> Result<u8, Failure> {
+pub fn shell(root: &Root, args: &ShellArgs) -> Result<u8, Failure> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return Err(Failure::usage(
             "the shell needs a terminal for standard input and output; call it without a pipe or redirection",

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::error::ImageError;
 use super::facts::ImageFacts;
 use super::recipe::{self, Recipe};
+use crate::xdg;
 
 /// How the folder of an unfinished build begins; no recipe's name begins so.
 pub(super) const PARTIAL_PREFIX: &str = ".partial-";
@@ -86,8 +87,7 @@ impl Store {
     pub fn open(recipes: &Path, cache: Option<PathBuf>) -> Result<Self, ImageError> {
         let cache = match cache {
             Some(cache) => std::path::absolute(&cache).map_err(ImageError::file("find", &cache))?,
-            None => default_cache(|name| std::env::var_os(name).map(PathBuf::from))
-                .ok_or(ImageError::NoCacheDir)?,
+            None => xdg::cache(|name| std::env::var_os(name)).ok_or(ImageError::NoCacheDir)?,
         };
         Ok(Self {
             recipes: recipes.to_owned(),
@@ -258,13 +258,6 @@ pub(super) fn load(name: &str, dir: &Path) -> Result<Option<Image>, ImageError> 
     }))
 }
 
-fn default_cache(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
-    // An empty or relative value counts as unset, as the base directory specification says.
-    let absolute = |name: &str| var(name).filter(|path| path.is_absolute());
-    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
-    Some(base.join("virt-aa-conform"))
-}
-
 /// What a folder takes, holes not counted. What cannot be read counts nothing.
 fn bytes_on_disk(path: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
@@ -306,23 +299,8 @@ impl fmt::Display for Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rstest::rstest;
 
     const RECIPE: &str = "suite: trixie\npackages: []\nkernel: k\nmodules: []\nfilesystem: {size_mib: 900}\n";
-
-    #[rstest]
-    #[case(&[("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], Some("/x/virt-aa-conform"))]
-    #[case(&[("XDG_CACHE_HOME", "relative"), ("HOME", "/h")], Some("/h/.cache/virt-aa-conform"))]
-    #[case(&[("XDG_CACHE_HOME", ""), ("HOME", "/h")], Some("/h/.cache/virt-aa-conform"))]
-    #[case(&[], None)]
-    fn the_cache_is_where_xdg_says(#[case] vars: &[(&str, &str)], #[case] expected: Option<&str>) {
-        let var = |name: &str| {
-            vars.iter()
-                .find(|(n, _)| *n == name)
-                .map(|(_, v)| PathBuf::from(v))
-        };
-        assert_eq!(default_cache(var), expected.map(PathBuf::from));
-    }
 
     #[test]
     fn prune_takes_the_stale_and_the_abandoned_only() {

@@ -15,6 +15,7 @@ use crate::prepare::Prepared;
 use crate::proofs::Proofs;
 use crate::report::build::Context;
 use crate::report::human::{self, Paint};
+use crate::root::Root;
 use crate::runner::{CaseRun, Runner};
 use crate::session::Session;
 
@@ -64,7 +65,8 @@ pub fn work(target: &Target, place: &Place, jobs: &Receiver<Job>) {
 
 fn open(target: &Target, place: &Place) -> Result<(Data, Backend, Prepared, Session), String> {
     let said = |failure: Failure| failure.message;
-    let backend = match setup::backend(&target.root, &target.target, 1).map_err(said)? {
+    let root = Root::at(&target.root);
+    let backend = match setup::backend(&root, &target.target, 1).map_err(said)? {
         Backend::Vm(config) => Backend::Vm(VmConfig {
             program: target.program.clone(),
             ..config
@@ -74,13 +76,12 @@ fn open(target: &Target, place: &Place) -> Result<(Data, Backend, Prepared, Sess
             ..config
         }),
     };
-    let data = setup::data(&target.root).map_err(said)?;
+    let data = setup::data(&root).map_err(said)?;
     let now = Place::of(target).map_err(|error| error.to_string())?;
     if now.key != place.key {
         return Err("the program or the data files changed since the test began; run it again".into());
     }
-    let (prepared, session) =
-        setup::prepared(&target.root, &data, &target.target, None, &backend).map_err(said)?;
+    let (prepared, session) = setup::prepared(&root, &data, &target.target, None, &backend).map_err(said)?;
     Ok((data, backend, prepared, session))
 }
 

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::bench::Target;
-use crate::cli::setup::MARKS;
 use crate::image::{ImageError, Store};
+use crate::root::{MARKS, RECIPES};
 
 /// A keeper's socket, locks and log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Place {
         let dir = match std::env::var_os("XDG_RUNTIME_DIR") {
             Some(dir) if Path::new(&dir).is_dir() => PathBuf::from(dir).join("virt-aa-conform"),
             _ => {
-                let images = Store::open(&target.root.join("vm-images"), None)?
+                let images = Store::open(&target.root.join(RECIPES), None)?
                     .images_dir()
                     .to_path_buf();
                 images.with_file_name("keepers")
