@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nix::sys::statvfs::statvfs;
 use nix::unistd::geteuid;
+use virt_aa_probe::local::{self, Engine, Traces};
 
 use super::exit;
 use super::failure::Failure;
@@ -60,7 +61,7 @@ pub fn doctor(root: Result<Root, Failure>) -> Result<u8, Failure> {
     findings.extend(data(root));
     findings.push(git());
     findings.push(nextest());
-    findings.push(host_apparmor());
+    findings.extend(elsewhere());
     output::print(&report(&findings, &missing))?;
     Ok(status(&findings))
 }
@@ -89,7 +90,7 @@ fn report(findings: &[Finding], missing: &[Tool]) -> String {
     }
     text += match status(findings) {
         exit::OK => "everything for the vm backend is there\n",
-        _ => "the vm backend cannot be used until what is MISSING is there\n",
+        _ => "not all is well until what is MISSING is there, or done\n",
     };
     text
 }
@@ -264,14 +265,44 @@ fn nextest() -> Finding {
     }
 }
 
-/// The machines bring a kernel of their own.
-fn host_apparmor() -> Finding {
-    let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled").unwrap_or_default();
-    let detail = match enabled.trim() {
-        "Y" => "enabled in this machine's kernel (the vm backend does not use it)",
-        _ => "not enabled in this machine's kernel (the vm backend does not need it)",
+/// The host and container backends; the vm backend brings a kernel of its own.
+fn elsewhere() -> Vec<Finding> {
+    let what = "host backend";
+    let detail = match (local::unfit(), geteuid().is_root()) {
+        (Some(why), _) => format!("not here: {why} (the vm backend does not need it)"),
+        (None, false) => "as root: AppArmor is on in this kernel".into(),
+        (None, true) => "AppArmor is on in this kernel".into(),
     };
-    Finding::new(State::Note, "AppArmor here", detail)
+    let engines: Vec<&str> = Engine::ALL
+        .iter()
+        .filter(|engine| which::which(engine.program()).is_ok())
+        .map(|engine| engine.name())
+        .collect();
+    let engines = match (local::unfit(), engines.as_slice()) {
+        (Some(_), _) => "not here, as the host backend".into(),
+        (None, []) => {
+            let packages: Vec<&str> = Engine::ALL.iter().map(|engine| engine.package()).collect();
+            format!(
+                "no engine is installed; one of the Debian packages {}",
+                packages.join(", ")
+            )
+        }
+        (None, engines) => format!("by {}", engines.join(", ")),
+    };
+    let mut findings = vec![
+        Finding::new(State::Note, what, detail),
+        Finding::new(State::Note, "container backend", engines),
+    ];
+    match local::traces() {
+        Traces::None => {}
+        Traces::UnderWay => findings.push(Finding::new(State::Note, what, "a run is under way")),
+        Traces::Left => findings.push(Finding::new(
+            State::Missing,
+            what,
+            "a run that was killed left something behind; `virt-aa-conform doctor --repair` undoes it",
+        )),
+    }
+    findings
 }
 
 #[cfg(test)]

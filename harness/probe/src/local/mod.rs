@@ -18,4 +18,4 @@ mod undo;
 pub use engine::Engine;
 pub use holder::{HOLDER, main as hold};
 pub use serve::{LOCAL, Local, Plan, READY_LINE, Sandbox, main};
-pub use undo::{RepairError, Repaired, left_over, repair};
+pub use undo::{RepairError, Repaired, Traces, repair, traces, unfit};

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::{Container, Engine, Remains};
 use super::holder::Holder;
-use super::undo::{Journal, RepairError, Undo};
+use super::undo::{Journal, RepairError, Undo, unfit};
 use super::{loops, modules, mounts, tool};
 use crate::agent;
 use crate::cgroup::{self, Cgroup};
@@ -144,24 +144,10 @@ fn run(stream: UnixStream, plan: &Plan) -> io::Result<()> {
 
 /// What cannot work is told before anything is made.
 fn suits() -> io::Result<()> {
-    let needs = |good: bool, what: &str| {
-        if good {
-            Ok(())
-        } else {
-            Err(io::Error::other(what.to_string()))
-        }
-    };
-    needs(nix::unistd::geteuid().is_root(), "this backend needs root")?;
-    needs(
-        Path::new(crate::policy::APPARMORFS)
-            .join("policy/namespaces")
-            .is_dir(),
-        "this kernel has no AppArmor, or securityfs is not mounted on /sys/kernel/security",
-    )?;
-    needs(
-        cgroup::available(),
-        "no control groups of version 2 on /sys/fs/cgroup; boot with systemd.unified_cgroup_hierarchy=1",
-    )
+    if !nix::unistd::geteuid().is_root() {
+        return Err(io::Error::other("this backend needs root"));
+    }
+    unfit().map_or(Ok(()), |why| Err(io::Error::other(why)))
 }
 
 fn serve(mut stream: UnixStream, plan: &Plan, local: &Local) -> io::Result<()> {

@@ -67,9 +67,48 @@ pub struct Journal {
     things: Vec<Undo>,
 }
 
+/// How it stands with this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Traces {
+    /// Nothing of ours is there, as far as this user sees.
+    None,
+    /// A run is under way.
+    UnderWay,
+    /// A run that was killed left something.
+    Left,
+}
+
 /// Whether a run left something behind, or is under way.
-pub fn left_over() -> bool {
-    Path::new(DIR).join(JOURNAL).exists()
+pub fn traces() -> Traces {
+    let dir = Path::new(DIR);
+    let Ok(lock) = File::open(dir.join(LOCK)) else {
+        return Traces::None;
+    };
+    if lock.try_lock().is_err() {
+        return Traces::UnderWay;
+    }
+    if dir.join(JOURNAL).exists() {
+        Traces::Left
+    } else {
+        Traces::None
+    }
+}
+
+/// Why this machine cannot have subjects of a host or container run; nothing where it can. Whether this is root is not
+/// looked at.
+pub fn unfit() -> Option<&'static str> {
+    if !Path::new(crate::policy::APPARMORFS)
+        .join("policy/namespaces")
+        .is_dir()
+    {
+        return Some("this kernel has no AppArmor, or securityfs is not mounted on /sys/kernel/security");
+    }
+    if !cgroup::available() {
+        return Some(
+            "there are no control groups of version 2 on /sys/fs/cgroup; boot with systemd.unified_cgroup_hierarchy=1",
+        );
+    }
+    None
 }
 
 /// Undo what an agent left that was killed; nothing where it has ended by itself.
