@@ -3,5 +3,6 @@
 mod attribution;
 mod findings;
 mod gaps;
+mod host;
 mod known;
 pub(crate) mod made;
