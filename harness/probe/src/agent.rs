@@ -38,17 +38,18 @@ struct Agent<'a> {
 
 /// Serve in a machine that is all ours, until the harness says `shutdown` or goes away.
 pub fn serve(stream: &mut (impl Read + Write)) -> io::Result<()> {
-    serve_at(stream, &Place::here(), Kernel::own(), None)
+    let here = Place::here();
+    subject::install_program(&here)?;
+    serve_at(stream, &here, Kernel::own(), None)
 }
 
-/// Serve with subjects in that place, under that policy.
+/// Serve with subjects in that place, where the program is installed, under that policy.
 pub(crate) fn serve_at(
     stream: &mut (impl Read + Write),
     place: &Place,
     kernel: Kernel,
     local: Option<&Local>,
 ) -> io::Result<()> {
-    subject::install_program(place)?;
     let mut agent = Agent {
         place,
         kernel,

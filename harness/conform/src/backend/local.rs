@@ -167,6 +167,7 @@ impl LocalMachine {
             reason,
             console_tail: Vec::new(),
             stderr_tail: self.said(),
+            speaker: "the agent",
         }
     }
 

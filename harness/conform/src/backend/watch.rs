@@ -47,6 +47,8 @@ pub struct VmDeath {
     pub console_tail: Vec<String>,
     /// The last lines that QEMU itself wrote, or the agent on the host, oldest first.
     pub stderr_tail: Vec<String>,
+    /// Whose lines those are.
+    pub speaker: &'static str,
 }
 
 /// The watch over one machine. It ends, with the machine, when it is dropped.
@@ -153,6 +155,7 @@ impl State {
             reason: self.reason.clone().unwrap_or(DeathReason::NotResponding),
             console_tail: self.console.lines(),
             stderr_tail: self.stderr.lines(),
+            speaker: "QEMU",
         }
     }
 }
@@ -326,11 +329,7 @@ impl fmt::Display for DeathReason {
 impl fmt::Display for VmDeath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.reason)?;
-        let other = match self.reason {
-            DeathReason::AgentEnded(_) => "the agent",
-            _ => "QEMU",
-        };
-        for (title, lines) in [("console", &self.console_tail), (other, &self.stderr_tail)] {
+        for (title, lines) in [("console", &self.console_tail), (self.speaker, &self.stderr_tail)] {
             if !lines.is_empty() {
                 write!(f, "\nlast lines of {title}:")?;
                 lines.iter().try_for_each(|line| write!(f, "\n  {line}"))?;

@@ -24,6 +24,7 @@ use crate::cgroup::{self, Cgroup};
 use crate::init;
 use crate::place::{self, Place};
 use crate::policy::Kernel;
+use crate::subject;
 
 /// First argument by which the program knows that it is such an agent. The number of the descriptor of its stream and
 /// its [`Plan`] as JSON follow.
@@ -179,6 +180,7 @@ fn serve(mut stream: UnixStream, plan: &Plan, local: &Local) -> io::Result<()> {
     local.note(Undo::Loops(place.within(loops::devices)?))?;
     share_cgroups(&place)?;
     up(&place)?;
+    subject::install_program(&place)?;
     io::Write::write_all(&mut stream, READY_LINE.as_bytes())?;
     let kernel = Kernel::of_namespace(&place::namespace_dir(&plan.namespace));
     agent::serve_at(&mut stream, &place, kernel, Some(local))
