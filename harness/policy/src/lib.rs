@@ -5,6 +5,7 @@
 //! [`Parser::compile`] turn them into what the kernel loads; [`blob::profiles`] reads that.
 
 pub mod blob;
+mod classes;
 mod compile;
 mod condition;
 mod edit;
@@ -21,6 +22,7 @@ mod source;
 mod tree;
 mod vars;
 
+pub use classes::Class;
 pub use compile::{CompileError, Compiled, Parser, resolve_inside};
 pub use edit::{Access, EditError, Edited, with_rule, without};
 pub use error::{PolicyError, PolicyErrorKind};

@@ -230,6 +230,7 @@ fn compile_file(
             Declared {
                 hashes,
                 enforce: blob.mode == BlobMode::Enforce,
+                classes: blob.classes,
             },
         )
     });
