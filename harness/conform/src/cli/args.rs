@@ -255,7 +255,11 @@ pub enum ImageCommand {
         allow_expired_index: bool,
     },
     /// List the recipes and what is built of them
-    List,
+    List {
+        /// Only names, one a line, for scripts; those that are untested are named on standard error instead
+        #[arg(long)]
+        names: bool,
+    },
     /// Print the folder of a built image
     Path {
         /// Image
