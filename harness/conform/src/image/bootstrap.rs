@@ -80,11 +80,15 @@ pub fn root_disk(recipe: &Recipe, root: &Path, disk: &Path, log: &Path) -> Resul
     result
 }
 
-/// Removes a folder, also where files in it belong to the subordinate ids of the user.
+/// Removes a folder or a file, also where files in it belong to the subordinate ids of the user.
 pub fn remove_tree(dir: &Path) -> Result<(), ImageError> {
     match fs::remove_dir_all(dir) {
         Ok(()) => return Ok(()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        // The log of a build that failed is no folder.
+        Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => {
+            return fs::remove_file(dir).map_err(ImageError::file("remove", dir));
+        }
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied && !geteuid().is_root() => {}
         Err(e) => return Err(ImageError::file("remove", dir)(e)),
     }

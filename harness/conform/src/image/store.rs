@@ -241,7 +241,8 @@ pub fn prune(store: &Store) -> Result<Pruned, ImageError> {
     }
     let mut pruned = Pruned::default();
     for (entry, path) in store.entries()? {
-        if entry.ends_with(LOCK_SUFFIX) || current.contains(&path) || is_being_built(store, &entry)? {
+        let kept = entry.ends_with(LOCK_SUFFIX) || entry.starts_with(tree::NOTE_PREFIX);
+        if kept || current.contains(&path) || is_being_built(store, &entry)? {
             continue;
         }
         let bytes = bytes_on_disk(&path);
@@ -374,6 +375,10 @@ mod tests {
         let stale = store.images.join("good-0000");
         let gone = store.images.join("removed-0000");
         let abandoned = store.images.join(".partial-good.1");
+        fs::create_dir_all(&store.images).unwrap();
+        let log = store.images.join("good.log");
+        fs::write(&log, "x").unwrap();
+        fs::write(store.images.join(".tree-0123"), "x").unwrap();
         for folder in [&kept, &building, &stale, &gone, &abandoned] {
             fs::create_dir_all(folder).unwrap();
             fs::write(folder.join("file"), "x").unwrap();
@@ -382,7 +387,7 @@ mod tests {
         lock.lock().unwrap();
         let mut pruned = prune(&store).unwrap();
         pruned.removed.sort();
-        assert_eq!(pruned.removed, [abandoned, stale, gone]);
+        assert_eq!(pruned.removed, [abandoned, stale, log, gone]);
         assert!(pruned.bytes > 0 && kept.exists() && building.exists());
     }
 

@@ -15,6 +15,9 @@ use sha2::{Digest, Sha256};
 
 use super::error::ImageError;
 
+/// How the notes' names begin; no recipe's name begins so.
+pub const NOTE_PREFIX: &str = ".tree-";
+
 /// A root file system that is given. A path that is not absolute lies in the folder of trees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -96,7 +99,7 @@ pub fn default_trees(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
 /// The hash of a file's bytes, taken from the notes where the file has not changed since.
 fn of_file(path: &Path, found: &Metadata, notes: &Path) -> Result<String, ImageError> {
     let name = format!(
-        ".tree-{}",
+        "{NOTE_PREFIX}{}",
         &hex(&Sha256::digest(path.as_os_str().as_bytes()))[..16]
     );
     let note = notes.join(name);
