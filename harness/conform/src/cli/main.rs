@@ -7,7 +7,9 @@ use clap::Parser;
 use super::args::{Cli, Command};
 use super::exit;
 use super::failure::Failure;
-use super::{check, denials, doctor, image, keeper, list, merge, plan, prove, run, schema, setup, shell};
+use super::{
+    check, denials, doctor, image, keeper, list, merge, plan, prove, run, schema, setup, shell, table,
+};
 use crate::backend::children;
 
 /// Parse the command line and do what it says.
@@ -38,6 +40,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Command::Run(args) => run::run(&root()?, args),
         Command::Prove(args) => prove::prove_all(&root()?, args),
         Command::Merge(args) => merge::merge(args),
+        Command::Table(args) => table::table(args),
         Command::Plan(args) => plan::plan(&root()?, args),
         Command::List(args) => list::list(&root()?, args),
         Command::Check => check::check(&root()?),

@@ -34,11 +34,11 @@ pub fn copy(root: &Path, target: &Path) -> Result<(), ImageError> {
         copy_link(root, target, Path::new(link))?;
     }
     for path in TAKEN {
-        plain_parents(root, Path::new(path))?;
+        without_links(root, Path::new(path))?;
         copy_any(root, target, Path::new(path))?;
     }
     for path in TAKEN_IF_THERE {
-        plain_parents(root, Path::new(path))?;
+        without_links(root, Path::new(path))?;
         if fs::symlink_metadata(root.join(path)).is_ok() {
             copy_any(root, target, Path::new(path))?;
         }
@@ -49,17 +49,14 @@ pub fn copy(root: &Path, target: &Path) -> Result<(), ImageError> {
     Ok(())
 }
 
-/// A folder that is a link could lead out of the tree, to files of this machine.
-fn plain_parents(root: &Path, path: &Path) -> Result<(), ImageError> {
-    let linked = path
-        .ancestors()
-        .skip(1)
-        .map(|parent| root.join(parent))
-        .find(|parent| parent != root && fs::symlink_metadata(parent).is_ok_and(|found| found.is_symlink()));
-    match linked {
-        Some(parent) => Err(ImageError::malformed(
-            &parent,
-            "a link, where a root file system has a folder",
+/// A link in the place of a folder could lead out of the tree, to files of this machine.
+fn without_links(root: &Path, path: &Path) -> Result<(), ImageError> {
+    let is_link = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+    let parts = path.ancestors().filter(|part| !part.as_os_str().is_empty());
+    match parts.map(|part| root.join(part)).find(is_link) {
+        Some(link) => Err(ImageError::malformed(
+            &link,
+            "a link; put what it leads to in its place",
         )),
         None => Ok(()),
     }
@@ -235,7 +232,12 @@ mod tests {
         fs::create_dir_all(&root).unwrap();
         symlink(&outside, root.join("etc")).unwrap();
         let error = copy(&root, &dir.path().join("target")).unwrap_err().to_string();
-        assert!(error.contains("etc: a link, where"), "{error}");
+        assert!(error.contains("etc: a link;"), "{error}");
+        fs::remove_file(root.join("etc")).unwrap();
+        fs::create_dir(root.join("etc")).unwrap();
+        symlink(outside.join("apparmor.d"), root.join("etc/apparmor.d")).unwrap();
+        let error = copy(&root, &dir.path().join("other")).unwrap_err().to_string();
+        assert!(error.contains("etc/apparmor.d: a link;"), "{error}");
         // A device or a folder where a program should be.
         let error = copy_file(Path::new("/dev/zero"), &dir.path().join("zero")).unwrap_err();
         assert!(error.to_string().contains("not a file"));
