@@ -40,6 +40,10 @@ pub struct KnownFailure {
     /// Edits of the set with which the case is green; its guards are proven on the set so mended.
     #[serde(default)]
     pub fix: Vec<Edit>,
+    /// Why no edit of the set can mend it; only of an effect. A guard is then proven where its denial comes on top of the
+    /// known failure, and passed over, with this reason, where the case fails before it gets there.
+    #[serde(default)]
+    pub no_fix: Option<String>,
 }
 
 /// Which step of a case.

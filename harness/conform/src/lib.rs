@@ -23,6 +23,7 @@ pub mod schema;
 pub mod session;
 pub mod shard;
 pub mod suite;
+pub mod table;
 pub mod tools;
 pub mod verdict;
 mod xdg;

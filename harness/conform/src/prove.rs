@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use aa_policy::{Access, EditError, Edited, with_rule, without};
+use aa_policy::{EditError, Edited, with_rule, without};
 
 use crate::case::expand::Variant;
 use crate::case::model::{Case, Guard};
@@ -14,12 +14,14 @@ use crate::profile_set::assemble::SetUnderTest;
 use crate::profile_set::compiled::CompileSetError;
 use crate::proofs::{applying, label};
 use crate::runner::{CaseRun, Runner, profile_of};
+use crate::verdict::expected::guarded;
 use crate::verdict::judge::Verdict;
 use crate::verdict::mediation::mediated;
 use crate::verdict::records::Class;
 use crate::verdict::steps::Finding;
 
-/// How a guard ended. Only `killed` is success, and only `class-not-mediated` may be passed over.
+/// How a guard ended. Only `killed` is success. Passed over may be `class-not-mediated`, and `no-edit-mends-it`, for
+/// which the known failure says why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -38,8 +40,10 @@ pub enum Outcome {
     RedByAnotherDenial,
     /// The case is not green with the set as it is.
     BaseNotGreen,
-    /// This kernel does not mediate the class.
+    /// This kernel or policy does not mediate the class.
     ClassNotMediated,
+    /// The case fails as known, by nothing that a profile could grant, before it gets to what the guard takes away.
+    NoEditMendsIt,
     /// The evidence was not complete, or the machine broke.
     Inconclusive,
 }
@@ -56,13 +60,19 @@ impl Outcome {
             Outcome::RedByAnotherDenial => "red by another denial",
             Outcome::BaseNotGreen => "base not green",
             Outcome::ClassNotMediated => "class not mediated",
+            Outcome::NoEditMendsIt => "no edit mends it",
             Outcome::Inconclusive => "inconclusive",
         }
     }
 
     /// Whether a proof may have this outcome and still be good.
     pub fn is_good(self) -> bool {
-        matches!(self, Outcome::Killed | Outcome::ClassNotMediated)
+        self == Outcome::Killed || self.may_be_passed_over()
+    }
+
+    /// Whether it is no success, and no fault either.
+    pub fn may_be_passed_over(self) -> bool {
+        matches!(self, Outcome::ClassNotMediated | Outcome::NoEditMendsIt)
     }
 }
 
@@ -105,9 +115,11 @@ pub fn prove(
         proofs.push(proof);
     };
     let raw = &variant.loaded.case;
-    // A known failure says what mends it; guards are proven on the mended set.
+    // A known failure says what mends it; guards are proven on the mended set. One that no edit mends stays: the case
+    // must fail as known, and without the access by the guard's denial besides.
     let fixed;
-    let base = if known.is_empty() {
+    let stays = beyond_mending(known);
+    let base = if known.is_empty() || stays.is_some() {
         &prepared.base
     } else {
         match fix(prepared, known) {
@@ -123,9 +135,14 @@ pub fn prove(
             }
         }
     };
-    let green = runner.run(variant, base, false);
+    let green = runner.run(variant, base, stays.is_some());
     let filled = green.ran.as_ref().map(|ran| ran.expected.case.clone());
-    let (Some(case), Verdict::Pass | Verdict::Vacuous) = (&filled, green.verdict) else {
+    let good = match green.verdict {
+        Verdict::Pass | Verdict::Vacuous => true,
+        Verdict::KnownFailure => stays.is_some(),
+        _ => false,
+    };
+    let Some(case) = filled.as_ref().filter(|_| good) else {
         for guard in applying(raw, &profile) {
             let detail = format!(
                 "{}: {}",
@@ -141,16 +158,27 @@ pub fn prove(
         return proofs;
     };
     for guard in applying(case, &profile) {
-        let (outcome, detail) = prove_guard(runner, prepared, base, variant, case, guard);
+        let (outcome, detail) = prove_guard(runner, prepared, (base, stays), variant, case, guard);
         end(guard, Some(case), outcome, detail);
     }
     proofs
 }
 
+/// Why no edit mends the case, where the known failures say so.
+fn beyond_mending<'k>(known: &[&'k KnownFailure]) -> Option<&'k str> {
+    let mended = known.iter().any(|known| !known.fix.is_empty());
+    known
+        .iter()
+        .find_map(|known| known.no_fix.as_deref())
+        .filter(|_| !mended)
+}
+
 fn fix(prepared: &Prepared, known: &[&KnownFailure]) -> Result<Candidate, String> {
     let edits: Vec<_> = known.iter().flat_map(|known| known.fix.clone()).collect();
     if edits.is_empty() {
-        return Err("the known failure names no `fix`, so its guards cannot be proven".into());
+        return Err(
+            "the known failure names no `fix` and no `no-fix`, so its guards cannot be proven".into(),
+        );
     }
     let set = prepared
         .base
@@ -165,20 +193,14 @@ fn fix(prepared: &Prepared, known: &[&KnownFailure]) -> Result<Candidate, String
 fn prove_guard(
     runner: &mut Runner<'_>,
     prepared: &Prepared,
-    base: &Candidate,
+    (base, stays): (&Candidate, Option<&str>),
     variant: &Variant,
     case: &Case,
     guard: &Guard,
 ) -> (Outcome, Option<String>) {
-    let access = guard
-        .without
-        .as_ref()
-        .and_then(access_of)
-        .or_else(|| guard.add.clone().map(Access::Rule));
-    if access
-        .as_ref()
-        .is_some_and(|access| !mediated(access, &prepared.kernel))
-    {
+    let profile = owner(case, guard).and_then(|subject| variant.profiles.get(subject));
+    let profile = profile.map(|chosen| chosen.profile.as_str());
+    if guarded(guard).is_some_and(|access| !mediated(&access, &base.policy, profile)) {
         return (Outcome::ClassNotMediated, None);
     }
     let edited = match edit(&base.set, variant, case, guard) {
@@ -208,7 +230,7 @@ fn prove_guard(
         runner.discard();
         return (Outcome::Inconclusive, Some(error.to_string()));
     }
-    outcome(&runner.run(variant, &candidate, false), guard)
+    outcome(&runner.run(variant, &candidate, stays.is_some()), guard, stays)
 }
 
 enum Wrong {
@@ -249,7 +271,7 @@ fn wrong(error: EditError) -> Wrong {
     }
 }
 
-fn outcome(run: &CaseRun, guard: &Guard) -> (Outcome, Option<String>) {
+fn outcome(run: &CaseRun, guard: &Guard, stays: Option<&str>) -> (Outcome, Option<String>) {
     let reason = run.reason.clone();
     match (run.verdict, &run.ran) {
         (Verdict::Fail, Some(ran)) => {
@@ -271,6 +293,7 @@ fn outcome(run: &CaseRun, guard: &Guard) -> (Outcome, Option<String>) {
             }
         }
         (Verdict::Pass | Verdict::Vacuous, _) => (Outcome::Survived, None),
+        (Verdict::KnownFailure, _) => (Outcome::NoEditMendsIt, stays.map(str::to_owned)),
         _ => (Outcome::Inconclusive, reason),
     }
 }

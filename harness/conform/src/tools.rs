@@ -19,6 +19,18 @@ pub const MMDEBSTRAP: Tool = Tool {
     package: "mmdebstrap",
     purpose: "makes an image's root file system",
 };
+/// Copies a root file system that is given.
+pub const TAR: Tool = Tool {
+    program: "tar",
+    package: "tar",
+    purpose: "copies a root file system that a recipe names (from: {tar: …}, from: {dir: …})",
+};
+/// Joins two of them.
+pub const BASH: Tool = Tool {
+    program: "bash",
+    package: "bash",
+    purpose: "copies a root file system that a recipe names as a folder (from: {dir: …})",
+};
 /// Makes the root disk of an image.
 pub const MKE2FS: Tool = Tool {
     program: "mke2fs",

@@ -3,8 +3,12 @@
 //! A compiled file is a run of profiles. Each starts with a header (the interface version, perhaps a namespace), then one
 //! structure named `profile`. The kernel hashes the version as 32 little-endian bits, then that structure's bytes.
 
+use std::collections::BTreeSet;
+
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
+
+use crate::classes::{self, Class};
 
 /// One profile of a compiled file, hats and children included: each is serialised on its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub struct BlobProfile {
     pub version: u32,
     /// What the profile does with a violation.
     pub mode: BlobMode,
+    /// The classes that its general policy says anything of; files and capabilities are elsewhere.
+    pub classes: BTreeSet<Class>,
     /// What the kernel will show as `sha1`, up to about Linux 6.7; hex.
     pub sha1: String,
     /// What the kernel will show as `sha256`, later; hex.
@@ -85,7 +91,7 @@ pub fn profiles(bytes: &[u8]) -> Result<Vec<BlobProfile>, BlobError> {
             namespace = Some(reader.string()?);
         }
         let start = reader.at;
-        let (name, mode) = reader.profile()?;
+        let (name, mode, classes) = reader.profile()?;
         let body = &bytes[start..reader.at];
         let (own, name) = split_namespace(&name);
         found.push(BlobProfile {
@@ -97,6 +103,7 @@ pub fn profiles(bytes: &[u8]) -> Result<Vec<BlobProfile>, BlobError> {
             } else {
                 mode
             },
+            classes,
             sha1: crate::hex(
                 &Sha1::new()
                     .chain_update(version.to_le_bytes())
@@ -200,8 +207,8 @@ impl<'b> Reader<'b> {
         String::from_utf8(self.text()?.to_vec()).map_err(|_| before)
     }
 
-    /// A whole `profile` structure: its name and mode.
-    fn profile(&mut self) -> Result<(String, BlobMode), BlobError> {
+    /// A whole `profile` structure: its name, its mode, and the classes of its general policy.
+    fn profile(&mut self) -> Result<(String, BlobMode, BTreeSet<Class>), BlobError> {
         let before = self.error("a structure named profile was expected");
         if self.name().ok() != Some(b"profile") {
             return Err(before);
@@ -209,11 +216,22 @@ impl<'b> Reader<'b> {
         self.expect(STRUCT, "a structure named profile was expected")?;
         let name = self.string()?;
         let mut mode = None;
+        let mut automaton = None;
+        let mut start = classes::BEGIN;
         let mut open = vec![STRUCT_END];
+        // Whether the structure that is open inside of the profile is the general policy.
+        let mut general = false;
         while let Some(end) = open.last().copied() {
             if open.len() == 1 && mode.is_none() && self.name_is("flags") {
                 self.name()?;
                 mode = Some(self.flags()?);
+                continue;
+            }
+            if open.len() == 1 && self.bytes.get(self.at) == Some(&NAME) {
+                general = self.name_is("policydb");
+            } else if general && open.len() == 2 && self.name_is("start") {
+                self.name()?;
+                start = self.u32()?;
                 continue;
             }
             let at = self.error("an unknown tag");
@@ -228,7 +246,10 @@ impl<'b> Reader<'b> {
                 NAME | STRING => drop(self.text()?),
                 BLOB => {
                     let size = self.le32()? as usize;
-                    self.take(size)?;
+                    let blob = self.take(size)?;
+                    if general && automaton.is_none() {
+                        automaton = Some(blob);
+                    }
                 }
                 STRUCT => open.push(STRUCT_END),
                 LIST => open.push(LIST_END),
@@ -246,7 +267,12 @@ impl<'b> Reader<'b> {
             }
         }
         let mode = mode.ok_or(self.error("the profile has no flags"))?;
-        Ok((name, mode))
+        let at = self.error("the general policy is no automaton");
+        let classes = match automaton {
+            Some(automaton) => classes::of(automaton, start).ok_or(at)?,
+            None => BTreeSet::new(),
+        };
+        Ok((name, mode, classes))
     }
 
     /// The `flags` structure after its name: flags, mode, audit.

@@ -6,6 +6,7 @@
 
 mod audited;
 pub mod blob;
+mod classes;
 mod compile;
 mod condition;
 mod edit;
@@ -23,6 +24,7 @@ mod tree;
 mod vars;
 
 pub use audited::audited;
+pub use classes::Class;
 pub use compile::{CompileError, Compiled, Parser, resolve_inside};
 pub use edit::{Access, EditError, Edited, with_rule, without};
 pub use error::{PolicyError, PolicyErrorKind};

@@ -142,6 +142,46 @@ fn what_is_no_policy_is_an_error_at_its_offset(
     assert!(error.offset.abs_diff(offset) <= 8, "{error}");
 }
 
+/// A table of 32-bit numbers of an automaton.
+fn table(kind: u16, values: &[u32]) -> Vec<u8> {
+    let mut out = [kind.to_be_bytes(), 4u16.to_be_bytes(), [0; 2], [0; 2]].concat();
+    out.extend((values.len() as u32).to_be_bytes());
+    values.iter().for_each(|value| out.extend(value.to_be_bytes()));
+    out.resize(out.len().next_multiple_of(8), 0);
+    out
+}
+
+/// An automaton that leads from state 1 by 14 and from state 2 by 10, in a policy that begins at `start`.
+fn policydb(start: Option<u32>) -> Vec<u8> {
+    let mut automaton = [0x1b5e_783du32.to_be_bytes(), 16u32.to_be_bytes()].concat();
+    automaton.extend([0; 8]);
+    automaton.extend(table(2, &[0, 0, 0]));
+    automaton.extend(table(4, &[0, 0, 0]));
+    let at = |byte: usize, value: u32, other: usize, another: u32| {
+        let mut values = [0; 15];
+        (values[byte], values[other]) = (value, another);
+        values
+    };
+    automaton.extend(table(3, &at(14, 1, 10, 2)));
+    automaton.extend(table(8, &at(14, 2, 10, 1)));
+    let size = (automaton.len() as u32).to_le_bytes().to_vec();
+    let begin = start.map(|start| [name("start"), u32(start)].concat());
+    let inner = [name("aadfa"), vec![6], size, automaton, begin.unwrap_or_default()].concat();
+    [name("policydb"), vec![7], inner, vec![8]].concat()
+}
+
+#[rstest]
+#[case::from_the_first_state(policydb(None), &[14])]
+#[case::from_another(policydb(Some(2)), &[10])]
+#[case::no_policy(vec![], &[])]
+fn classes_are_what_the_general_policy_says_anything_of(#[case] policydb: Vec<u8>, #[case] classes: &[u8]) {
+    let mut body = body("p", 0);
+    let end = body.pop().unwrap();
+    let file = [version(7), body, policydb, vec![end]].concat();
+    let found = profiles(&file).unwrap();
+    assert_eq!(found[0].classes.iter().copied().collect::<Vec<_>>(), classes);
+}
+
 #[test]
 fn nothing_holds_no_profiles() {
     assert_eq!(profiles(&[]), Ok(Vec::new()));

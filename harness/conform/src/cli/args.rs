@@ -44,6 +44,11 @@ pub enum Command {
     /// Exit status as of `run`, over all cases; 2 where a shard is missing, doubled, or of another run: other image,
     /// set, program or split. The report of a whole run is taken too, to have it in another form.
     Merge(MergeArgs),
+    /// Put JSON reports of `run` and `prove` into one table, as Markdown: images by groups of cases
+    ///
+    /// Reports of one image, set and backend make one row. With --by-backend, of one image: cases by backends, and why
+    /// their verdicts differ.
+    Table(TableArgs),
     /// Print what would run, as jobs for a CI system: the cases that belong on each image, in shards
     Plan(PlanArgs),
     /// List cases
@@ -280,6 +285,23 @@ pub struct MergeArgs {
     pub strict: bool,
 }
 
+/// Arguments of `table`.
+#[derive(Debug, Args)]
+pub struct TableArgs {
+    /// JSON reports
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Cases by backends, a line for each case whose verdicts differ
+    #[arg(long)]
+    pub by_backend: bool,
+    /// A line for every case
+    #[arg(long, requires = "by_backend")]
+    pub every: bool,
+    /// Put it into this file, between the lines `<!-- made by virt-aa-conform table -->` and `<!-- end of the table -->`
+    #[arg(long, value_name = "FILE")]
+    pub into: Option<PathBuf>,
+}
+
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
@@ -360,7 +382,11 @@ pub enum ImageCommand {
         allow_expired_index: bool,
     },
     /// List the recipes and what is built of them
-    List,
+    List {
+        /// Only names, one a line, for scripts; those that are untested are named on standard error instead
+        #[arg(long)]
+        names: bool,
+    },
     /// Print the folder of a built image
     Path {
         /// Image

@@ -126,7 +126,7 @@ fn accelerator() -> Finding {
 /// The very thing that a build does before it calls any other tool.
 fn image_building() -> Finding {
     const WHAT: &str = "building images";
-    if let Err(error) = image::check_tools() {
+    if let Err(error) = image::check_tools(None) {
         return Finding::new(State::Missing, WHAT, error.to_string());
     }
     if geteuid().is_root() {

@@ -5,7 +5,7 @@ use super::exit;
 use super::failure::Failure;
 use super::output;
 use super::setup;
-use crate::image;
+use crate::image::{self, Store};
 use crate::root::Root;
 
 const MIB: u64 = 1024 * 1024;
@@ -17,7 +17,13 @@ pub fn image(root: &Root, command: &ImageCommand) -> Result<u8, Failure> {
             names,
             allow_expired_index,
         } => build(root, names, *allow_expired_index)?,
-        ImageCommand::List => {
+        ImageCommand::List { names: true } => output::print(
+            &tested(&setup::store(root)?)?
+                .iter()
+                .map(|name| format!("{name}\n"))
+                .collect::<String>(),
+        )?,
+        ImageCommand::List { names: false } => {
             let rows = image::list(&setup::store(root)?).map_err(setup::of_image)?;
             output::print(&rows.iter().map(|row| format!("{row}\n")).collect::<String>())?;
         }
@@ -42,6 +48,28 @@ pub fn image(root: &Root, command: &ImageCommand) -> Result<u8, Failure> {
         }
     }
     Ok(exit::OK)
+}
+
+/// The images that somebody has run the cases on. The others are named on standard error.
+pub fn tested(store: &Store) -> Result<Vec<String>, Failure> {
+    let mut tested = Vec::new();
+    let mut untested = Vec::new();
+    for name in store.names().map_err(setup::of_image)? {
+        let recipe = store.recipe(&name).map_err(setup::of_image)?;
+        if recipe.untested {
+            &mut untested
+        } else {
+            &mut tested
+        }
+        .push(name);
+    }
+    if !untested.is_empty() {
+        eprintln!(
+            "left out, since nobody has run the cases on them yet: {}",
+            untested.join(", ")
+        );
+    }
+    Ok(tested)
 }
 
 fn build(root: &Root, names: &[String], allow_expired_index: bool) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use super::exit;
 use super::failure::Failure;
 use super::{
     check, completions, denials, doctor, image, keeper, list, man, merge, plan, prove, repair, run, schema,
-    setup, shell,
+    setup, shell, table,
 };
 use crate::backend::children;
 
@@ -41,6 +41,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Command::Run(args) => run::run(&root()?, args),
         Command::Prove(args) => prove::prove_all(&root()?, args),
         Command::Merge(args) => merge::merge(args),
+        Command::Table(args) => table::table(args),
         Command::Plan(args) => plan::plan(&root()?, args),
         Command::List(args) => list::list(&root()?, args),
         Command::Check => check::check(&root()?),

@@ -26,3 +26,4 @@ mod select;
 pub(crate) mod setup;
 mod shell;
 mod skeleton;
+mod table;

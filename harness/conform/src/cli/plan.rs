@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::args::{PlanArgs, PlanFormat};
 use super::exit;
 use super::failure::Failure;
+use super::image::tested;
 use super::output;
 use super::select::{all_roles, select};
 use super::setup;
@@ -25,7 +26,7 @@ pub fn plan(root: &Root, args: &PlanArgs) -> Result<u8, Failure> {
         .collect();
     let store = setup::store(root)?;
     let images = if args.images.is_empty() {
-        store.names().map_err(setup::of_image)?
+        tested(&store)?
     } else {
         args.images.clone()
     };

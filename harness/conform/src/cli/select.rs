@@ -137,7 +137,10 @@ fn other_image(store: &Store, like: &Recipe, feature: MachineFeature) -> Result<
         if !plan::of_recipe(&recipe).contains(&feature) {
             continue;
         }
-        if recipe.suite == like.suite {
+        if recipe.untested {
+            continue;
+        }
+        if recipe.source == like.source {
             return Ok(Some(name));
         }
         found.get_or_insert(name);

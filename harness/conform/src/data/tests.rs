@@ -341,6 +341,12 @@ fn the_right_checkout_is_right() {
 )]
 #[case(
     "profiles/known-failures.yaml",
+    "{operation: open}",
+    "{operation: open}, no-fix: n",
+    "profiles/known-failures.yaml:1:4: a known failure needs exactly one of no-fix, fix, denial, and has no-fix, denial"
+)]
+#[case(
+    "profiles/known-failures.yaml",
     "[i], step: all",
     "[], step: all",
     "profiles/known-failures.yaml:2:37: `images` is empty"

@@ -12,6 +12,8 @@ use nix::unistd::{User, geteuid};
 use super::error::ImageError;
 use super::progress::Progress;
 use super::recipe::Recipe;
+use super::tree::Given;
+use super::unpack;
 use crate::backend::children;
 use crate::tools::{self, MKE2FS, MMDEBSTRAP, NEWUIDMAP, Tool, UNSHARE};
 
@@ -22,9 +24,11 @@ const REMOVE_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// How many lines of a failed tool's output an error shows.
 const LAST_LINES: usize = 15;
 
-/// Checks what the tools need, before anything is begun.
-pub fn check_tools() -> Result<(), ImageError> {
-    let mut needed = vec![UNSHARE, MMDEBSTRAP, MKE2FS];
+/// Checks what the tools need, before anything is begun; of an image that is made from a given tree, or from a suite.
+pub fn check_tools(given: Option<&Given>) -> Result<(), ImageError> {
+    let mut needed = vec![UNSHARE];
+    needed.extend(given.map_or_else(|| vec![MMDEBSTRAP], unpack::tools));
+    needed.push(MKE2FS);
     if !geteuid().is_root() {
         needed.push(NEWUIDMAP);
     }
@@ -35,12 +39,13 @@ pub fn check_tools() -> Result<(), ImageError> {
 /// Makes the root file system in `root`.
 pub fn root_filesystem(
     recipe: &Recipe,
+    suite: &str,
     root: &Path,
     log: &Path,
     allow_expired_index: bool,
     progress: &mut dyn Progress,
 ) -> Result<(), ImageError> {
-    let arguments = mmdebstrap_arguments(recipe, root, allow_expired_index);
+    let arguments = mmdebstrap_arguments(recipe, suite, root, allow_expired_index);
     // The image is booted by an initramfs of its own, so Debian's need not be made.
     let expression = fenced(MMDEBSTRAP, &arguments)
         .env("INITRD", "No")
@@ -54,7 +59,7 @@ pub fn root_filesystem(
     });
     if expired && result.is_err() {
         return Err(ImageError::ExpiredIndex {
-            suite: recipe.suite.clone(),
+            suite: suite.to_owned(),
         });
     }
     result
@@ -75,11 +80,15 @@ pub fn root_disk(recipe: &Recipe, root: &Path, disk: &Path, log: &Path) -> Resul
     result
 }
 
-/// Removes a folder, also where files in it belong to the subordinate ids of the user.
+/// Removes a folder or a file, also where files in it belong to the subordinate ids of the user.
 pub fn remove_tree(dir: &Path) -> Result<(), ImageError> {
     match fs::remove_dir_all(dir) {
         Ok(()) => return Ok(()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        // The log of a build that failed is no folder.
+        Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => {
+            return fs::remove_file(dir).map_err(ImageError::file("remove", dir));
+        }
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied && !geteuid().is_root() => {}
         Err(e) => return Err(ImageError::file("remove", dir)(e)),
     }
@@ -104,7 +113,7 @@ pub fn remove_tree(dir: &Path) -> Result<(), ImageError> {
     }
 }
 
-fn mmdebstrap_arguments(recipe: &Recipe, root: &Path, allow_expired_index: bool) -> Vec<String> {
+fn mmdebstrap_arguments(recipe: &Recipe, suite: &str, root: &Path, allow_expired_index: bool) -> Vec<String> {
     let mut arguments: Vec<String> = [
         "--mode=root",
         "--variant=apt",
@@ -123,7 +132,7 @@ fn mmdebstrap_arguments(recipe: &Recipe, root: &Path, allow_expired_index: bool)
             .map(|path| format!("--dpkgopt=path-exclude={path}")),
     );
     arguments.push(format!("--include={}", recipe.packages.join(",")));
-    arguments.push(recipe.suite.clone());
+    arguments.push(suite.to_owned());
     arguments.push(root.display().to_string());
     arguments
 }
@@ -145,7 +154,7 @@ fn mke2fs_arguments(recipe: &Recipe, root: &Path, disk: &Path) -> Vec<String> {
     arguments
 }
 
-fn fenced(tool: Tool, arguments: &[String]) -> Expression {
+pub(super) fn fenced(tool: Tool, arguments: &[String]) -> Expression {
     let mut all: Vec<String> = Vec::new();
     if !geteuid().is_root() {
         all.extend(["--user", "--map-root-user", "--map-auto"].map(str::to_owned));
@@ -179,7 +188,7 @@ fn path_of(tool: Tool) -> String {
 }
 
 /// Runs a tool with its output in the log (appended), and says with its last lines why it failed.
-fn logged(
+pub(super) fn logged(
     tool: Tool,
     expression: Expression,
     limit: Duration,
@@ -250,12 +259,12 @@ pub fn log_path(dir: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::recipe::Filesystem;
+    use crate::image::recipe::{Filesystem, Source};
     use rstest::rstest;
 
     fn recipe() -> Recipe {
         Recipe {
-            suite: "trixie".into(),
+            source: Source::Suite("trixie".into()),
             packages: vec!["one".into(), "two".into()],
             exclude: vec!["/usr/share/doc/*".into()],
             kernel: "vmlinuz-*".into(),
@@ -265,19 +274,20 @@ mod tests {
                 size_mib: 900,
                 features: vec!["^has_journal".into()],
             },
+            untested: false,
         }
     }
 
     #[test]
     fn the_recipe_becomes_arguments() {
-        let line = mmdebstrap_arguments(&recipe(), Path::new("/r"), false).join(" ");
+        let line = mmdebstrap_arguments(&recipe(), "trixie", Path::new("/r"), false).join(" ");
         assert!(
             line.ends_with("--dpkgopt=path-exclude=/usr/share/doc/* --include=one,two trixie /r"),
             "{line}"
         );
         assert!(!line.contains("Valid-Until"));
         assert!(
-            mmdebstrap_arguments(&recipe(), Path::new("/r"), true)
+            mmdebstrap_arguments(&recipe(), "trixie", Path::new("/r"), true)
                 .join(" ")
                 .contains("Valid-Until")
         );

@@ -1,19 +1,18 @@
 //! Makes sure that an image is there: finds it, or builds it, once, however many ask.
 
-use std::cmp::Ordering;
 use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::bootstrap;
 use super::error::ImageError;
-use super::facts::{ImageFacts, installed_packages};
+use super::facts::ImageFacts;
 use super::progress::Progress;
-use super::recipe::Recipe;
+use super::recipe::{Recipe, Source};
 use super::store::{DISK, FACTS, HYPERVISOR, INITRD, Image, KERNEL, LOG_SUFFIX, Store, TREE, load};
-use super::{host_tree, initramfs, kernel, modules};
+use super::tree::Given;
+use super::{boot, host_tree, initramfs, kernel, modules, unpack, versions};
 
 pub(super) use super::bootstrap::remove_tree;
 
@@ -45,11 +44,12 @@ pub fn ensure(
     progress: &mut dyn Progress,
 ) -> Result<Image, ImageError> {
     let recipe = store.recipe(name)?;
-    let target = store.dir_of(name, &recipe);
+    let target = store.dir_of(name, &recipe)?;
     if let Some(image) = load(name, &target)? {
         return Ok(image);
     }
-    bootstrap::check_tools()?;
+    let given = store.given(&recipe);
+    bootstrap::check_tools(given.as_ref())?;
     let _lock = lock(store, name, options.lock_timeout, progress)?;
     // Whoever held the lock may have built it.
     if let Some(image) = load(name, &target)? {
@@ -63,7 +63,7 @@ pub fn ensure(
     let partial = store
         .images_dir()
         .join(format!("{}{}", Store::partial_prefix(name), std::process::id()));
-    let built = build(name, &recipe, &partial, options, progress);
+    let built = build(name, &recipe, given.as_ref(), &partial, options, progress);
     progress.finish();
     if let Err(error) = built {
         return Err(after_failure(store, name, &partial, error));
@@ -77,6 +77,7 @@ pub fn ensure(
 fn build(
     name: &str,
     recipe: &Recipe,
+    given: Option<&Given>,
     dir: &Path,
     options: &BuildOptions,
     progress: &mut dyn Progress,
@@ -86,21 +87,32 @@ fn build(
     let root = dir.join("root");
     let log = bootstrap::log_path(dir);
 
-    progress.step(
-        1,
-        STEPS,
-        &format!("installing {} packages and what they need", recipe.packages.len()),
-    );
-    bootstrap::root_filesystem(recipe, &root, &log, options.allow_expired_index, progress)?;
+    match (&recipe.source, given) {
+        (Source::Suite(suite), _) => {
+            let packages = recipe.packages.len();
+            progress.step(
+                1,
+                STEPS,
+                &format!("installing {packages} packages and what they need"),
+            );
+            let expired = options.allow_expired_index;
+            bootstrap::root_filesystem(recipe, suite, &root, &log, expired, progress)?;
+        }
+        (Source::From(as_written), given) => {
+            let given = given.unwrap_or(as_written);
+            progress.step(1, STEPS, &format!("copying {}", given.path().display()));
+            unpack::unpack(recipe, given, &root, &log)?;
+        }
+    }
 
     progress.step(2, STEPS, "taking out kernel, modules, profiles and their parser");
     let release = take_kernel(name, recipe, &root, dir)?;
     if let Some(pattern) = &recipe.hypervisor {
-        take_hypervisor(name, pattern, &root, dir)?;
+        write(&dir.join(HYPERVISOR), &boot::hypervisor(name, pattern, &root)?)?;
     }
-    take_modules(recipe, &root.join("lib/modules").join(&release), dir)?;
+    take_modules(recipe, &boot::modules_dir(&root, &release)?, dir)?;
     host_tree::copy(&root, &dir.join(TREE))?;
-    let mut facts = read_facts(name, recipe, &root, release)?;
+    let mut facts = read_facts(name, recipe, &root, &dir.join(TREE), release)?;
 
     progress.step(3, STEPS, "making the root disk");
     bootstrap::root_disk(recipe, &root, &dir.join(DISK), &log)?;
@@ -114,52 +126,9 @@ fn build(
 }
 
 fn take_kernel(name: &str, recipe: &Recipe, root: &Path, dir: &Path) -> Result<String, ImageError> {
-    let newest = newest_in_boot(name, "kernel", &recipe.kernel, root)?;
-    let release = newest.split_once('-').map(|(_, release)| release.to_owned());
-    let release = release.ok_or_else(|| ImageError::Lacking {
-        image: name.to_owned(),
-        what: format!("release in the name of its kernel, {newest}"),
-    })?;
-    let packed = read_in_boot(root, &newest)?;
+    let (release, packed) = boot::kernel(name, &recipe.kernel, root)?;
     write(&dir.join(KERNEL), &kernel::plain(&packed).unwrap_or(packed))?;
     Ok(release)
-}
-
-fn take_hypervisor(name: &str, pattern: &str, root: &Path, dir: &Path) -> Result<(), ImageError> {
-    let newest = newest_in_boot(name, "hypervisor", pattern, root)?;
-    let packed = read_in_boot(root, &newest)?;
-    let mut plain = Vec::new();
-    // QEMU enters it by its multiboot header, which it looks for in what is not packed.
-    flate2::read::GzDecoder::new(packed.as_slice())
-        .read_to_end(&mut plain)
-        .map_err(ImageError::file("unpack", &root.join("boot").join(&newest)))?;
-    write(&dir.join(HYPERVISOR), &plain)
-}
-
-fn read_in_boot(root: &Path, file: &str) -> Result<Vec<u8>, ImageError> {
-    let path = root.join("boot").join(file);
-    fs::read(&path).map_err(ImageError::file("read", &path))
-}
-
-/// The newest file of `/boot` that fits the pattern.
-fn newest_in_boot(name: &str, what: &str, pattern: &str, root: &Path) -> Result<String, ImageError> {
-    let boot = root.join("boot");
-    let mut found = Vec::new();
-    for entry in fs::read_dir(&boot).map_err(ImageError::file("read", &boot))? {
-        let entry = entry.map_err(ImageError::file("read", &boot))?;
-        if let Ok(file) = entry.file_name().into_string()
-            && matches(pattern, &file)
-        {
-            found.push(file);
-        }
-    }
-    found
-        .into_iter()
-        .max_by(|a, b| compare_versions(a, b))
-        .ok_or_else(|| ImageError::Lacking {
-            image: name.to_owned(),
-            what: format!("{what} {pattern} in /boot"),
-        })
 }
 
 fn take_modules(recipe: &Recipe, modules_dir: &Path, dir: &Path) -> Result<(), ImageError> {
@@ -173,23 +142,19 @@ fn read_facts(
     name: &str,
     recipe: &Recipe,
     root: &Path,
+    tree: &Path,
     kernel_release: String,
 ) -> Result<ImageFacts, ImageError> {
-    let path = root.join("var/lib/dpkg/status");
-    let status = fs::read_to_string(&path).map_err(ImageError::file("read", &path))?;
-    let packages = installed_packages(&status);
-    let version = |package: &str| {
-        packages.get(package).cloned().ok_or_else(|| ImageError::Lacking {
-            image: name.to_owned(),
-            what: format!("package {package}"),
-        })
-    };
+    let versions = versions::read(name, root, tree)?;
     Ok(ImageFacts {
-        suite: recipe.suite.clone(),
+        suite: match &recipe.source {
+            Source::Suite(suite) => suite.clone(),
+            Source::From(given) => given.path().display().to_string(),
+        },
         kernel_release,
-        parser_version: version("apparmor")?,
-        libvirt_version: version("libvirt-daemon-system")?,
-        packages,
+        parser_version: versions.parser,
+        libvirt_version: versions.libvirt,
+        packages: versions.packages,
         build_seconds: 0,
     })
 }
@@ -288,60 +253,4 @@ fn is_full(error: &ImageError) -> bool {
 
 fn write(path: &PathBuf, content: &[u8]) -> Result<(), ImageError> {
     fs::write(path, content).map_err(ImageError::file("write", path))
-}
-
-/// Whether a name fits a pattern, in which `*` stands for anything.
-fn matches(pattern: &str, name: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else {
-        return pattern == name;
-    };
-    let Some(name) = name.strip_prefix(head) else {
-        return false;
-    };
-    (0..=name.len()).any(|at| name.is_char_boundary(at) && matches(rest, &name[at..]))
-}
-
-/// Numbers in names compare as numbers: `6.1.0-9` is older than `6.1.0-10`.
-fn compare_versions(a: &str, b: &str) -> Ordering {
-    fn pieces(text: &str) -> Vec<(u64, &str)> {
-        let cut = |w: &[char]| w[0].is_ascii_digit() != w[1].is_ascii_digit();
-        let mut rest = text;
-        let mut pieces = Vec::new();
-        while !rest.is_empty() {
-            let chars: Vec<char> = rest.chars().collect();
-            let len = chars.windows(2).position(cut).map_or(chars.len(), |at| at + 1);
-            let bytes = chars[..len].iter().map(|c| c.len_utf8()).sum();
-            let (piece, after) = rest.split_at(bytes);
-            pieces.push((piece.parse().unwrap_or(0), piece));
-            rest = after;
-        }
-        pieces
-    }
-    pieces(a).cmp(&pieces(b))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case("vmlinuz-*-amd64", "vmlinuz-6.1.0-56-amd64", true)]
-    #[case("vmlinuz-*-amd64", "vmlinuz-6.1.0-56-cloud-amd64.old", false)]
-    #[case("vmlinuz-*-amd64", "System.map-6.1.0-56-amd64", false)]
-    #[case("exact", "exact", true)]
-    #[case("exact", "exactly", false)]
-    #[case("*", "", true)]
-    fn a_pattern_fits(#[case] pattern: &str, #[case] name: &str, #[case] fits: bool) {
-        assert_eq!(matches(pattern, name), fits);
-    }
-
-    #[rstest]
-    #[case("vmlinuz-6.1.0-9-amd64", "vmlinuz-6.1.0-10-amd64")]
-    #[case("vmlinuz-6.12.9+deb13-amd64", "vmlinuz-6.12.117+deb13-amd64")]
-    #[case("vmlinuz-5.10.0-amd64", "vmlinuz-6.1.0-amd64")]
-    fn the_newer_kernel_is_greater(#[case] older: &str, #[case] newer: &str) {
-        assert_eq!(compare_versions(older, newer), Ordering::Less);
-        assert_eq!(compare_versions(newer, newer), Ordering::Equal);
-    }
 }

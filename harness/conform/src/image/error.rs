@@ -124,6 +124,19 @@ pub enum ImageError {
         /// The file without an entry.
         file: &'static str,
     },
+    /// The root file system that an image is made from.
+    #[error(
+        "image {image} is made from {}, which cannot be read: {source}; the head of its recipe says how to make it, and \
+         a path that is not absolute lies in $VIRT_AA_CONFORM_TREES", .path.display()
+    )]
+    NoTree {
+        /// The image.
+        image: String,
+        /// The tar file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// The root file system lacks something that the recipe or the program counts on.
     #[error("the root file system of {image} has no {what}; change the recipe")]
     Lacking {

@@ -10,13 +10,12 @@ use super::elf::Elf;
 use super::error::ImageError;
 
 /// Files and folders that are taken over as they are.
-const TAKEN: &[&str] = &[
+const TAKEN: &[&str] = &["etc/apparmor.d", "etc/passwd", "etc/group"];
+/// The same, where they are there.
+const TAKEN_IF_THERE: &[&str] = &[
     "etc/apparmor",
-    "etc/apparmor.d",
     // Features that Debian pins the policy to, named in parser.conf.
     "usr/share/apparmor-features",
-    "etc/passwd",
-    "etc/group",
     "var/lib/dpkg/status",
 ];
 /// Programs that are taken with their loader and libraries.
@@ -35,12 +34,32 @@ pub fn copy(root: &Path, target: &Path) -> Result<(), ImageError> {
         copy_link(root, target, Path::new(link))?;
     }
     for path in TAKEN {
+        without_links(root, Path::new(path))?;
         copy_any(root, target, Path::new(path))?;
+    }
+    for path in TAKEN_IF_THERE {
+        without_links(root, Path::new(path))?;
+        if fs::symlink_metadata(root.join(path)).is_ok() {
+            copy_any(root, target, Path::new(path))?;
+        }
     }
     for program in PROGRAMS {
         copy_program(root, target, Path::new(program))?;
     }
     Ok(())
+}
+
+/// A link in the place of a folder could lead out of the tree, to files of this machine.
+fn without_links(root: &Path, path: &Path) -> Result<(), ImageError> {
+    let is_link = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+    let parts = path.ancestors().filter(|part| !part.as_os_str().is_empty());
+    match parts.map(|part| root.join(part)).find(is_link) {
+        Some(link) => Err(ImageError::malformed(
+            &link,
+            "a link; put what it leads to in its place",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Where a path leads inside a tree.
@@ -167,6 +186,10 @@ fn copy_link(root: &Path, target: &Path, path: &Path) -> Result<(), ImageError> 
 }
 
 fn copy_file(from: &Path, to: &Path) -> Result<(), ImageError> {
+    let found = fs::symlink_metadata(from).map_err(ImageError::file("read", from))?;
+    if !found.is_file() {
+        return Err(ImageError::malformed(from, "not a file"));
+    }
     create_parent(to)?;
     fs::copy(from, to).map_err(ImageError::file("copy", from))?;
     Ok(())
@@ -199,6 +222,25 @@ mod tests {
             .output()
             .unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), "runs\n", "{output:?}");
+    }
+
+    #[test]
+    fn what_leads_out_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, outside) = (dir.path().join("root"), dir.path().join("outside"));
+        fs::create_dir_all(outside.join("apparmor.d")).unwrap();
+        fs::create_dir_all(&root).unwrap();
+        symlink(&outside, root.join("etc")).unwrap();
+        let error = copy(&root, &dir.path().join("target")).unwrap_err().to_string();
+        assert!(error.contains("etc: a link;"), "{error}");
+        fs::remove_file(root.join("etc")).unwrap();
+        fs::create_dir(root.join("etc")).unwrap();
+        symlink(outside.join("apparmor.d"), root.join("etc/apparmor.d")).unwrap();
+        let error = copy(&root, &dir.path().join("other")).unwrap_err().to_string();
+        assert!(error.contains("etc/apparmor.d: a link;"), "{error}");
+        // A device or a folder where a program should be.
+        let error = copy_file(Path::new("/dev/zero"), &dir.path().join("zero")).unwrap_err();
+        assert!(error.to_string().contains("not a file"));
     }
 
     #[test]

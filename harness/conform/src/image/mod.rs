@@ -1,5 +1,6 @@
 //! Images: recipes, and what is built from them.
 
+mod boot;
 mod bootstrap;
 mod build;
 mod elf;
@@ -13,6 +14,9 @@ mod progress;
 mod recipe;
 mod store;
 mod this_host;
+mod tree;
+mod unpack;
+mod versions;
 mod written;
 
 pub use bootstrap::check_tools;
@@ -22,7 +26,8 @@ pub use facts::ImageFacts;
 pub use initramfs::AgentError;
 pub(crate) use initramfs::boot_initrd;
 pub use progress::{PlainProgress, Progress, TerminalProgress, progress_for_stderr};
-pub use recipe::{DEFAULT, Filesystem, Recipe, RecipeError};
+pub use recipe::{DEFAULT, Filesystem, Recipe, RecipeError, Source};
 pub use store::{Image, ImageState, Pruned, Row, Store, find, list, path, prune};
 pub use this_host::this_host;
+pub use tree::Given;
 pub use written::RecipeFile;

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use aa_policy::resolve_inside;
 
 use super::error::ImageError;
 
@@ -31,7 +33,7 @@ pub fn collect(dir: &Path, wanted: &[String]) -> Result<Vec<Module>, ImageError>
         .map(|path| {
             Ok(Module {
                 name: name_of(path),
-                content: plain_content(&dir.join(path))?,
+                content: plain_content(dir, path)?,
             })
         })
         .collect()
@@ -96,7 +98,15 @@ fn name_of(path: &str) -> String {
         .replace('-', "_")
 }
 
-fn plain_content(path: &PathBuf) -> Result<Vec<u8>, ImageError> {
+fn plain_content(dir: &Path, path: &str) -> Result<Vec<u8>, ImageError> {
+    let path = &dir.join(path);
+    let inside = path.strip_prefix(dir).unwrap_or(path);
+    // What the list names must be a file of this folder.
+    let real = resolve_inside(dir, inside).map_err(ImageError::file("read", path))?;
+    let path = &dir.join(real);
+    if !fs::symlink_metadata(path).is_ok_and(|found| found.is_file()) {
+        return Err(ImageError::malformed(path, "not a file"));
+    }
     let raw = fs::read(path).map_err(ImageError::file("read", path))?;
     let mut plain = Vec::new();
     let unpacked = match path.extension().and_then(|e| e.to_str()) {
@@ -163,8 +173,11 @@ kernel/d/alone.ko:
         let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 0);
         encoder.write_all(b"content").unwrap();
         fs::write(&path, encoder.finish().unwrap()).unwrap();
-        assert_eq!(plain_content(&path).unwrap(), b"content");
+        assert_eq!(plain_content(dir.path(), "x.ko.xz").unwrap(), b"content");
         fs::write(&path, b"not xz").unwrap();
-        assert!(matches!(plain_content(&path), Err(ImageError::Malformed { .. })));
+        assert!(matches!(
+            plain_content(dir.path(), "x.ko.xz"),
+            Err(ImageError::Malformed { .. })
+        ));
     }
 }

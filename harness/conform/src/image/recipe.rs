@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::tree::Given;
 use super::written;
 
 /// The image that is used when none is named.
@@ -16,14 +17,15 @@ pub const DEFAULT: &str = "debian-13";
 const FORMAT: u32 = 3;
 
 /// How many hexadecimal digits of the hash name a build: enough for a folder of images.
-const KEY_DIGITS: usize = 16;
+pub(super) const KEY_DIGITS: usize = 16;
 
 /// What an image is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Recipe {
-    /// The suite of the distribution, as its mirrors name it.
-    pub suite: String,
-    /// The packages to install, with their dependencies but not with what they recommend.
+    /// What the root file system comes from.
+    #[serde(flatten)]
+    pub source: Source,
+    /// The packages to install, with their dependencies but not with what they recommend; none in a given tree.
     pub packages: Vec<String>,
     /// Paths that are not unpacked, as patterns of dpkg's `path-exclude`.
     pub exclude: Vec<String>,
@@ -36,6 +38,19 @@ pub struct Recipe {
     pub modules: Vec<String>,
     /// The root file system.
     pub filesystem: Filesystem,
+    /// Whether nobody has run the cases on it yet. What is built is the same.
+    #[serde(skip)]
+    pub untested: bool,
+}
+
+/// What a root file system comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The suite of a distribution, as its mirrors name it.
+    Suite(String),
+    /// A root file system that is given.
+    From(Given),
 }
 
 /// The root file system of an image.
@@ -109,10 +124,15 @@ impl Recipe {
         }
     }
 
-    /// Names what is built from it: the same for the same content, whatever the file's layout and comments.
-    pub fn key(&self) -> String {
+    /// Names what is built from it: the same for the same content, whatever the file's layout and comments. `tree` stands
+    /// for the content of a tree that is given.
+    pub fn key(&self, tree: Option<&str>) -> String {
         // A struct of strings and numbers always has a JSON form; its fields keep their order.
-        let content = serde_json::json!({ "format": FORMAT, "recipe": self }).to_string();
+        let mut content = serde_json::json!({ "format": FORMAT, "recipe": self });
+        if let Some(tree) = tree {
+            content["tree"] = tree.into();
+        }
+        let content = content.to_string();
         let digest = Sha256::digest(content.as_bytes());
         digest
             .iter()
@@ -128,8 +148,17 @@ impl Recipe {
             s.starts_with(|c: char| c.is_ascii_alphanumeric())
                 && s.chars().all(|c| c.is_ascii_alphanumeric() || "+-._".contains(c))
         };
-        if !word(&self.suite) {
-            return Some(format!("suite: `{}` is not the name of a suite", self.suite));
+        match &self.source {
+            Source::Suite(suite) if !word(suite) => {
+                return Some(format!("suite: `{suite}` is not the name of a suite"));
+            }
+            Source::From(given) if given.path().as_os_str().is_empty() => {
+                return Some("from: the path is empty".into());
+            }
+            Source::From(_) if !self.packages.is_empty() => {
+                return Some("packages: nothing is installed into a root file system that is given".into());
+            }
+            _ => {}
         }
         if let Some(package) = self.packages.iter().find(|p| !word(p)) {
             return Some(format!("packages: `{package}` is not the name of a package"));
@@ -228,8 +257,8 @@ mod tests {
     fn a_recipe_is_read() {
         let recipe = load(GOOD).unwrap();
         assert_eq!(
-            (recipe.suite.as_str(), recipe.filesystem.size_mib),
-            ("trixie", 900)
+            (recipe.source, recipe.filesystem.size_mib),
+            (Source::Suite("trixie".into()), 900)
         );
     }
 
@@ -239,6 +268,9 @@ mod tests {
     #[case::option_as_package("apparmor", "--eatmydata", "not the name of a package")]
     #[case::option_as_suite("trixie", "-x", "not the name of a suite")]
     #[case::too_small("900", "9", "less than 64")]
+    #[case::two_origins("packages", "from: {tar: x}\npackages", "either `suite` or `from`")]
+    #[case::tar_and_folder("suite: trixie", "from: {tar: x, dir: y}", "exactly one of `tar`, `dir`")]
+    #[case::packages_in_a_tree("suite: trixie", "from: {tar: x}", "nothing is installed")]
     #[case::path_as_kernel("vmlinuz-*", "../x", "without a `/`")]
     #[case::path_as_hypervisor(
         "modules:",
@@ -270,9 +302,20 @@ mod tests {
 
     #[test]
     fn the_key_follows_the_content_only() {
-        let key = load(GOOD).unwrap().key();
-        assert_eq!(load(&format!("# a comment\n{GOOD}")).unwrap().key(), key);
-        assert_ne!(load(&GOOD.replace("ext4", "ext2")).unwrap().key(), key);
-        assert_eq!(key.len(), KEY_DIGITS);
+        let key = |text: &str| load(text).unwrap().key(None);
+        let good = key(GOOD);
+        assert_eq!(key(&format!("# a comment\n{GOOD}untested: true\n")), good);
+        assert_ne!(key(&GOOD.replace("ext4", "ext2")), good);
+        assert_eq!(good.len(), KEY_DIGITS);
+    }
+
+    #[test]
+    fn the_key_of_a_given_tree_follows_its_content() {
+        let given = GOOD
+            .replace("suite: trixie", "from: {tar: x.tar}")
+            .replace("[apparmor]", "[]");
+        let recipe = load(&given).unwrap();
+        assert_eq!(recipe.source, Source::From(Given::Tar("x.tar".into())));
+        assert_ne!(recipe.key(Some("one")), recipe.key(Some("two")));
     }
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::ImageError;
 use super::facts::ImageFacts;
-use super::recipe::{self, Recipe};
+use super::recipe::{self, Recipe, Source};
+use super::tree::{self, Given};
 use crate::xdg;
 
 /// How the folder of an unfinished build begins; no recipe's name begins so.
@@ -27,6 +28,8 @@ pub(super) const FACTS: &str = "facts.json";
 pub struct Store {
     recipes: PathBuf,
     images: PathBuf,
+    /// Where given trees are whose path is not absolute.
+    trees: PathBuf,
 }
 
 /// A built image.
@@ -66,6 +69,8 @@ pub struct Row {
     pub name: String,
     /// How it stands.
     pub state: ImageState,
+    /// Whether nobody has run the cases on it yet.
+    pub untested: bool,
     /// The bytes that it takes on disk, where it is built.
     pub bytes: u64,
     /// What is in it, where it is built.
@@ -85,6 +90,7 @@ impl Store {
     /// Takes recipes from that folder, and keeps images under `cache`, by default
     /// `$XDG_CACHE_HOME/virt-aa-conform` or `~/.cache/virt-aa-conform`.
     pub fn open(recipes: &Path, cache: Option<PathBuf>) -> Result<Self, ImageError> {
+        let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
         let cache = match cache {
             Some(cache) => std::path::absolute(&cache).map_err(ImageError::file("find", &cache))?,
             None => xdg::cache(|name| std::env::var_os(name)).ok_or(ImageError::NoCacheDir)?,
@@ -92,6 +98,7 @@ impl Store {
         Ok(Self {
             recipes: recipes.to_owned(),
             images: cache.join("images"),
+            trees: tree::default_trees(var).unwrap_or_else(|| cache.join("trees")),
         })
     }
 
@@ -110,8 +117,23 @@ impl Store {
         Ok(recipe::names(&self.recipes)?)
     }
 
-    pub(super) fn dir_of(&self, name: &str, recipe: &Recipe) -> PathBuf {
-        self.images.join(format!("{name}-{}", recipe.key()))
+    /// The tree that a recipe is made from, where one is given.
+    pub(super) fn given(&self, recipe: &Recipe) -> Option<Given> {
+        match &recipe.source {
+            Source::Suite(_) => None,
+            Source::From(given) => Some(given.at(&self.trees)),
+        }
+    }
+
+    /// The folder of the image; named by the given tree too, which has to be there.
+    pub(super) fn dir_of(&self, name: &str, recipe: &Recipe) -> Result<PathBuf, ImageError> {
+        let tree = match self.given(recipe) {
+            Some(given) => Some(given.identity(name, &self.images)?),
+            None => None,
+        };
+        Ok(self
+            .images
+            .join(format!("{name}-{}", recipe.key(tree.as_deref()))))
     }
 
     pub(super) fn partial_prefix(name: &str) -> String {
@@ -165,20 +187,24 @@ impl Store {
 /// The image of that name, if it is built from its recipe as it is now.
 pub fn find(store: &Store, name: &str) -> Result<Option<Image>, ImageError> {
     let recipe = store.recipe(name)?;
-    load(name, &store.dir_of(name, &recipe))
+    load(name, &store.dir_of(name, &recipe)?)
 }
 
 /// Where the image of that name is, or will be once built.
 pub fn path(store: &Store, name: &str) -> Result<PathBuf, ImageError> {
     let recipe = store.recipe(name)?;
-    Ok(store.dir_of(name, &recipe))
+    store.dir_of(name, &recipe)
 }
 
 /// One row for each recipe.
 pub fn list(store: &Store) -> Result<Vec<Row>, ImageError> {
     let mut rows = Vec::new();
     for name in store.names()? {
-        let image = find(store, &name)?;
+        let image = match find(store, &name) {
+            // Of a tree that nobody has put there yet there is no image.
+            Err(ImageError::NoTree { .. }) => None,
+            found => found?,
+        };
         let bytes = image.as_ref().map_or(0, |image| bytes_on_disk(&image.dir));
         let state = if image.is_some() {
             ImageState::Built
@@ -186,6 +212,7 @@ pub fn list(store: &Store) -> Result<Vec<Row>, ImageError> {
             ImageState::Missing
         };
         rows.push(Row {
+            untested: store.recipe(&name)?.untested,
             name,
             state,
             bytes,
@@ -200,11 +227,23 @@ pub fn list(store: &Store) -> Result<Vec<Row>, ImageError> {
 pub fn prune(store: &Store) -> Result<Pruned, ImageError> {
     let mut current = Vec::new();
     for name in store.names()? {
-        current.push((name.clone(), store.recipe(&name)?.key()));
+        match path(store, &name) {
+            Ok(dir) => current.push(dir),
+            // The tree is away for now; what was made from it goes once its recipe does.
+            Err(ImageError::NoTree { .. }) => {
+                current.extend(store.entries()?.into_iter().filter_map(|(entry, path)| {
+                    let key = entry.strip_prefix(&name)?.strip_prefix('-')?;
+                    (key.len() == recipe::KEY_DIGITS && key.bytes().all(|byte| byte.is_ascii_hexdigit()))
+                        .then_some(path)
+                }))
+            }
+            Err(error) => return Err(error),
+        }
     }
     let mut pruned = Pruned::default();
     for (entry, path) in store.entries()? {
-        if entry.ends_with(LOCK_SUFFIX) || keeps(&entry, &current) || is_being_built(store, &entry)? {
+        let kept = entry.ends_with(LOCK_SUFFIX) || entry.starts_with(tree::NOTE_PREFIX);
+        if kept || current.contains(&path) || is_being_built(store, &entry)? {
             continue;
         }
         let bytes = bytes_on_disk(&path);
@@ -213,11 +252,6 @@ pub fn prune(store: &Store) -> Result<Pruned, ImageError> {
         pruned.removed.push(path);
     }
     Ok(pruned)
-}
-
-/// Whether the folder holds the present image of a recipe.
-fn keeps(entry: &str, current: &[(String, String)]) -> bool {
-    current.iter().any(|(name, key)| entry == format!("{name}-{key}"))
 }
 
 /// Whether it is the folder of a build whose lock somebody holds.
@@ -282,17 +316,21 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MIB: u64 = 1024 * 1024;
         match &self.facts {
-            None => write!(f, "{:<13} not built", self.name),
+            None => write!(f, "{:<19} not built", self.name)?,
             Some(facts) => write!(
                 f,
-                "{:<13} {:>5} MiB  linux {}  apparmor {}  libvirt {}",
+                "{:<19} {:>5} MiB  linux {}  apparmor {}  libvirt {}",
                 self.name,
                 self.bytes / MIB,
                 facts.kernel_release,
                 facts.parser_version,
                 facts.libvirt_version
-            ),
+            )?,
         }
+        if self.untested {
+            f.write_str("  untested: nobody has run the cases on it yet")?;
+        }
+        Ok(())
     }
 }
 
@@ -316,6 +354,10 @@ mod tests {
         let stale = store.images.join("good-0000");
         let gone = store.images.join("removed-0000");
         let abandoned = store.images.join(".partial-good.1");
+        fs::create_dir_all(&store.images).unwrap();
+        let log = store.images.join("good.log");
+        fs::write(&log, "x").unwrap();
+        fs::write(store.images.join(".tree-0123"), "x").unwrap();
         for folder in [&kept, &building, &stale, &gone, &abandoned] {
             fs::create_dir_all(folder).unwrap();
             fs::write(folder.join("file"), "x").unwrap();
@@ -324,7 +366,7 @@ mod tests {
         lock.lock().unwrap();
         let mut pruned = prune(&store).unwrap();
         pruned.removed.sort();
-        assert_eq!(pruned.removed, [abandoned, stale, gone]);
+        assert_eq!(pruned.removed, [abandoned, stale, log, gone]);
         assert!(pruned.bytes > 0 && kept.exists() && building.exists());
     }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::recipe::{Filesystem, Recipe, RecipeError, names, nearest};
+use super::recipe::{Filesystem, Recipe, RecipeError, Source, names, nearest};
+use super::tree::From;
 
 /// The keys of a recipe's file. In one that extends another, lists are added to and all else is put in place.
 #[derive(Debug, Deserialize)]
@@ -16,6 +17,8 @@ pub struct RecipeFile {
     #[serde(default)]
     omit: Vec<String>,
     suite: Option<String>,
+    /// A root file system that is given, in place of a suite and its packages.
+    from: Option<From>,
     #[serde(default)]
     packages: Vec<String>,
     #[serde(default)]
@@ -25,6 +28,9 @@ pub struct RecipeFile {
     #[serde(default)]
     modules: Vec<String>,
     filesystem: Option<Filesystem>,
+    /// Nobody has run the cases on it yet. It is not handed on to who extends it.
+    #[serde(default)]
+    untested: bool,
 }
 
 /// Reads the recipe of that name, and those that it extends.
@@ -79,16 +85,24 @@ impl RecipeFile {
             let kept = first.into_iter().filter(|entry| !self.omit.contains(entry));
             kept.chain(second).collect()
         };
+        // One of the two takes the place of the other, and what is given has its packages already.
+        let (suite, from, packages) = match (self.suite, self.from) {
+            (None, None) => (base.suite, base.from, both(base.packages, self.packages)),
+            (suite, None) => (suite, None, both(base.packages, self.packages)),
+            (suite, from) => (suite, from, self.packages),
+        };
         Ok(RecipeFile {
             extends: base.extends,
             omit: base.omit,
-            suite: self.suite.or(base.suite),
-            packages: both(base.packages, self.packages),
+            suite,
+            from,
+            packages,
             exclude: both(base.exclude, self.exclude),
             kernel: self.kernel.or(base.kernel),
             hypervisor: self.hypervisor.or(base.hypervisor),
             modules: both(base.modules, self.modules),
             filesystem: self.filesystem.or(base.filesystem),
+            untested: self.untested,
         })
     }
 
@@ -99,14 +113,21 @@ impl RecipeFile {
             ));
         }
         let missing = |key: &str| format!("`{key}` is missing");
+        let source = match (self.suite, self.from) {
+            (Some(suite), None) => Source::Suite(suite),
+            (None, Some(from)) => Source::From(from.given()?),
+            (None, None) => return Err(missing("suite")),
+            (Some(_), Some(_)) => return Err("either `suite` or `from` must stand here, not both".into()),
+        };
         Ok(Recipe {
-            suite: self.suite.ok_or_else(|| missing("suite"))?,
+            source,
             packages: self.packages,
             exclude: self.exclude,
             kernel: self.kernel.ok_or_else(|| missing("kernel"))?,
             hypervisor: self.hypervisor,
             modules: self.modules,
             filesystem: self.filesystem.ok_or_else(|| missing("filesystem"))?,
+            untested: self.untested,
         })
     }
 }
@@ -131,8 +152,8 @@ mod tests {
         let recipe = read_of(&[("base", BASE), ("over", over)], "over").unwrap();
         assert_eq!(recipe.packages, ["apparmor", "xen"]);
         assert_eq!(
-            (recipe.suite.as_str(), recipe.filesystem.size_mib),
-            ("trixie", 1200)
+            (recipe.source, recipe.filesystem.size_mib),
+            (Source::Suite("trixie".into()), 1200)
         );
         assert_eq!(recipe.hypervisor.as_deref(), Some("xen-*.gz"));
     }
@@ -153,6 +174,22 @@ mod tests {
         assert!(stray.to_string().contains("`ext5` is in no list"), "{stray}");
         let alone = read_of(&[("base", &format!("{BASE}omit: [ext4]\n"))], "base").unwrap_err();
         assert!(alone.to_string().contains("left out of nothing"), "{alone}");
+    }
+
+    #[test]
+    fn a_given_tree_takes_the_place_of_suite_and_packages() {
+        let over = "extends: base\nfrom: {dir: /srv/tree}\nuntested: true\n";
+        let recipe = read_of(&[("base", BASE), ("over", over)], "over").unwrap();
+        let given = crate::image::tree::Given::Dir("/srv/tree".into());
+        assert_eq!(recipe.source, Source::From(given));
+        assert_eq!(
+            (recipe.packages, recipe.modules),
+            (vec![], vec!["ext4".to_owned()])
+        );
+        assert!(recipe.untested);
+        // Whoever extends an untested recipe is another one.
+        let tested = [("base", BASE), ("over", over), ("top", "extends: over\n")];
+        assert!(!read_of(&tested, "top").unwrap().untested);
     }
 
     #[test]

@@ -231,6 +231,7 @@ fn compile_file(
             Declared {
                 hashes,
                 enforce: blob.mode == BlobMode::Enforce,
+                classes: blob.classes,
             },
         )
     });

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::model::{CaseReport, FindingReport, Report};
 use super::run_info::{ProfileSetInfo, RunInfo};
-use crate::prove::Proof;
+use crate::prove::{Outcome, Proof};
 use crate::verdict::judge::Verdict;
 
 /// Colours, or none.
@@ -181,14 +181,18 @@ pub fn report(report: &Report, paint: Paint) -> String {
 pub fn proof(proof: &Proof, paint: Paint) -> String {
     let name = proof.outcome.name();
     let gap = " ".repeat(14usize.saturating_sub(name.len()));
-    let code = if proof.outcome.is_good() { "32" } else { "31" };
+    let code = match proof.outcome {
+        Outcome::Killed => "32",
+        passed_over if passed_over.may_be_passed_over() => "33",
+        _ => "31",
+    };
     let mut text = format!(
         "{}{gap} {} {}\n",
         paint.with(code, name),
         proof.case,
         paint.dim(&proof.guard)
     );
-    if let (false, Some(detail)) = (proof.outcome.is_good(), &proof.detail) {
+    if let (false, Some(detail)) = (proof.outcome == Outcome::Killed, &proof.detail) {
         let _ = writeln!(text, "    {detail}");
     }
     text

@@ -40,7 +40,7 @@ impl Standing {
     pub fn of_proof(outcome: Outcome) -> Standing {
         match outcome {
             Outcome::Killed => Standing::Good,
-            Outcome::ClassNotMediated => Standing::PassedOver,
+            Outcome::ClassNotMediated | Outcome::NoEditMendsIt => Standing::PassedOver,
             Outcome::Inconclusive => Standing::Broken,
             _ => Standing::Red,
         }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use aa_policy::Access;
 
 use crate::case::expand::SubjectProfile;
-use crate::case::model::{Case, Step};
+use crate::case::model::{Case, Guard, Step};
+use crate::case::rules::owner;
 use crate::denial::access_of;
 
 /// A case with its templates filled in, and the profile of each subject.
@@ -36,17 +37,18 @@ impl Expected {
             .filter(|user| *user != "root")
     }
 
-    /// The accesses that the guards protect.
-    pub fn guarded(&self) -> Vec<Access> {
+    /// The accesses that the guards protect, each with the profile that grants or lacks it.
+    pub fn guarded(&self) -> Vec<(Access, Option<&str>)> {
+        let of = |guard| self.label_of(owner(&self.case, guard)?);
         let guards = self.case.guards.iter();
         guards
-            .filter_map(|guard| {
-                guard
-                    .without
-                    .as_ref()
-                    .and_then(access_of)
-                    .or_else(|| guard.add.clone().map(Access::Rule))
-            })
+            .filter_map(|guard| Some((guarded(guard)?, of(guard))))
             .collect()
     }
+}
+
+/// The access that a guard protects, or lets be asked for.
+pub fn guarded(guard: &Guard) -> Option<Access> {
+    let taken = guard.without.as_ref().and_then(access_of);
+    taken.or_else(|| guard.add.clone().map(Access::Rule))
 }

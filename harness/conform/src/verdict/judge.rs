@@ -6,7 +6,7 @@ use virt_aa_probe::protocol::{CaseEvidence, CasePlan};
 
 use super::complete;
 use super::expected::Expected;
-use super::mediation::mediated;
+use super::mediation::{in_use, mediated};
 use super::policy::Policy;
 use super::records::{Attributed, Attribution, attribute};
 use super::steps::{Finding, findings};
@@ -192,7 +192,7 @@ fn conclude(
     if only_undenied && says_nothing(expected, policy) {
         return (
             Verdict::Vacuous,
-            Some("this kernel does not mediate what the case is about".into()),
+            Some("this kernel or policy does not mediate what the case is about".into()),
         );
     }
     let reason = Judgement::first_line(&found.findings, records);
@@ -240,12 +240,24 @@ fn conclude(
     }
 }
 
-/// Point 9: whether the kernel mediates none of what the case is about.
+/// Point 9: whether the kernel, with the policy as compiled, mediates none of what the case is about.
 fn says_nothing(expected: &Expected, policy: &Policy) -> bool {
     let guarded = expected.guarded();
     let named = &expected.case.mediates;
-    let no_guarded = !guarded.is_empty() && guarded.iter().all(|access| !mediated(access, &policy.kernel));
-    let no_named = !named.is_empty() && named.iter().all(|class| !policy.kernel.has(class));
+    let mut profiles: Vec<_> = expected
+        .profiles
+        .values()
+        .map(|of| Some(of.profile.as_str()))
+        .collect();
+    if profiles.is_empty() {
+        profiles.push(None);
+    }
+    let is_in_use = |class: &String| profiles.iter().any(|profile| in_use(class, policy, *profile));
+    let no_guarded = !guarded.is_empty()
+        && guarded
+            .iter()
+            .all(|(access, profile)| !mediated(access, policy, *profile));
+    let no_named = !named.is_empty() && !named.iter().any(is_in_use);
     no_guarded || no_named
 }
 

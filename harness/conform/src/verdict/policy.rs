@@ -1,6 +1,6 @@
 //! What is known of the policy under test when a case is judged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aa_audit::Record;
 use aa_policy::PolicyFile;
@@ -15,6 +15,8 @@ pub struct Declared {
     pub hashes: BTreeMap<String, String>,
     /// Whether it was compiled to enforce.
     pub enforce: bool,
+    /// The classes that its automaton says anything of.
+    pub classes: BTreeSet<aa_policy::Class>,
 }
 
 /// The policy under test.

@@ -12,6 +12,21 @@ pub fn known_failure(failure: &KnownFailure, steps: Option<usize>, path: &Path) 
         ("effect", failure.effect.is_some()),
     ];
     exactly_one("a known failure", "denial, effect", &given, path, &mut problems);
+    if failure.no_fix.is_some() {
+        let stands = [
+            ("no-fix", true),
+            ("fix", !failure.fix.is_empty()),
+            // What is denied a rule can grant.
+            ("denial", failure.denial.is_some()),
+        ];
+        exactly_one(
+            "a known failure",
+            "no-fix, fix, denial",
+            &stands,
+            path,
+            &mut problems,
+        );
+    }
     if let Some(denial) = &failure.denial {
         super::record(denial, &path.key("denial"), &mut problems);
     }
@@ -21,6 +36,7 @@ pub fn known_failure(failure: &KnownFailure, steps: Option<usize>, path: &Path) 
     }
     let effect = failure.effect.as_deref().unwrap_or("given elsewhere");
     for (key, text) in [
+        ("no-fix", failure.no_fix.as_deref().unwrap_or("not given")),
         ("effect", effect),
         ("reason", &failure.reason),
         ("link", &failure.link),

@@ -170,12 +170,14 @@ pub fn proofs() -> Vec<Proof> {
         Outcome::BaseNotGreen,
         Outcome::ClassNotMediated,
         Outcome::Inconclusive,
+        Outcome::NoEditMendsIt,
     ];
     let proof = |(index, outcome): (usize, Outcome)| Proof {
         case: format!("case-{index}@daemon"),
         guard: "without network packet raw".into(),
         outcome,
-        detail: (index % 2 == 0).then(|| format!("what was seen <{index}>")),
+        detail: (index % 2 == 0 || outcome == Outcome::NoEditMendsIt)
+            .then(|| format!("what was seen <{index}>")),
         of: None,
     };
     all.into_iter().enumerate().map(proof).collect()

@@ -227,6 +227,7 @@ fn policy() -> Policy {
             Declared {
                 hashes,
                 enforce: true,
+                classes: (0..=u8::MAX).collect(),
             },
         )
     };

@@ -1,0 +1,142 @@
+//! What a table takes from a report; everything else in it may be of any version.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::TableError;
+use crate::verdict::judge::Verdict;
+
+/// One report.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// Its file, for messages.
+    pub file: String,
+    /// Where and on what.
+    pub place: Where,
+    /// Of `run`: a verdict for each case.
+    pub cases: Vec<Case>,
+    /// Of `prove`: an outcome for each guard.
+    pub proofs: Vec<Proof>,
+}
+
+/// Where and on what.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Where {
+    /// `vm`, `host`, `container`.
+    pub backend: String,
+    /// What runs containers, where the backend has such a thing.
+    #[serde(default)]
+    pub engine: Option<String>,
+    /// The image's name.
+    pub recipe: String,
+    /// `uname -r`.
+    pub kernel: String,
+    /// The parser's version.
+    pub parser: String,
+    /// libvirt's version.
+    pub libvirt: String,
+    /// The set.
+    pub profile_set: Set,
+}
+
+/// The profile set.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Set {
+    /// Its name.
+    pub name: String,
+    /// The known-bad edit made to it.
+    #[serde(default)]
+    pub known_bad: Option<String>,
+}
+
+/// One case's end.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Case {
+    /// Its whole id.
+    pub id: String,
+    /// Where it is written.
+    pub source: Source,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Why, for everything but a pass.
+    pub reason: Option<String>,
+}
+
+/// Where a case is written.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Source {
+    /// Its folder below `cases/`.
+    pub folder: String,
+}
+
+/// One guard's end.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Proof {
+    /// The case's whole id.
+    pub case: String,
+    /// The guard in a few words.
+    pub guard: String,
+    /// How it ended, `no-such-rule`.
+    pub outcome: String,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Body {
+    Run { cases: Vec<Case> },
+    Prove { proofs: Vec<Proof> },
+}
+
+#[derive(Deserialize)]
+struct File {
+    run: Where,
+    #[serde(flatten)]
+    body: Body,
+}
+
+impl Where {
+    /// `vm`, `container podman`.
+    pub fn backend(&self) -> String {
+        match &self.engine {
+            Some(engine) => format!("{} {engine}", self.backend),
+            None => self.backend.clone(),
+        }
+    }
+
+    /// The set as it was edited.
+    pub fn set(&self) -> String {
+        match &self.profile_set.known_bad {
+            Some(bad) => format!("{} with {bad}", self.profile_set.name),
+            None => self.profile_set.name.clone(),
+        }
+    }
+}
+
+/// Read a JSON report of `run` or `prove`.
+pub fn read(path: &Path) -> Result<Told, TableError> {
+    let file = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|source| TableError::Io {
+        file: file.clone(),
+        source,
+    })?;
+    parse(file, &text)
+}
+
+pub(super) fn parse(file: String, text: &str) -> Result<Told, TableError> {
+    let read: File = serde_json::from_str(text).map_err(|source| TableError::NoReport {
+        file: file.clone(),
+        source,
+    })?;
+    let (cases, proofs) = match read.body {
+        Body::Run { cases } => (cases, Vec::new()),
+        Body::Prove { proofs } => (Vec::new(), proofs),
+    };
+    Ok(Told {
+        file,
+        place: read.run,
+        cases,
+        proofs,
+    })
+}
