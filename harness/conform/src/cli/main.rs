@@ -7,7 +7,9 @@ use clap::Parser;
 use super::args::{Cli, Command};
 use super::exit;
 use super::failure::Failure;
-use super::{check, denials, doctor, image, keeper, list, merge, plan, prove, run, schema, setup, shell};
+use super::{
+    check, denials, doctor, emit, image, keeper, list, merge, plan, prove, run, schema, setup, shell,
+};
 use crate::backend::children;
 
 /// Parse the command line and do what it says.
@@ -39,6 +41,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Command::Prove(args) => prove::prove_all(&root()?, args),
         Command::Merge(args) => merge::merge(args),
         Command::Plan(args) => plan::plan(&root()?, args),
+        Command::Emit(args) => emit::emit(&root()?, args),
         Command::List(args) => list::list(&root()?, args),
         Command::Check => check::check(&root()?),
         Command::Doctor => doctor::doctor(root().ok().as_deref()),

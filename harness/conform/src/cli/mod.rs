@@ -5,6 +5,7 @@ mod check;
 mod compare;
 mod denials;
 mod doctor;
+mod emit;
 pub mod exit;
 pub mod failure;
 mod image;
