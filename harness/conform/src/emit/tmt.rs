@@ -42,8 +42,8 @@ fn plan(image: &ImageFacts) -> String {
     let ImageFacts { name, .. } = image;
     let cases = count(image.cases, "case");
     format!(
-        "/{name}:\n    summary+: \", {cases} on {name}\"\n    environment:\n        VIRT_AA_CONFORM_IMAGE: {name}\n    \
-         discover+:\n        filter: tag:{name}\n"
+        "/{name}:\n    summary: libvirt under AppArmor, {cases} on {name}\n    environment+:\n        \
+         VIRT_AA_CONFORM_IMAGE: {name}\n    discover+:\n        filter: tag:{name}\n"
     )
 }
 
