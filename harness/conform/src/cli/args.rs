@@ -40,7 +40,7 @@ pub enum Command {
     /// Write templates for another project's CI, from the cases' and images' own data
     ///
     /// DIR is the top of that project's tree, or an empty folder to look at them in. The first lines of each say how it
-    /// is used, and by which program it was tried. Their words for the run are this program's own: `run`, `plan`.
+    /// is used, which variables a site has, by which program it was tried, and what could not be.
     Emit(EmitArgs),
     /// List cases
     List(ListArgs),

@@ -1,4 +1,4 @@
-//! What other projects' CI runs: templates, written from the cases' and images' own data. Pure but for [`write`].
+//! What other projects' CI runs: templates, written from the cases' and images' own data. Pure but for [`mod@write`].
 
 pub mod autopkgtest;
 pub mod facts;
