@@ -5,6 +5,7 @@ pub mod cli;
 pub mod compare;
 pub mod data;
 pub mod denial;
+pub mod emit;
 pub mod fixture;
 pub mod image;
 pub mod jobs;

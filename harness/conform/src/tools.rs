@@ -98,11 +98,17 @@ pub fn require(tools: &[Tool]) -> Result<(), MissingTools> {
     }
 }
 
-/// The command that installs the tools' packages.
-pub fn install_command(tools: &[Tool]) -> String {
+/// The Debian packages of tools, sorted.
+pub fn packages(tools: &[Tool]) -> Vec<&'static str> {
     let mut packages: Vec<&str> = tools.iter().map(|tool| tool.package).collect();
     packages.sort_unstable();
     packages.dedup();
+    packages
+}
+
+/// The command that installs the tools' packages.
+pub fn install_command(tools: &[Tool]) -> String {
+    let packages = packages(tools);
     let sudo = if nix::unistd::geteuid().is_root() {
         ""
     } else {

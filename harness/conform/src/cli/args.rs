@@ -51,6 +51,11 @@ pub enum Command {
     Table(TableArgs),
     /// Print what would run, as jobs for a CI system: the cases that belong on each image, in shards
     Plan(PlanArgs),
+    /// Write templates for another project's CI, from the cases' and images' own data
+    ///
+    /// DIR is the top of that project's tree, or an empty folder to look at them in. The first lines of each say how it
+    /// is used, which variables a site has, by which program it was tried, and what could not be.
+    Emit(EmitArgs),
     /// List cases
     List(ListArgs),
     /// Check every data file without running anything
@@ -323,6 +328,33 @@ pub struct PlanArgs {
     /// Of a GitLab pipeline: a file of the repository that it includes, with `default:` for every job
     #[arg(long, value_name = "FILE")]
     pub include: Option<String>,
+}
+
+/// Arguments of `emit`.
+#[derive(Debug, Args)]
+pub struct EmitArgs {
+    /// For whom
+    #[arg(value_enum, value_name = "KIND")]
+    pub kind: EmitKind,
+    /// Folder to write into; it is made where it is missing
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Overwrite files that are other than what is written; without it, one such file and nothing is written
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Who runs a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EmitKind {
+    /// debian/tests of a Debian source package
+    Autopkgtest,
+    /// A plan for each image and a test for each folder of cases
+    Tmt,
+    /// A file that the pipeline of libvirt's repository includes; it has `plan` make a child pipeline
+    Gitlab,
+    /// A workflow of a repository with libvirt's sources; it has `plan` make a matrix
+    Github,
 }
 
 /// Arguments of `list`.

@@ -129,22 +129,28 @@ fn image_building() -> Finding {
     if let Err(error) = image::check_tools(None) {
         return Finding::new(State::Missing, WHAT, error.to_string());
     }
-    if geteuid().is_root() {
-        return Finding::new(State::Good, WHAT, "as root");
-    }
     let Some(unshare) = tools::find(UNSHARE) else {
         return Finding::new(State::Missing, WHAT, "unshare is missing");
     };
-    let attempt = duct::cmd!(unshare, "--user", "--map-root-user", "--map-auto", "--", "true");
+    // Root of a container may lack the right to it.
+    let (who, refused, attempt) = if geteuid().is_root() {
+        (
+            "as root",
+            "root may make no mount namespace here; run it in a container that is privileged",
+            duct::cmd!(unshare, "--mount", "--", "true"),
+        )
+    } else {
+        (
+            "as a user, in a user namespace",
+            "this user may make no user namespace; build as root, or allow it",
+            duct::cmd!(unshare, "--user", "--map-root-user", "--map-auto", "--", "true"),
+        )
+    };
     let mut said = String::new();
     let ended = children::run("unshare", attempt, SHORT, &mut |line| line.clone_into(&mut said));
     match ended {
-        Ok(status) if status.success() => Finding::new(State::Good, WHAT, "as a user, in a user namespace"),
-        Ok(_) => Finding::new(
-            State::Missing,
-            WHAT,
-            format!("this user may make no user namespace ({said}); build as root, or allow it"),
-        ),
+        Ok(status) if status.success() => Finding::new(State::Good, WHAT, who),
+        Ok(_) => Finding::new(State::Missing, WHAT, format!("{refused} ({said})")),
         Err(error) => Finding::new(State::Missing, WHAT, error.to_string()),
     }
 }

@@ -8,8 +8,8 @@ use super::args::{Cli, Command};
 use super::exit;
 use super::failure::Failure;
 use super::{
-    check, completions, denials, doctor, image, keeper, list, man, merge, plan, prove, repair, run, schema,
-    setup, shell, table,
+    check, completions, denials, doctor, emit, image, keeper, list, man, merge, plan, prove, repair, run,
+    schema, setup, shell, table,
 };
 use crate::backend::children;
 
@@ -43,6 +43,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Command::Merge(args) => merge::merge(args),
         Command::Table(args) => table::table(args),
         Command::Plan(args) => plan::plan(&root()?, args),
+        Command::Emit(args) => emit::emit(&root()?, args),
         Command::List(args) => list::list(&root()?, args),
         Command::Check => check::check(&root()?),
         Command::Doctor { repair: false } => doctor::doctor(root()),

@@ -7,6 +7,7 @@ mod completions;
 mod denials;
 mod doctor;
 pub mod elsewhere;
+mod emit;
 pub mod exit;
 pub mod failure;
 mod image;

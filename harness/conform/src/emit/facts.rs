@@ -1,0 +1,100 @@
+//! What the templates say of the cases and images.
+
+use std::collections::BTreeMap;
+
+use crate::data::Data;
+use crate::image::{Recipe, Source};
+use crate::plan::{Home, home, of_case, of_recipe};
+use crate::tools;
+
+/// What the templates say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Those that have cases of their own, by name.
+    pub images: Vec<ImageFacts>,
+    /// By name; those that belong on no image are left out.
+    pub groups: Vec<GroupFacts>,
+}
+
+/// One image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageFacts {
+    /// The recipe's name.
+    pub name: String,
+    /// The suite of the distribution; none where the root file system is given.
+    pub suite: Option<String>,
+    /// Whether it boots a distribution as people install it, with no hypervisor below.
+    pub plain: bool,
+    /// How many cases belong on it.
+    pub cases: usize,
+}
+
+/// One folder of cases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupFacts {
+    /// The folder's name.
+    pub name: String,
+    /// How many cases are in it.
+    pub cases: usize,
+    /// Images that some of them belong on.
+    pub images: Vec<String>,
+}
+
+impl Facts {
+    /// The facts of all cases and of recipes by their name.
+    pub fn of(data: &Data, recipes: &BTreeMap<String, Recipe>) -> Facts {
+        let mut groups: BTreeMap<&str, GroupFacts> = BTreeMap::new();
+        for loaded in &data.cases {
+            let group = groups.entry(&loaded.group).or_insert_with(|| GroupFacts {
+                name: loaded.group.clone(),
+                cases: 0,
+                images: Vec::new(),
+            });
+            group.cases += 1;
+        }
+        let mut images = Vec::new();
+        // Nobody else's CI is to be the first to try an image.
+        for (name, recipe) in recipes.iter().filter(|(_, recipe)| !recipe.untested) {
+            let had = of_recipe(recipe);
+            let here = data
+                .cases
+                .iter()
+                .filter(|loaded| home(&of_case(data, loaded), &had) == Home::Here);
+            let mut cases = 0;
+            for loaded in here {
+                cases += 1;
+                if let Some(group) = groups.get_mut(loaded.group.as_str())
+                    && group.images.last() != Some(name)
+                {
+                    group.images.push(name.clone());
+                }
+            }
+            if cases > 0 {
+                images.push(ImageFacts {
+                    name: name.clone(),
+                    suite: match &recipe.source {
+                        Source::Suite(suite) => Some(suite.clone()),
+                        Source::From(_) => None,
+                    },
+                    plain: recipe.hypervisor.is_none(),
+                    cases,
+                });
+            }
+        }
+        let groups = groups.into_values().filter(|group| !group.images.is_empty());
+        Facts {
+            images,
+            groups: groups.collect(),
+        }
+    }
+
+    /// The names of all images.
+    pub(super) fn image_names(&self) -> Vec<&str> {
+        self.images.iter().map(|image| image.name.as_str()).collect()
+    }
+}
+
+/// Debian packages that a run of a source tree's revision needs.
+pub(super) fn packages_with_git() -> Vec<&'static str> {
+    tools::packages(&[tools::ALL, &[tools::GIT]].concat())
+}
