@@ -319,6 +319,11 @@ fn same_run(first: &str, head: &Report, file: &str, report: &Report) -> Result<(
     let pairs = [
         ("the image", one.image.clone(), other.image.clone()),
         ("the backend", one.backend.clone(), other.backend.clone()),
+        (
+            "the engine",
+            one.engine.clone().unwrap_or_default(),
+            other.engine.clone().unwrap_or_default(),
+        ),
         ("the kernel", one.kernel.clone(), other.kernel.clone()),
         ("the parser", one.parser.clone(), other.parser.clone()),
         ("libvirt", one.libvirt.clone(), other.libvirt.clone()),

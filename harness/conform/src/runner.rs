@@ -7,7 +7,6 @@ use virt_aa_probe::protocol::{CaseEvidence, FixtureOutcome};
 
 use crate::backend::Backend;
 use crate::case::expand::Variant;
-use crate::case::load::Loaded;
 use crate::case::plan::{Facts, Planned, plan};
 use crate::data::Data;
 use crate::prepare::{Candidate, Prepared};
@@ -37,18 +36,11 @@ pub struct CaseRun {
 }
 
 impl CaseRun {
-    /// A case that the set has no profile for.
-    pub fn skipped(loaded: &Loaded, reason: String) -> CaseRun {
-        let variant = Variant {
-            id: loaded.case.name.clone(),
-            variant: None,
-            values: BTreeMap::new(),
-            profiles: BTreeMap::new(),
-            loaded: loaded.clone(),
-        };
+    /// A variant that is not run.
+    pub fn skipped(variant: Variant, reason: String) -> CaseRun {
         CaseRun {
             id: variant.id.clone(),
-            profile: None,
+            profile: profile_of(&variant),
             verdict: Verdict::Skip,
             reason: Some(reason),
             without_program: Vec::new(),

@@ -30,17 +30,25 @@ impl Backend {
         }
     }
 
-    /// What runs the machine: of a VM the accelerator, of a container its engine, `native` of a host.
-    pub fn runs_by(&self) -> &'static str {
+    /// What runs a VM; `native` of anything else.
+    pub fn accelerator(&self) -> &'static str {
         match self {
             Backend::Vm(vm) => match vm.accelerator {
                 Accelerator::Kvm => "kvm",
                 Accelerator::Tcg => "tcg",
             },
-            Backend::Local(local) => match local.kind {
-                Kind::Host => "native",
-                Kind::Container(engine) => engine.name(),
-            },
+            Backend::Local(_) => "native",
+        }
+    }
+
+    /// What makes the container, where there is one.
+    pub fn engine(&self) -> Option<&'static str> {
+        match self {
+            Backend::Local(LocalConfig {
+                kind: Kind::Container(engine),
+                ..
+            }) => Some(engine.name()),
+            _ => None,
         }
     }
 

@@ -129,6 +129,17 @@ fn no_pair(case: &Case) -> NoProfile {
 }
 
 impl Variant {
+    /// What stands for a case that the set has no profile for.
+    pub fn without_profiles(loaded: &Loaded) -> Variant {
+        Variant {
+            id: loaded.case.name.clone(),
+            variant: None,
+            values: BTreeMap::new(),
+            profiles: BTreeMap::new(),
+            loaded: loaded.clone(),
+        }
+    }
+
     /// Whether a pattern of the command line selects it: `*` and `?` over its name, `NAME:VARIANT`, its whole id, its
     /// folder, or folder and any of these (`network/*`).
     pub fn matches(&self, pattern: &str) -> bool {

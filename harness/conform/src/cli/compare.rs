@@ -12,7 +12,6 @@ use super::select::{Selection, all_roles, leave_to_others, select};
 use super::setup;
 use crate::case::expand::Variant;
 use crate::compare::{Kind, Seen, compare as differences};
-use crate::data::Data;
 use crate::prepare::{Candidate, prepare};
 use crate::profile_set::assemble::SetUnderTest;
 use crate::proofs::Proofs;
@@ -74,8 +73,8 @@ pub fn compare(root: &Root, args: &RunArgs, base: &str) -> Result<u8, Failure> {
         &mut ended,
     );
     bar.finish_and_clear();
-    base_runs.extend(skipped(&data, &of_base));
-    runs.extend(skipped(&data, &of_other));
+    base_runs.extend(skipped(&of_base));
+    runs.extend(skipped(&of_other));
     let seen = |runs: &[CaseRun]| runs.iter().map(Seen::of).collect::<Vec<_>>();
     let kinds = differences(&seen(&base_runs), &seen(&runs));
     let again = again(root, args);
@@ -120,12 +119,11 @@ fn print(reports: &Reports, comparison: &Comparison) -> Result<(), Failure> {
     reports.end(&telling, &closing)
 }
 
-fn skipped(data: &Data, selection: &Selection) -> Vec<CaseRun> {
-    let skipped = selection.skipped.iter().filter_map(|(name, reason)| {
-        let loaded = data.cases.iter().find(|loaded| loaded.case.name == *name)?;
-        Some(CaseRun::skipped(loaded, reason.clone()))
-    });
-    skipped.collect()
+fn skipped(selection: &Selection) -> Vec<CaseRun> {
+    let skipped = selection.skipped.iter();
+    skipped
+        .map(|(variant, reason)| CaseRun::skipped(variant.clone(), reason.clone()))
+        .collect()
 }
 
 /// The worst of what was found: a broken machine, a worse set, what nothing can be said of.

@@ -3,7 +3,6 @@
 use std::fs;
 
 use super::select::Selection;
-use crate::case::expand::Variant;
 use crate::case::load::Loaded;
 use crate::data::Data;
 use crate::plan;
@@ -14,16 +13,11 @@ const DAEMONS: [&str; 5] = ["libvirtd", "virtqemud", "virtxend", "virtlxcd", "vi
 /// Skip, with the reason, what is not to be run here.
 pub fn skip(selection: &mut Selection, data: &Data, allow_daemon: bool) {
     let daemon = if allow_daemon { None } else { running_daemon() };
-    let mut stay: Vec<Variant> = Vec::new();
+    let mut stay = Vec::new();
     for variant in std::mem::take(&mut selection.variants) {
         match reason(data, &variant.loaded, daemon.as_deref()) {
             None => stay.push(variant),
-            Some(reason) => {
-                let name = variant.loaded.case.name.clone();
-                if selection.skipped.iter().all(|(skipped, _)| *skipped != name) {
-                    selection.skipped.push((name, reason));
-                }
-            }
+            Some(reason) => selection.skipped.push((variant, reason)),
         }
     }
     selection.variants = stay;

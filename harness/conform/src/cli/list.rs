@@ -41,7 +41,11 @@ struct Entry {
 pub fn list(root: &Root, args: &ListArgs) -> Result<u8, Failure> {
     let data = setup::data(root)?;
     let selection = select(&data, &all_roles(&data), &args.cases)?;
-    let skipped: BTreeSet<&str> = selection.skipped.iter().map(|(name, _)| name.as_str()).collect();
+    let skipped: BTreeSet<&str> = selection
+        .skipped
+        .iter()
+        .map(|(variant, _)| variant.loaded.case.name.as_str())
+        .collect();
     let entries: Vec<Entry> = data
         .cases
         .iter()

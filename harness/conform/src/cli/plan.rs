@@ -22,7 +22,12 @@ pub fn plan(root: &Root, args: &PlanArgs) -> Result<u8, Failure> {
         .iter()
         .map(|variant| variant.loaded.case.name.as_str());
     let chosen: BTreeSet<&str> = variants
-        .chain(selection.skipped.iter().map(|(name, _)| name.as_str()))
+        .chain(
+            selection
+                .skipped
+                .iter()
+                .map(|(variant, _)| variant.loaded.case.name.as_str()),
+        )
         .collect();
     let store = setup::store(root)?;
     let images = if args.images.is_empty() {

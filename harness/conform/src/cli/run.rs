@@ -83,12 +83,10 @@ pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
     };
     let begun = |variant: &Variant| bar.set_message(variant.id.clone());
     let mut cases = suite.run(session, &selection.variants, &begun, &mut tell);
-    for (name, reason) in &selection.skipped {
-        if let Some(loaded) = data.cases.iter().find(|loaded| loaded.case.name == *name) {
-            let case = CaseRun::skipped(loaded, reason.clone());
-            tell(&case);
-            cases.push(case);
-        }
+    for (variant, reason) in selection.skipped {
+        let case = CaseRun::skipped(variant, reason);
+        tell(&case);
+        cases.push(case);
     }
     bar.finish_and_clear();
     let report = Report::new(
@@ -131,11 +129,11 @@ pub fn end(reports: &Reports, report: &Report) -> Result<(), Failure> {
 fn shard(args: &RunArgs, selection: &mut Selection, durations: &Durations) -> Result<Option<Split>, Failure> {
     let Some(shard) = args.shard else { return Ok(None) };
     let variants = selection.variants.iter().map(|variant| variant.id.as_str());
-    let skipped = selection.skipped.iter().map(|(name, _)| name.as_str());
+    let skipped = selection.skipped.iter().map(|(variant, _)| variant.id.as_str());
     let ids: Vec<&str> = variants.chain(skipped).collect();
     let split = split(shard, &ids, durations).map_err(Failure::usage)?;
     selection.variants.retain(|variant| split.has(&variant.id));
-    selection.skipped.retain(|(name, _)| split.has(name));
+    selection.skipped.retain(|(variant, _)| split.has(&variant.id));
     Ok(Some(split))
 }
 

@@ -13,12 +13,12 @@ use crate::report::human::count;
 use crate::root::Root;
 use crate::yaml::suggest;
 
-/// The variants chosen, and the cases that this set has no profile for, with the reason.
+/// The variants chosen, and those that are not run, with the reason.
 pub struct Selection {
     /// To be run, in the order of their files.
     pub variants: Vec<Variant>,
-    /// Skipped: name and reason.
-    pub skipped: Vec<(String, String)>,
+    /// Skipped, with the reason; what stands for a case that this set has no profile for is among them.
+    pub skipped: Vec<(Variant, String)>,
 }
 
 /// Choose by patterns; none chooses everything. A pattern that chooses nothing is an error.
@@ -28,7 +28,7 @@ pub fn select(data: &Data, roles: &Roles, patterns: &[String]) -> Result<Selecti
     for loaded in &data.cases {
         match expand(loaded, roles) {
             Ok(mut variants) => all.append(&mut variants),
-            Err(none) => skipped.push((loaded.case.name.clone(), none.to_string())),
+            Err(none) => skipped.push((Variant::without_profiles(loaded), none.to_string())),
         }
     }
     if all.is_empty() && skipped.is_empty() {
@@ -36,9 +36,7 @@ pub fn select(data: &Data, roles: &Roles, patterns: &[String]) -> Result<Selecti
     }
     for pattern in patterns {
         let found = all.iter().any(|variant| variant.matches(pattern))
-            || skipped
-                .iter()
-                .any(|(name, _)| wildmatch::WildMatch::new(pattern).matches(name));
+            || skipped.iter().any(|(variant, _)| variant.matches(pattern));
         if !found {
             let names = data.cases.iter().map(|loaded| loaded.case.name.as_str());
             let near = suggest::help(pattern, names)
@@ -50,7 +48,7 @@ pub fn select(data: &Data, roles: &Roles, patterns: &[String]) -> Result<Selecti
         patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern))
     };
     all.retain(|variant| wanted(&|pattern| variant.matches(pattern)));
-    skipped.retain(|(name, _)| wanted(&|pattern| wildmatch::WildMatch::new(pattern).matches(name)));
+    skipped.retain(|(variant, _)| wanted(&|pattern| variant.matches(pattern)));
     Ok(Selection {
         variants: all,
         skipped,
@@ -94,10 +92,7 @@ pub fn leave_to_others(
                         Some(other) => format!("{}; run it with --image {other}", feature.lack()),
                         None => feature.lack().to_owned(),
                     };
-                    let name = variant.loaded.case.name.clone();
-                    if selection.skipped.iter().all(|(skipped, _)| *skipped != name) {
-                        selection.skipped.push((name, reason));
-                    }
+                    selection.skipped.push((variant, reason));
                 }
             }
         }
@@ -108,7 +103,9 @@ pub fn leave_to_others(
     selection
         .variants
         .retain(|variant| home(&variant.loaded.case.name) == Home::Here);
-    selection.skipped.retain(|(case, _)| home(case) == Home::Here);
+    selection
+        .skipped
+        .retain(|(variant, _)| home(&variant.loaded.case.name) == Home::Here);
     let left = whole - selection.variants.len();
     let lacking = homes.values().find_map(|home| match home {
         Home::Lacking(feature) => Some(*feature),

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use super::place::Place;
 use super::wire::{Answer, Ask};
 use crate::backend::{Backend, LocalConfig, VmConfig};
-use crate::case::expand::expand;
+use crate::case::expand::{Variant, expand};
 use crate::cli::args;
 use crate::cli::failure::Failure;
 use crate::cli::setup;
@@ -100,11 +100,11 @@ fn answer(
         Ok(variants) => match variants.iter().find(|variant| ask.is_for(variant)) {
             Some(variant) => runner.run(variant, &prepared.base, true),
             None => CaseRun::skipped(
-                loaded,
+                Variant::without_profiles(loaded),
                 "this image's packages bring no such profile in this role".into(),
             ),
         },
-        Err(none) => CaseRun::skipped(loaded, none.to_string()),
+        Err(none) => CaseRun::skipped(Variant::without_profiles(loaded), none.to_string()),
     };
     let context = Context {
         policy: &prepared.base.policy,

@@ -46,9 +46,16 @@ pub fn heading(run: &RunInfo) -> String {
 
 /// Where cases run, in one line.
 pub fn place(run: &RunInfo) -> String {
+    let engine = run.engine.as_ref().map(|engine| format!(" by {engine}"));
     format!(
-        "{} ({}, {}), kernel {}, parser {}, libvirt {}",
-        run.image, run.backend, run.accelerator, run.kernel, run.parser, run.libvirt,
+        "{} ({}{}, {}), kernel {}, parser {}, libvirt {}",
+        run.image,
+        run.backend,
+        engine.unwrap_or_default(),
+        run.accelerator,
+        run.kernel,
+        run.parser,
+        run.libvirt,
     )
 }
 

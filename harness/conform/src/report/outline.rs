@@ -213,6 +213,9 @@ fn facts(run: &RunInfo) -> Vec<(&'static str, String)> {
         ("profile-set", set.name.clone()),
         ("profile-set-hash", set.hash.clone()),
     ];
+    if let Some(engine) = &run.engine {
+        facts.push(("engine", engine.clone()));
+    }
     if let Some(revision) = &set.provenance.revision {
         facts.push(("profile-set-revision", revision.clone()));
     }

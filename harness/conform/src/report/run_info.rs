@@ -15,9 +15,11 @@ use crate::profile_set::open::Provenance;
 pub struct RunInfo {
     /// `vm`, `host` or `container`.
     pub backend: String,
-    /// What runs the machine: `kvm` or `tcg`; of a container its engine, `podman`, `docker` or `nspawn`; `native` of a
-    /// host.
+    /// What runs a VM, `kvm` or `tcg`; `native` of a host and a container.
     pub accelerator: String,
+    /// What makes the container, `podman`, `docker` or `nspawn`; there for containers only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
     /// The recipe's name, `debian-13`; of a host its distribution, in the same form.
     pub recipe: String,
     /// Name and content key of the image.
@@ -74,7 +76,8 @@ impl RunInfo {
             .map(|name| name.to_string_lossy().into_owned());
         RunInfo {
             backend: backend.name().into(),
-            accelerator: backend.runs_by().into(),
+            accelerator: backend.accelerator().into(),
+            engine: backend.engine().map(str::to_string),
             recipe: prepared.image.name.clone(),
             image: name.unwrap_or_else(|| prepared.image.name.clone()),
             kernel: prepared.kernel_release.clone(),
