@@ -108,7 +108,19 @@ pub fn unfit() -> Option<&'static str> {
             "there are no control groups of version 2 on /sys/fs/cgroup; boot with systemd.unified_cgroup_hierarchy=1",
         );
     }
+    if is_too_old(&fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default()) {
+        return Some(
+            "this kernel is older than Linux 5.14, which is the first to kill a control group as a whole",
+        );
+    }
     None
+}
+
+/// Whether a release, `5.10.0-46-amd64`, is before the first that can end confined processes without a signal, which
+/// their profiles may not let in. What is no release is taken for a new one.
+fn is_too_old(release: &str) -> bool {
+    let mut numbers = release.split('.').map_while(|part| part.parse::<u32>().ok());
+    matches!((numbers.next(), numbers.next()), (Some(major), Some(minor)) if (major, minor) < (5, 14))
 }
 
 /// Undo what an agent left that was killed; nothing where it has ended by itself.
@@ -248,6 +260,15 @@ impl std::fmt::Display for Undo {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_release_is_older_by_its_two_first_numbers() {
+        assert!(is_too_old("5.10.0-46-amd64\n"));
+        assert!(is_too_old("4.19.0"));
+        assert!(!is_too_old("5.14.0"));
+        assert!(!is_too_old("6.1.0-56-amd64\n"));
+        assert!(!is_too_old("nonsense"));
+    }
 
     #[test]
     fn what_was_written_whole_is_known_again() {
