@@ -28,3 +28,4 @@ pub(crate) mod setup;
 mod shell;
 mod skeleton;
 mod table;
+mod target;
