@@ -16,6 +16,7 @@ use crate::profile_set::compiled::{CompileSetError, CompiledSet};
 use crate::profile_set::open::{GivenDirs, OpenError, open};
 use crate::profile_set::programs::{self, Programs};
 use crate::profile_set::spec::SetSpec;
+use crate::proofs::Proofs;
 use crate::session::{Session, SessionError};
 use crate::verdict::features::Features;
 use crate::verdict::policy::Policy;
@@ -375,6 +376,12 @@ impl Prepared {
             &self.kernel,
             self.namespace.as_deref(),
         )
+    }
+
+    /// The book of proofs of a set, by its hash. What was seen on the image's own kernel says nothing of another one.
+    pub fn proofs(&self, set_hash: &str) -> Proofs {
+        let kernel = self.namespace.as_ref().map(|_| self.kernel_release.as_str());
+        Proofs::open(&self.image.dir, set_hash, kernel)
     }
 
     /// Whether the machine compiles the set as this program did; the set is loaded by this.

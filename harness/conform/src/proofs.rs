@@ -20,9 +20,15 @@ pub struct Proofs {
 }
 
 impl Proofs {
-    /// Proofs for an image (by its folder, named after its content) and a set (by its hash).
-    pub fn open(image: &Path, set_hash: &str) -> Proofs {
-        let file = image.join(format!("proofs-{}", &set_hash[..16.min(set_hash.len())]));
+    /// Proofs for an image (by its folder, named after its content), a set (by its hash), and a kernel by its release
+    /// where it is not the image's own.
+    pub fn open(image: &Path, set_hash: &str, kernel: Option<&str>) -> Proofs {
+        let of_kernel = kernel.map(|release| format!("-on-{release}"));
+        let file = image.join(format!(
+            "proofs-{}{}",
+            &set_hash[..16.min(set_hash.len())],
+            of_kernel.unwrap_or_default()
+        ));
         let proven = read(&file);
         Proofs {
             file,
@@ -151,11 +157,11 @@ mod tests {
     #[test]
     fn a_proof_is_of_that_case_only_and_lasts() {
         let dir = tempfile::tempdir().unwrap();
-        let mut proofs = Proofs::open(dir.path(), "0123456789abcdef0");
+        let mut proofs = Proofs::open(dir.path(), "0123456789abcdef0", None);
         let (one, other) = (case("one"), case("other"));
         proofs.set("one@p", &one, &one.guards[0], true);
         proofs.save().unwrap();
-        let proofs = Proofs::open(dir.path(), "0123456789abcdef0");
+        let proofs = Proofs::open(dir.path(), "0123456789abcdef0", None);
         assert_eq!(
             proofs.guards("one@p", &one, "p").proven,
             ["without network packet raw"]
@@ -164,18 +170,19 @@ mod tests {
             proofs.guards("one@p", &other, "p").unproven,
             ["without network packet raw"]
         );
-        assert!(
-            Proofs::open(dir.path(), "another-set-hash0")
-                .guards("one@p", &one, "p")
-                .proven
-                .is_empty()
-        );
+        let of_others = [
+            Proofs::open(dir.path(), "another-set-hash0", None),
+            Proofs::open(dir.path(), "0123456789abcdef0", Some("6.12.1")),
+        ];
+        for proofs in of_others {
+            assert!(proofs.guards("one@p", &one, "p").proven.is_empty());
+        }
     }
 
     #[test]
     fn proofs_of_runs_side_by_side_are_all_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let open = || Proofs::open(dir.path(), "0123456789abcdef0");
+        let open = || Proofs::open(dir.path(), "0123456789abcdef0", None);
         let (mut first, mut second) = (open(), open());
         let (one, other) = (case("one"), case("other"));
         first.set("one@p", &one, &one.guards[0], true);

@@ -14,7 +14,6 @@ use crate::case::expand::Variant;
 use crate::compare::{Kind, Seen, compare as differences};
 use crate::prepare::{Candidate, prepare};
 use crate::profile_set::assemble::SetUnderTest;
-use crate::proofs::Proofs;
 use crate::report::build::Context;
 use crate::report::comparison::{Comparison, Told};
 use crate::report::format::{Format, FormatError, Telling};
@@ -81,7 +80,7 @@ pub fn compare(root: &Root, args: &RunArgs, base: &str) -> Result<u8, Failure> {
     let told = |runs: &[CaseRun], candidate: &Candidate, info: &RunInfo| {
         let context = Context {
             policy: &candidate.policy,
-            proofs: &Proofs::open(&prepared.image.dir, &info.profile_set.hash),
+            proofs: &prepared.proofs(&info.profile_set.hash),
             again: &again,
         };
         let told = runs.iter().map(|run| (run.variant.key(), context.case(run)));

@@ -15,7 +15,6 @@ use super::select::{Selection, all_roles, leave_to_others, select};
 use super::setup;
 use crate::case::expand::Variant;
 use crate::merge;
-use crate::proofs::Proofs;
 use crate::report::build::{Context, quoted};
 use crate::report::format::Telling;
 use crate::report::human::{self, Paint};
@@ -50,7 +49,7 @@ pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
     let left = leave_to_others(&mut selection, &data, root, &args.target, named)?;
     let shard = shard(args, &mut selection, &durations)?;
     let info = RunInfo::of(&prepared, &backend, args.known_bad.as_deref());
-    let proofs = Proofs::open(&prepared.image.dir, &info.profile_set.hash);
+    let proofs = prepared.proofs(&info.profile_set.hash);
     let paint = Paint(
         reports.may_paint() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     );

@@ -150,7 +150,7 @@ fn hostile(of: &CaseReport) -> CaseReport {
 
 /// The run.
 pub fn report(strict: bool) -> Report {
-    let proofs = Proofs::open(Path::new("/nonexistent"), "none");
+    let proofs = Proofs::open(Path::new("/nonexistent"), "none", None);
     let policy = policy();
     let context = Context {
         policy: &policy,
