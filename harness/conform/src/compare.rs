@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aa_audit::Record;
 use serde::Serialize;
 
+use crate::kill::findings_of;
 use crate::runner::CaseRun;
+use crate::verdict::identity::NOT_DENIED;
 use crate::verdict::judge::{Place, Verdict};
-use crate::verdict::steps::Finding;
 
 /// How a case differs from how it was with the base set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -71,30 +71,15 @@ pub struct Seen {
     pub steps: usize,
 }
 
-/// What an act that was not denied is called among the findings.
-const NOT_DENIED: &str = "not denied";
-
 impl Seen {
     /// Of a case that was run, or not.
     pub fn of(run: &CaseRun) -> Seen {
         let judgement = run.ran.as_ref().map(|ran| &ran.judgement);
-        let findings = judgement.map(|judgement| {
-            let findings = judgement.findings.iter();
-            findings.map(|(place, finding)| {
-                let key = match finding {
-                    Finding::Denial(index) => key(&judgement.records[*index].record),
-                    Finding::Effect(_) => "no effect".into(),
-                    Finding::NotDenied(_) => NOT_DENIED.into(),
-                    Finding::OtherDenial(_) => "another denial".into(),
-                    Finding::Broken(_) => "broken".into(),
-                };
-                (*place, key)
-            })
-        });
+        let findings = judgement.map(findings_of);
         Seen {
             key: run.variant.key(),
             verdict: run.verdict,
-            findings: findings.into_iter().flatten().collect(),
+            findings: findings.unwrap_or_default(),
             steps: run.ran.as_ref().map_or(0, |ran| ran.evidence.steps.len()),
         }
     }
@@ -102,24 +87,6 @@ impl Seen {
     fn allows(&self, place: Place) -> bool {
         self.findings.contains(&(place, NOT_DENIED.to_owned()))
     }
-}
-
-/// What was denied. The profile is left out: the same one may be called otherwise in another set.
-fn key(record: &Record) -> String {
-    let texts = [
-        &record.operation,
-        &record.name,
-        &record.denied_mask,
-        &record.capname,
-        &record.family,
-        &record.sock_type,
-        &record.signal,
-    ];
-    let texts: Vec<&str> = texts
-        .into_iter()
-        .map(|text| text.as_deref().unwrap_or_default())
-        .collect();
-    format!("denied {}", texts.join(" "))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use crate::profile_set::compiled::{CompileSetError, CompiledSet};
 use crate::profile_set::open::{GivenDirs, OpenError, open};
 use crate::profile_set::programs::{self, Programs};
 use crate::profile_set::spec::SetSpec;
-use crate::proofs::Proofs;
+use crate::proofs::{self, Proofs};
 use crate::session::{Session, SessionError};
 use crate::verdict::features::Features;
 use crate::verdict::policy::Policy;
@@ -379,9 +379,9 @@ impl Prepared {
     }
 
     /// The book of proofs of a set, by its hash. What was seen on the image's own kernel says nothing of another one.
-    pub fn proofs(&self, set_hash: &str) -> Proofs {
+    pub fn proofs(&self, data: &Data, set_hash: &str) -> Proofs {
         let kernel = self.namespace.as_ref().map(|_| self.kernel_release.as_str());
-        Proofs::open(&self.image.dir, set_hash, kernel)
+        Proofs::open(&self.image.dir, set_hash, kernel, proofs::Ground::of(data))
     }
 
     /// Whether the machine compiles the set as this program did; the set is loaded by this.

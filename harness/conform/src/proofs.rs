@@ -4,16 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Duration;
 
-use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
+use virt_aa_probe::lock::lock_within;
 
+use crate::case::expand::SubjectProfile;
 use crate::case::model::{Case, Guard};
+use crate::case::rules::owner;
+use crate::data::Data;
+use crate::report::model::PROGRAM_VERSION;
 use crate::verdict::summary::Guards;
 
 /// Proofs of one image and set.
 pub struct Proofs {
     file: PathBuf,
+    ground: Ground,
     proven: BTreeSet<String>,
     /// What this run found out: keys and whether they are proven.
     news: BTreeMap<String, bool>,
@@ -22,7 +29,7 @@ pub struct Proofs {
 impl Proofs {
     /// Proofs for an image (by its folder, named after its content), a set (by its hash), and a kernel by its release
     /// where it is not the image's own.
-    pub fn open(image: &Path, set_hash: &str, kernel: Option<&str>) -> Proofs {
+    pub fn open(image: &Path, set_hash: &str, kernel: Option<&str>, ground: Ground) -> Proofs {
         let of_kernel = kernel.map(|release| format!("-on-{release}"));
         let file = image.join(format!(
             "proofs-{}{}",
@@ -32,16 +39,20 @@ impl Proofs {
         let proven = read(&file);
         Proofs {
             file,
+            ground,
             proven,
             news: BTreeMap::new(),
         }
     }
 
-    /// The guards of a case, with its templates filled in, that apply to `profile`: proven and not.
-    pub fn guards(&self, id: &str, case: &Case, profile: &str) -> Guards {
+    /// The guards of a case, with its templates filled in: proven, not proven, and those that do not apply to these
+    /// profiles.
+    pub fn guards(&self, id: &str, case: &Case, profiles: &BTreeMap<String, SubjectProfile>) -> Guards {
         let mut guards = Guards::default();
-        for guard in applying(case, profile) {
-            let list = if self.proven.contains(&key(id, case, guard)) {
+        for guard in &case.guards {
+            let list = if !applies(case, guard, profiles) {
+                &mut guards.not_applicable
+            } else if self.proven.contains(&self.key(id, case, guard)) {
                 &mut guards.proven
             } else {
                 &mut guards.unproven
@@ -51,16 +62,32 @@ impl Proofs {
         guards
     }
 
+    /// The case's own text is part of the key, and so is all that the proof rests on: what has changed must be proven
+    /// anew.
+    fn key(&self, id: &str, case: &Case, guard: &Guard) -> String {
+        let mut hash = Sha256::new();
+        // A case and a guard are plain data, which JSON always takes.
+        let (case_text, guard_text) = (
+            serde_json::to_string(case).unwrap_or_default(),
+            serde_json::to_string(guard).unwrap_or_default(),
+        );
+        let own = [id, &case_text, &guard_text];
+        for part in own.into_iter().chain(self.ground.of_case(id, case)) {
+            hash.update(part.as_bytes());
+            hash.update([0]);
+        }
+        hex(&hash.finalize())
+    }
+
     /// Note how a guard ended.
     pub fn set(&mut self, id: &str, case: &Case, guard: &Guard, killed: bool) {
-        self.news.insert(key(id, case, guard), killed);
+        let key = self.key(id, case, guard);
+        self.news.insert(key, killed);
     }
 
     /// Write down what this run found out, beside what others did meanwhile; the file appears whole or not at all.
     pub fn save(&self) -> io::Result<()> {
-        let lock = fs::File::create(self.file.with_extension("lock"))?;
-        // Whoever holds it writes one small file.
-        let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
+        let _lock = lock_within(&self.file.with_extension("lock"), LOCK_TIMEOUT)?;
         let mut proven = read(&self.file);
         for (key, killed) in &self.news {
             if *killed {
@@ -76,6 +103,9 @@ impl Proofs {
     }
 }
 
+/// Whoever holds the lock writes one small file, so whoever holds it longer hangs.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// The keys in a file; none where there is none yet.
 fn read(file: &Path) -> BTreeSet<String> {
     fs::read_to_string(file)
@@ -85,11 +115,68 @@ fn read(file: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// The guards that hold for a profile.
-pub fn applying<'c>(case: &'c Case, profile: &str) -> impl Iterator<Item = &'c Guard> {
-    case.guards
-        .iter()
-        .filter(move |guard| guard.only.is_empty() || guard.only.iter().any(|only| only == profile))
+/// Whether a guard is about a profile that its own subject has here.
+pub fn applies(case: &Case, guard: &Guard, profiles: &BTreeMap<String, SubjectProfile>) -> bool {
+    let chosen = owner(case, guard).and_then(|subject| profiles.get(subject));
+    guard.only.is_empty() || chosen.is_some_and(|chosen| guard.only.contains(&chosen.name))
+}
+
+/// What a proof rests on besides image, set, case and guard: any of it may make a guard survive that was killed.
+#[derive(Debug, Clone, Default)]
+pub struct Ground {
+    /// This program.
+    program: String,
+    /// Each fixture's data, by name.
+    fixtures: BTreeMap<String, String>,
+    /// Known failures, by whose `fix` guards are proven: the case that each is of, and its data.
+    known: Vec<(String, String)>,
+}
+
+impl Ground {
+    /// The data's fixtures and known failures, and the program that runs now.
+    pub fn of(data: &Data) -> Ground {
+        // Plain data, which JSON always takes.
+        let fixtures = data.fixtures.iter();
+        let known = data.known.0.iter();
+        Ground {
+            program: format!("{PROGRAM_VERSION} {}", own_hash()),
+            fixtures: fixtures
+                .map(|(name, fixture)| (name.clone(), serde_json::to_string(fixture).unwrap_or_default()))
+                .collect(),
+            known: known
+                .map(|known| {
+                    (
+                        known.case.clone(),
+                        serde_json::to_string(known).unwrap_or_default(),
+                    )
+                })
+                .collect(),
+        }
+    }
+
+    /// The part that is of one variant.
+    fn of_case(&self, id: &str, case: &Case) -> Vec<&str> {
+        let name = id.split_once('@').map_or(id, |(name, _)| name);
+        let fixtures = case.needs.iter().filter_map(|need| self.fixtures.get(need));
+        let known = self.known.iter().filter(|(of, _)| of == id || of == name);
+        std::iter::once(self.program.as_str())
+            .chain(fixtures.map(String::as_str))
+            .chain(known.map(|(_, text)| text.as_str()))
+            .collect()
+    }
+}
+
+/// The hash of the program that runs now, which is the agent too; empty where it cannot be read.
+fn own_hash() -> &'static str {
+    static HASH: LazyLock<String> = LazyLock::new(|| {
+        let program = fs::read("/proc/self/exe").unwrap_or_default();
+        hex(&Sha256::digest(program))
+    });
+    &HASH
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A guard in a few words: `without network packet raw`, `add /etc/shadow r,`.
@@ -127,21 +214,6 @@ pub fn label(guard: &Guard) -> String {
     }
 }
 
-/// The case's own text is part of the key: a changed case must be proven anew.
-fn key(id: &str, case: &Case, guard: &Guard) -> String {
-    let mut hash = Sha256::new();
-    // A case and a guard are plain data, which JSON always takes.
-    for part in [
-        id.to_string(),
-        serde_json::to_string(case).unwrap_or_default(),
-        serde_json::to_string(guard).unwrap_or_default(),
-    ] {
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,50 +226,108 @@ mod tests {
         serde_yaml::from_str(&text).unwrap()
     }
 
+    const SET: &str = "0123456789abcdef0";
+
+    fn none() -> BTreeMap<String, SubjectProfile> {
+        BTreeMap::new()
+    }
+
     #[test]
     fn a_proof_is_of_that_case_only_and_lasts() {
         let dir = tempfile::tempdir().unwrap();
-        let mut proofs = Proofs::open(dir.path(), "0123456789abcdef0", None);
+        let open = |set: &str, kernel: Option<&str>| Proofs::open(dir.path(), set, kernel, Ground::default());
+        let mut proofs = open(SET, None);
         let (one, other) = (case("one"), case("other"));
         proofs.set("one@p", &one, &one.guards[0], true);
         proofs.save().unwrap();
-        let proofs = Proofs::open(dir.path(), "0123456789abcdef0", None);
+        let proofs = open(SET, None);
         assert_eq!(
-            proofs.guards("one@p", &one, "p").proven,
+            proofs.guards("one@p", &one, &none()).proven,
             ["without network packet raw"]
         );
         assert_eq!(
-            proofs.guards("one@p", &other, "p").unproven,
+            proofs.guards("one@p", &other, &none()).unproven,
             ["without network packet raw"]
         );
-        let of_others = [
-            Proofs::open(dir.path(), "another-set-hash0", None),
-            Proofs::open(dir.path(), "0123456789abcdef0", Some("6.12.1")),
-        ];
-        for proofs in of_others {
-            assert!(proofs.guards("one@p", &one, "p").proven.is_empty());
+        for proofs in [open("another-set-hash0", None), open(SET, Some("6.12.1"))] {
+            assert!(proofs.guards("one@p", &one, &none()).proven.is_empty());
         }
+    }
+
+    #[test]
+    fn a_proof_lasts_no_longer_than_what_it_rests_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut one = case("one");
+        one.needs = vec!["disk".into()];
+        let ground = |program: &str, disk: &str, other: &str, fix: &str| Ground {
+            program: program.into(),
+            fixtures: [("disk", disk), ("other", other)]
+                .map(|(name, text)| (name.into(), text.into()))
+                .into(),
+            known: vec![("one".into(), fix.into()), ("two".into(), other.into())],
+        };
+        let is_proven = |ground: Ground| {
+            let proofs = Proofs::open(dir.path(), SET, None, ground);
+            !proofs.guards("one@p", &one, &none()).proven.is_empty()
+        };
+        let mut proofs = Proofs::open(dir.path(), SET, None, ground("1", "a", "x", "f"));
+        proofs.set("one@p", &one, &one.guards[0], true);
+        proofs.save().unwrap();
+        assert!(is_proven(ground("1", "a", "x", "f")));
+        // What is of other cases is none of its.
+        assert!(is_proven(ground("1", "a", "y", "f")));
+        assert!(!is_proven(ground("2", "a", "x", "f")), "another program");
+        assert!(!is_proven(ground("1", "b", "x", "f")), "another fixture's script");
+        assert!(!is_proven(ground("1", "a", "x", "g")), "another fix");
+    }
+
+    #[test]
+    fn a_guard_applies_by_the_profile_of_its_own_subject() {
+        let text = "name: c\nsummary: s\norigin: []\nsubjects: {d: {role: daemon}, g: {role: guest}}\nsteps: []\nguards: [{of: g, without: {capability: kill}, only: [guest-a]}]\n";
+        let case: Case = serde_yaml::from_str(text).unwrap();
+        let profiles = |d: &str, g: &str| {
+            let chosen = |name: &str| SubjectProfile {
+                name: name.into(),
+                profile: name.into(),
+                user: None,
+            };
+            BTreeMap::from([("d".to_string(), chosen(d)), ("g".to_string(), chosen(g))])
+        };
+        let guards = |profiles: &BTreeMap<_, _>| {
+            Proofs::open(Path::new("/nonexistent"), SET, None, Ground::default()).guards("c", &case, profiles)
+        };
+        let own = guards(&profiles("libvirtd", "guest-a"));
+        assert_eq!((own.unproven.len(), own.not_applicable.len()), (1, 0));
+        // It is named all the same.
+        let other = guards(&profiles("guest-a", "guest-b"));
+        assert_eq!((other.unproven.len(), other.not_applicable.len()), (0, 1));
     }
 
     #[test]
     fn proofs_of_runs_side_by_side_are_all_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let open = || Proofs::open(dir.path(), "0123456789abcdef0", None);
+        let open = || Proofs::open(dir.path(), SET, None, Ground::default());
         let (mut first, mut second) = (open(), open());
         let (one, other) = (case("one"), case("other"));
         first.set("one@p", &one, &one.guards[0], true);
         second.set("other@p", &other, &other.guards[0], true);
         second.save().unwrap();
         first.save().unwrap();
-        assert_eq!(open().guards("one@p", &one, "p").unproven, Vec::<String>::new());
         assert_eq!(
-            open().guards("other@p", &other, "p").unproven,
+            open().guards("one@p", &one, &none()).unproven,
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            open().guards("other@p", &other, &none()).unproven,
             Vec::<String>::new()
         );
         // What is seen to fail is no longer proven.
         first.set("other@p", &other, &other.guards[0], false);
         first.save().unwrap();
-        assert_eq!(open().guards("other@p", &other, "p").proven, Vec::<String>::new());
+        assert_eq!(
+            open().guards("other@p", &other, &none()).proven,
+            Vec::<String>::new()
+        );
     }
 
     #[test]

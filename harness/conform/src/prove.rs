@@ -7,18 +7,17 @@ use aa_policy::{EditError, Edited, with_rule, without};
 use crate::case::expand::Variant;
 use crate::case::model::{Case, Guard};
 use crate::case::rules::owner;
-use crate::denial::{access_of, matches};
+use crate::denial::access_of;
+use crate::kill::{Findings, findings_of, killer};
 use crate::known::KnownFailure;
 use crate::prepare::{Candidate, Prepared};
 use crate::profile_set::assemble::SetUnderTest;
 use crate::profile_set::compiled::CompileSetError;
-use crate::proofs::{applying, label};
-use crate::runner::{CaseRun, Runner, profile_of};
+use crate::proofs::{applies, label};
+use crate::runner::{CaseRun, Runner};
 use crate::verdict::expected::guarded;
 use crate::verdict::judge::Verdict;
 use crate::verdict::mediation::mediated;
-use crate::verdict::records::Class;
-use crate::verdict::steps::Finding;
 
 /// How a guard ended. Only `killed` is success. Passed over may be `class-not-mediated`, and `no-edit-mends-it`, for
 /// which the known failure says why.
@@ -44,6 +43,8 @@ pub enum Outcome {
     ClassNotMediated,
     /// The case fails as known, by nothing that a profile could grant, before it gets to what the guard takes away.
     NoEditMendsIt,
+    /// It is about a profile that this run of the case does not have, or the case cannot be run on this machine.
+    NotApplicable,
     /// The evidence was not complete, or the machine broke.
     Inconclusive,
 }
@@ -61,6 +62,7 @@ impl Outcome {
             Outcome::BaseNotGreen => "base not green",
             Outcome::ClassNotMediated => "class not mediated",
             Outcome::NoEditMendsIt => "no edit mends it",
+            Outcome::NotApplicable => "not applicable",
             Outcome::Inconclusive => "inconclusive",
         }
     }
@@ -72,7 +74,10 @@ impl Outcome {
 
     /// Whether it is no success, and no fault either.
     pub fn may_be_passed_over(self) -> bool {
-        matches!(self, Outcome::ClassNotMediated | Outcome::NoEditMendsIt)
+        matches!(
+            self,
+            Outcome::ClassNotMediated | Outcome::NoEditMendsIt | Outcome::NotApplicable
+        )
     }
 }
 
@@ -100,7 +105,6 @@ pub fn prove(
     known: &[&KnownFailure],
     each: &mut dyn FnMut(&Proof),
 ) -> Vec<Proof> {
-    let profile = profile_of(variant).unwrap_or_default();
     let mut proofs = Vec::new();
     let mut end = |guard: &Guard, case: Option<&Case>, outcome, detail| {
         let of = case.map(|case| Box::new((case.clone(), guard.clone())));
@@ -115,6 +119,15 @@ pub fn prove(
         proofs.push(proof);
     };
     let raw = &variant.loaded.case;
+    for guard in raw
+        .guards
+        .iter()
+        .filter(|guard| !applies(raw, guard, &variant.profiles))
+    {
+        let only = format!("only for {}", guard.only.join(", "));
+        end(guard, None, Outcome::NotApplicable, Some(only));
+    }
+    let applying = |guard: &&Guard| applies(raw, guard, &variant.profiles);
     // A known failure says what mends it; guards are proven on the mended set. One that no edit mends stays: the case
     // must fail as known, and without the access by the guard's denial besides.
     let fixed;
@@ -128,7 +141,7 @@ pub fn prove(
                 &fixed
             }
             Err(reason) => {
-                for guard in applying(raw, &profile) {
+                for guard in raw.guards.iter().filter(applying) {
                     end(guard, None, Outcome::BaseNotGreen, Some(reason.clone()));
                 }
                 return proofs;
@@ -143,7 +156,7 @@ pub fn prove(
         _ => false,
     };
     let Some(case) = filled.as_ref().filter(|_| good) else {
-        for guard in applying(raw, &profile) {
+        for guard in raw.guards.iter().filter(applying) {
             let detail = format!(
                 "{}: {}",
                 green.verdict.name(),
@@ -151,14 +164,25 @@ pub fn prove(
             );
             let outcome = match green.verdict {
                 Verdict::Inconclusive | Verdict::Error => Outcome::Inconclusive,
+                Verdict::Skip => Outcome::NotApplicable,
                 _ => Outcome::BaseNotGreen,
             };
             end(guard, None, outcome, Some(detail));
         }
         return proofs;
     };
-    for guard in applying(case, &profile) {
-        let (outcome, detail) = prove_guard(runner, prepared, (base, stays), variant, case, guard);
+    let before = green
+        .ran
+        .as_ref()
+        .map(|ran| findings_of(&ran.judgement))
+        .unwrap_or_default();
+    for guard in case.guards.iter().filter(applying) {
+        let ground = Base {
+            candidate: base,
+            stays,
+            findings: &before,
+        };
+        let (outcome, detail) = prove_guard(runner, prepared, &ground, variant, case, guard);
         end(guard, Some(case), outcome, detail);
     }
     proofs
@@ -193,11 +217,12 @@ fn fix(prepared: &Prepared, known: &[&KnownFailure]) -> Result<Candidate, String
 fn prove_guard(
     runner: &mut Runner<'_>,
     prepared: &Prepared,
-    (base, stays): (&Candidate, Option<&str>),
+    ground: &Base<'_>,
     variant: &Variant,
     case: &Case,
     guard: &Guard,
 ) -> (Outcome, Option<String>) {
+    let (base, stays) = (ground.candidate, ground.stays);
     let profile = owner(case, guard).and_then(|subject| variant.profiles.get(subject));
     let profile = profile.map(|chosen| chosen.profile.as_str());
     if guarded(guard).is_some_and(|access| !mediated(&access, &base.policy, profile)) {
@@ -230,7 +255,23 @@ fn prove_guard(
         runner.discard();
         return (Outcome::Inconclusive, Some(error.to_string()));
     }
-    outcome(&runner.run(variant, &candidate, stays.is_some()), guard, stays)
+    let subject = owner(case, guard).unwrap_or_default();
+    outcome(
+        &runner.run(variant, &candidate, stays.is_some()),
+        guard,
+        subject,
+        ground,
+    )
+}
+
+/// What a guard is proven on.
+struct Base<'a> {
+    /// The set that the guard's access is taken from.
+    candidate: &'a Candidate,
+    /// Why no edit mends the case, where it fails as known.
+    stays: Option<&'a str>,
+    /// What was wrong with it before the access was taken away.
+    findings: &'a Findings,
 }
 
 enum Wrong {
@@ -271,29 +312,17 @@ fn wrong(error: EditError) -> Wrong {
     }
 }
 
-fn outcome(run: &CaseRun, guard: &Guard, stays: Option<&str>) -> (Outcome, Option<String>) {
+fn outcome(run: &CaseRun, guard: &Guard, subject: &str, ground: &Base<'_>) -> (Outcome, Option<String>) {
     let reason = run.reason.clone();
     match (run.verdict, &run.ran) {
         (Verdict::Fail, Some(ran)) => {
-            let judgement = &ran.judgement;
-            let killer = match &guard.denial {
-                Some(denial) => judgement
-                    .records
-                    .iter()
-                    .find(|record| record.class != Class::Clean && matches(denial, &record.record))
-                    .map(|record| record.text.clone()),
-                None => judgement.findings.iter().find_map(|(_, finding)| match finding {
-                    Finding::NotDenied(text) => Some(text.clone()),
-                    _ => None,
-                }),
-            };
-            match killer {
+            match killer(guard, subject, ground.findings, &ran.expected, &ran.judgement) {
                 Some(killer) => (Outcome::Killed, Some(killer)),
                 None => (Outcome::RedByAnotherDenial, reason),
             }
         }
         (Verdict::Pass | Verdict::Vacuous, _) => (Outcome::Survived, None),
-        (Verdict::KnownFailure, _) => (Outcome::NoEditMendsIt, stays.map(str::to_owned)),
+        (Verdict::KnownFailure, _) => (Outcome::NoEditMendsIt, ground.stays.map(str::to_owned)),
         _ => (Outcome::Inconclusive, reason),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use virt_aa_probe::protocol::{CaseEvidence, FixtureOutcome};
+use virt_aa_probe::protocol::{CaseEvidence, CasePlan, FixtureOutcome};
 
 use crate::backend::Backend;
 use crate::case::expand::Variant;
@@ -106,7 +106,11 @@ impl<'a> Runner<'a> {
             Some(session) => session,
             None => {
                 self.loaded = None;
-                self.boot()?
+                let session = self.boot()?;
+                if !session.facts.apparmor {
+                    return Err(SessionError::NoAppArmor);
+                }
+                session
             }
         };
         session.limits.until = self.until;
@@ -154,8 +158,19 @@ impl<'a> Runner<'a> {
 
     /// Run a variant with the set that is to be judged; failures known of it count only if `with_known`.
     pub fn run(&mut self, variant: &Variant, candidate: &Candidate, with_known: bool) -> CaseRun {
+        self.run_otherwise(variant, candidate, with_known, &|_| {})
+    }
+
+    /// The same, with a plan that is changed behind the verdict's back.
+    pub fn run_otherwise(
+        &mut self,
+        variant: &Variant,
+        candidate: &Candidate,
+        with_known: bool,
+        change: &dyn Fn(&mut CasePlan),
+    ) -> CaseRun {
         let started = Instant::now();
-        let (verdict, reason, ran) = match self.try_run(variant, candidate, with_known) {
+        let (verdict, reason, ran) = match self.try_run(variant, candidate, with_known, change) {
             Ok(ran) => (
                 ran.judgement.verdict,
                 ran.judgement.reason.clone(),
@@ -207,6 +222,7 @@ impl<'a> Runner<'a> {
         variant: &Variant,
         candidate: &Candidate,
         with_known: bool,
+        change: &dyn Fn(&mut CasePlan),
     ) -> Result<Ran, Stopped> {
         if self.until.is_some_and(|until| Instant::now() >= until) {
             return Err(Stopped::Session(SessionError::OutOfTime));
@@ -217,7 +233,9 @@ impl<'a> Runner<'a> {
             case: planned.case,
             profiles: variant.profiles.clone(),
         };
-        let evidence = self.session()?.case(&planned.plan)?;
+        let mut done = planned.plan.clone();
+        change(&mut done);
+        let evidence = self.session()?.case(&done)?;
         let manifest = &candidate.set.manifest;
         let known = if with_known {
             let image = &self.prepared.image.name;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use virt_aa_probe::protocol::{
     CaseEvidence, CasePlan, FixtureOutcome, MachineFacts, PROTOCOL_VERSION, Policy, PolicyState, Ran,
-    Request, Response, RunSpec, Sabotage, receive, send,
+    RawRecord, Request, Response, RunSpec, Sabotage, receive, send,
 };
 
 use crate::backend::{AgentStream, Backend, Machine, VmDeath, VmError};
@@ -52,6 +53,9 @@ pub enum SessionError {
     /// The agent is not of this program.
     #[error("the agent speaks version {0} of the protocol, not {PROTOCOL_VERSION}; build the program anew")]
     Version(u32),
+    /// The machine cannot enforce anything.
+    #[error("the machine's kernel runs without AppArmor")]
+    NoAppArmor,
     /// The agent could not do what it was asked.
     #[error("the agent: {0}")]
     Agent(String),
@@ -156,6 +160,14 @@ impl Session {
         }
     }
 
+    /// Audit messages since the last case: what a process did that nobody had waited for.
+    pub fn strays(&mut self) -> Result<Vec<RawRecord>, SessionError> {
+        match self.call(&Request::Strays, self.limits.short)? {
+            Response::Strays { records } => Ok(records),
+            other => Err(nonsense(&other)),
+        }
+    }
+
     /// Run a case.
     pub fn case(&mut self, plan: &CasePlan) -> Result<CaseEvidence, SessionError> {
         let timeout = longest(plan) + self.limits.grace;
@@ -179,6 +191,11 @@ impl Session {
             Response::Ran(ran) => Ok(ran),
             other => Err(nonsense(&other)),
         }
+    }
+
+    /// Sends QEMU a signal: for tests of what is made of its end.
+    pub fn signal_machine(&self, signal: Signal) -> io::Result<()> {
+        self.machine.signal(signal)
     }
 
     /// Spoil the next case's evidence.

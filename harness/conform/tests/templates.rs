@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Trial::ignorable_test("tmt_lint_takes_the_tree", tmt),
         Trial::ignorable_test("shellcheck_takes_the_scripts", shellcheck),
         Trial::test("a_changed_file_is_kept", changed),
+        Trial::test("only_what_doctor_misses_skips_the_autopkgtest", skips),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -49,6 +50,47 @@ fn spoil(file: &Path, from: &str, to: &str) -> Result<(), Failed> {
         return Err(format!("{} has no `{from}`", file.display()).into());
     }
     Ok(fs::write(file, spoilt)?)
+}
+
+/// The script with a program that answers `doctor` with that status, and everything else with 0.
+fn skips() -> Result<(), Failed> {
+    let dir = emitted("autopkgtest")?;
+    let script = dir.path().join("debian/tests/apparmor-conform-vm");
+    let fake = dir.path().join("fake");
+    for (doctor, wanted) in [
+        (0, 0),
+        (5, 77),
+        (1, 1),
+        (2, 1),
+        (3, 1),
+        (4, 1),
+        (101, 1),
+        (127, 1),
+        (137, 1),
+    ] {
+        let answer = format!("#!/bin/sh\n[ \"$1\" = doctor ] && exit {doctor}\nexit 0\n");
+        fs::write(&fake, answer)?;
+        fs::set_permissions(&fake, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        let output = Command::new("sh")
+            .arg(&script)
+            .env("VIRT_AA_CONFORM", &fake)
+            .env("VIRT_AA_CONFORM_IMAGE", "debian-13")
+            .env("VIRT_AA_CONFORM_SET", "packaged")
+            .output()?;
+        if output.status.code() != Some(wanted) {
+            return Err(format!("doctor ended with {doctor}: {output:?}, not {wanted}").into());
+        }
+    }
+    let absent = Command::new("sh")
+        .arg(&script)
+        .env("VIRT_AA_CONFORM", dir.path().join("absent"))
+        .env("VIRT_AA_CONFORM_IMAGE", "debian-13")
+        .env("VIRT_AA_CONFORM_SET", "packaged")
+        .output()?;
+    match absent.status.code() {
+        Some(1) => Ok(()),
+        _ => Err(format!("without the program: {absent:?}").into()),
+    }
 }
 
 /// Whether the program, called in `dir`, takes what is there.

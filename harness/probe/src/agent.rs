@@ -15,11 +15,13 @@ use crate::fixture;
 use crate::local::Local;
 use crate::place::Place;
 use crate::policy::{self, Kernel, Overlay};
+use crate::process_watch::ProcessWatch;
 use crate::protocol::{
     Act, CaseEvidence, CasePlan, MachineFacts, Outcome, PROTOCOL_VERSION, Request, Response, Sabotage,
     receive, send,
 };
 use crate::subject::{self, PROGRAM};
+use crate::switches::Switches;
 
 /// The names of the consoles' terminals, of which the last is `/dev/console`: a serial line, or Xen's in a dom0.
 const CONSOLES: &str = "/sys/class/tty/console/active";
@@ -31,6 +33,8 @@ struct Agent<'a> {
     /// What the agent does on a machine that is not all ours; `None` where it is.
     local: Option<&'a Local>,
     audit: AuditSocket,
+    switches: Switches,
+    watch: ProcessWatch,
     canary: Option<Canary>,
     overlay: Overlay,
     sabotage: Sabotage,
@@ -55,6 +59,8 @@ pub(crate) fn serve_at(
         kernel,
         local,
         audit: audit_socket(local)?,
+        switches: Switches::watch(),
+        watch: ProcessWatch::start(),
         canary: None,
         overlay: Overlay::default(),
         sabotage: Sabotage::None,
@@ -81,7 +87,10 @@ pub(crate) fn serve_at(
 
 fn audit_socket(local: Option<&Local>) -> io::Result<AuditSocket> {
     match local {
-        None => AuditSocket::open(),
+        None => AuditSocket::open().map_err(|error| {
+            let what = "the kernel's audit system cannot be used; is it off, by audit=0";
+            io::Error::new(error.kind(), format!("{what}? {error}"))
+        }),
         Some(_) => AuditSocket::listen(),
     }
 }
@@ -110,13 +119,17 @@ impl Agent<'_> {
                 let timeout = Duration::from_millis(timeout_ms);
                 match self.local {
                     Some(local) => local.load_modules(&modules)?,
-                    None => fixture::load_modules(&modules, self.place),
+                    None => fixture::load_modules(&modules, self.place, &self.watch),
                 }
-                Response::Fixture(fixture::bring_up(&script, timeout, self.place))
+                Response::Fixture(fixture::bring_up(&script, timeout, self.place, &self.watch))
             }
+            Request::Strays => Response::Strays {
+                records: self.audit.take(&self.watch),
+            },
             Request::Case(plan) => Response::Case(Box::new(self.case(&plan)?)),
             Request::Run { run, timeout_ms } => {
-                match case_run::by_agent(&Act::Run(run), Duration::from_millis(timeout_ms), self.place) {
+                let timeout = Duration::from_millis(timeout_ms);
+                match case_run::by_agent(&Act::Run(run), timeout, self.place, &self.watch) {
                     Outcome::Ran(ran) => Response::Ran(ran),
                     other => Response::Failed {
                         message: format!("{other:?}"),
@@ -144,15 +157,22 @@ impl Agent<'_> {
         }
         let canary = match &mut self.canary {
             Some(canary) => canary,
-            none => none.insert(Canary::start(self.place)?),
+            none => none.insert(Canary::start(self.place, &self.watch)?),
         };
         let bench = Bench {
             place: self.place,
             kernel: &self.kernel,
             owned: self.local.is_none(),
+            watch: &self.watch,
         };
         let sabotage = std::mem::replace(&mut self.sabotage, Sabotage::None);
-        let evidence = case_run::run(plan, &bench, &mut self.audit, canary, sabotage);
+        let evidence = case_run::run(
+            plan,
+            &bench,
+            (&mut self.audit, &mut self.switches),
+            canary,
+            sabotage,
+        );
         if sabotage == Sabotage::Burst {
             audit_socket::set_backlog_limit(0)?;
         }

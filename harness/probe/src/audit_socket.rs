@@ -1,10 +1,10 @@
 //! The kernel's audit socket: read as its daemon where the machine is all ours, by its multicast group elsewhere, which
 //! changes nothing for a daemon that is there.
 //!
-//! One thread only reads, so that nothing is lost while somebody thinks; a second one looks up whose process each
-//! record speaks of, while that process may still be there. The print buffer is never read: it drops records.
+//! One thread only reads, so that nothing is lost while somebody thinks; a second one sorts what was read. The print
+//! buffer is never read: it drops records.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,11 +20,12 @@ use nix::sys::socket::{
 };
 use nix::unistd::pipe2;
 
-use crate::cgroup;
+use crate::process_watch::ProcessWatch;
 use crate::protocol::RawRecord;
 
 const AUDIT_GET: u16 = 1000;
 const AUDIT_SET: u16 = 1001;
+const AUDIT_ADD_RULE: u16 = 1011;
 const AUDIT_LIST_RULES: u16 = 1013;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
@@ -36,6 +37,10 @@ const STATUS_ENABLED: u32 = 1;
 const STATUS_PID: u32 = 4;
 const STATUS_RATE_LIMIT: u32 = 8;
 const STATUS_BACKLOG_LIMIT: u32 = 16;
+/// `struct audit_rule_data`, without text behind it: flags, action, count, masks, fields, values, comparisons, length.
+const RULE_WORDS: usize = 3 + 64 + 64 + 64 + 64 + 1;
+/// Its `flags` for the list that is asked for each new process.
+const FILTER_TASK: u32 = 1;
 /// `struct audit_rule_data.flags` of the exclude list.
 const FILTER_EXCLUDE: u32 = 5;
 /// The largest message: `MAX_AUDIT_MESSAGE_LENGTH` and its header, with room to spare.
@@ -49,6 +54,8 @@ const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The kernel's audit status, as far as verdicts need it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status {
+    /// Whether auditing is on; off, the kernel tells of no change to the audit system.
+    pub enabled: bool,
     /// Process id of the audit daemon.
     pub pid: u32,
     /// 0 is no limit.
@@ -62,8 +69,6 @@ pub struct Status {
 #[derive(Default)]
 struct Seen {
     records: Vec<RawRecord>,
-    /// Subjects of processes, as far as they were looked up in this case.
-    owners: BTreeMap<i32, String>,
     reading: bool,
 }
 
@@ -93,11 +98,17 @@ impl AuditSocket {
     pub fn open() -> io::Result<AuditSocket> {
         let socket = netlink(0)?;
         let pid = std::process::id();
+        // No system calls are logged, neither of a process that exists nor of one to come.
+        without_system_calls(&socket)?;
+        // Only where auditing is enabled does the kernel tell who sets it anew.
         set_status(
             &socket,
-            STATUS_PID | STATUS_ENABLED | STATUS_RATE_LIMIT | STATUS_BACKLOG_LIMIT,
-            pid,
-            0,
+            &Settings {
+                mask: STATUS_PID | STATUS_ENABLED | STATUS_RATE_LIMIT | STATUS_BACKLOG_LIMIT,
+                enabled: 1,
+                pid,
+                backlog_limit: 0,
+            },
         )?;
         AuditSocket::read(socket)
     }
@@ -114,7 +125,6 @@ impl AuditSocket {
         let shared = Arc::new(Shared {
             seen: Mutex::new(Seen {
                 records: Vec::new(),
-                owners: BTreeMap::new(),
                 reading: true,
             }),
             news: Condvar::new(),
@@ -187,15 +197,14 @@ impl AuditSocket {
         }
     }
 
-    /// Take what was read so far, in the order of the serials.
-    pub fn take(&self) -> Vec<RawRecord> {
-        let mut records = {
-            let mut seen = self.shared.seen();
-            // A later case's process may have the same number.
-            seen.owners.clear();
-            std::mem::take(&mut seen.records)
-        };
+    /// Take what was read so far, in the order of the serials. Each record is charged to the subject whose process it
+    /// speaks of.
+    pub fn take(&self, watch: &ProcessWatch) -> Vec<RawRecord> {
+        let mut records = std::mem::take(&mut self.shared.seen().records);
         records.sort_by_key(|record| record.serial);
+        for record in &mut records {
+            record.subject = pid_of(&record.text).and_then(|pid| watch.owner(pid));
+        }
         records
     }
 
@@ -309,9 +318,17 @@ fn answers(socket: &OwnedFd, until: impl Fn(u16) -> bool) -> io::Result<Vec<(u16
     }
 }
 
-fn set_status(socket: &OwnedFd, mask: u32, pid: u32, backlog_limit: u32) -> io::Result<()> {
-    // struct audit_status: mask, enabled, failure, pid, rate_limit, backlog_limit, lost, backlog, …
-    let fields = [mask, 0, 0, pid, 0, backlog_limit, 0, 0, 0, 0];
+/// What is set of `struct audit_status`, as far as `mask` says.
+struct Settings {
+    mask: u32,
+    enabled: u32,
+    pid: u32,
+    backlog_limit: u32,
+}
+
+fn set_status(socket: &OwnedFd, to: &Settings) -> io::Result<()> {
+    // mask, enabled, failure, pid, rate_limit, backlog_limit, lost, backlog, …
+    let fields = [to.mask, to.enabled, 0, to.pid, 0, to.backlog_limit, 0, 0, 0, 0];
     let body: Vec<u8> = fields.iter().flat_map(|field| field.to_ne_bytes()).collect();
     request(socket, AUDIT_SET, &body)?;
     answers(socket, |kind| kind == NLMSG_ERROR)?;
@@ -320,7 +337,27 @@ fn set_status(socket: &OwnedFd, mask: u32, pid: u32, backlog_limit: u32) -> io::
 
 /// Set the backlog limit, for a test that wants messages lost.
 pub fn set_backlog_limit(limit: u32) -> io::Result<()> {
-    set_status(&netlink(0)?, STATUS_BACKLOG_LIMIT, 0, limit)
+    let settings = Settings {
+        mask: STATUS_BACKLOG_LIMIT,
+        enabled: 0,
+        pid: 0,
+        backlog_limit: limit,
+    };
+    set_status(&netlink(0)?, &settings)
+}
+
+/// Have the kernel keep no account of system calls, which would bring records of each beside every denial.
+fn without_system_calls(socket: &OwnedFd) -> io::Result<()> {
+    let mut words = [0u32; RULE_WORDS];
+    // The action is 0, never.
+    words[0] = FILTER_TASK;
+    let body: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    request(socket, AUDIT_ADD_RULE, &body)?;
+    match answers(socket, |kind| kind == NLMSG_ERROR) {
+        // It is there from the last time.
+        Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+        other => other.map(drop),
+    }
 }
 
 /// Ask the kernel for its audit status.
@@ -334,6 +371,7 @@ pub fn status() -> io::Result<Status> {
         .map(|(_, body)| body)
         .unwrap_or_default();
     Ok(Status {
+        enabled: word(&body, 1) != 0,
         pid: word(&body, 3),
         rate_limit: word(&body, 4),
         backlog_limit: word(&body, 5),
@@ -390,26 +428,14 @@ fn sort_all(raw: &mpsc::Receiver<(u16, Vec<u8>)>, shared: &Shared) {
             .trim_end_matches(['\0', '\n'])
             .to_string();
         let Some(serial) = serial_of(&text) else { continue };
-        let subject = pid_of(&text).and_then(|pid| owner(pid, shared));
         shared.seen().records.push(RawRecord {
             kind,
             serial,
             text,
-            subject,
+            subject: None,
         });
         shared.news.notify_all();
     }
-}
-
-/// The subject of a process. A process keeps its cgroup for the length of a case, so one look is enough for all its
-/// records, and is good for those that are read when it has gone.
-fn owner(pid: i32, shared: &Shared) -> Option<String> {
-    let known = shared.seen().owners.get(&pid).cloned();
-    known.or_else(|| {
-        let found = cgroup::subject_of(pid)?;
-        shared.seen().owners.insert(pid, found.clone());
-        Some(found)
-    })
 }
 
 /// The serial number in `audit(SECONDS.MILLIS:SERIAL)`, with which every message of the kernel's begins.

@@ -5,27 +5,28 @@ use std::time::{Duration, Instant};
 
 use crate::audit_socket::AuditSocket;
 use crate::place::Place;
-use crate::protocol::{CANARY_PROFILE, SubjectPlan};
+use crate::process_watch::ProcessWatch;
+use crate::protocol::{CANARY, CANARY_PROFILE, SubjectPlan};
 use crate::subject::Subject;
 use crate::worker::{Order, Reply};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Its cgroup; records of processes in there are nobody's but the canary's.
-pub const NAME: &str = "canary";
 
 /// The canary's process.
 pub struct Canary(Subject);
 
 impl Canary {
     /// Start it; the canary's profile must be loaded.
-    pub fn start(place: &Place) -> io::Result<Canary> {
+    pub fn start(place: &Place, watch: &ProcessWatch) -> io::Result<Canary> {
         let plan = SubjectPlan {
             label: Some(CANARY_PROFILE.into()),
             user: None,
             memlock: None,
             program: None,
         };
-        Subject::start(NAME, &plan, place).map(Canary)
+        let subject = Subject::start(CANARY, &plan, place, watch)?;
+        watch.claim_for_good(subject.pid(), CANARY);
+        Ok(Canary(subject))
     }
 
     /// Have a folder with an unguessable name denied, and wait for the record: its serial, or `None` if it does

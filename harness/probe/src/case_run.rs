@@ -1,7 +1,6 @@
 //! One case, from the opening canary to the closing one: everything a verdict rests on is collected here.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -9,13 +8,19 @@ use crate::audit_socket::{self, AuditSocket};
 use crate::canary::Canary;
 use crate::place::Place;
 use crate::policy::{self, Kernel};
+use crate::process;
+use crate::process_watch::ProcessWatch;
 use crate::protocol::{
-    Act, AuditState, CaseEvidence, CasePlan, Effect, Outcome, RawRecord, Sabotage, StepEvidence, StepPlan,
-    SubjectFacts,
+    Act, AuditState, CaseEvidence, CasePlan, Effect, Escaped, Outcome, RawRecord, Sabotage, StepEvidence,
+    StepPlan, SubjectFacts,
 };
 use crate::subject::Subject;
+use crate::switches::{self, Switches};
 
-const AUDIT_MODE: &str = "/sys/module/apparmor/parameters/audit";
+/// Who does unconfined steps, as their processes' owner.
+const AGENT: &str = "agent";
+/// AppArmor's audit mode in a machine of ours: it logs what a `deny` would hide.
+const QUIET_ABOUT_NOTHING: &str = "noquiet";
 /// Denials by the canary in a sabotage's burst.
 const BURST: usize = 3000;
 
@@ -30,18 +35,23 @@ pub struct Bench<'a> {
     pub kernel: &'a Kernel,
     /// Whether the machine is all ours: only then its AppArmor's audit mode may be set.
     pub owned: bool,
+    /// Whose process is which.
+    pub watch: &'a ProcessWatch,
 }
 
 /// Run a case. An error means that the evidence could not be collected at all.
 pub fn run(
     plan: &CasePlan,
     bench: &Bench<'_>,
-    audit: &mut AuditSocket,
+    (audit, switches): (&mut AuditSocket, &mut Switches),
     canary: &mut Canary,
     sabotage: Sabotage,
 ) -> io::Result<CaseEvidence> {
     let started = Instant::now();
-    let strays = audit.take();
+    let strays = audit.take(bench.watch);
+    bench.watch.clear();
+    // What was done between two cases may still hold.
+    let before = switches.take();
     let policy_before = policy::state(bench.kernel)?;
     let audit_before = audit_state(audit)?;
     let canary_before = canary.fence(&format!("{}-open", plan.token), audit)?;
@@ -49,6 +59,7 @@ pub fn run(
         plan,
         bench,
         audit,
+        switches,
         canary,
         subjects: BTreeMap::new(),
         ended: BTreeMap::new(),
@@ -73,7 +84,7 @@ pub fn run(
         .iter()
         .map(|step| case.step(step))
         .collect::<io::Result<Vec<_>>>()?;
-    case.quiesce();
+    let escaped = case.quiesce();
     match sabotage {
         Sabotage::None => {}
         Sabotage::CloseAuditSocket => case.audit.close(),
@@ -86,7 +97,7 @@ pub fn run(
         // What is missing even then is counted below.
         audit.wait_for_all(first, last, Instant::now() + STRAGGLERS);
     }
-    let records = audit.take();
+    let records = audit.take(bench.watch);
     let audit_after = audit_state(audit)?;
     let policy_after = policy::state(bench.kernel)?;
     let steps_ms = steps
@@ -105,6 +116,9 @@ pub fn run(
         subjects,
         steps,
         cleanup,
+        processes: bench.watch.state(),
+        escaped,
+        switches: switches.take().beside(before),
         records,
         strays,
         guest_ms: millis(started),
@@ -116,6 +130,7 @@ struct Running<'a> {
     plan: &'a CasePlan,
     bench: &'a Bench<'a>,
     audit: &'a mut AuditSocket,
+    switches: &'a mut Switches,
     canary: &'a mut Canary,
     subjects: BTreeMap<String, Subject>,
     /// Subjects that could not be started.
@@ -132,9 +147,11 @@ impl Running<'_> {
             Some(name) => self.by_subject(name, &step.act, timeout)?,
             None => {
                 let started = Instant::now();
-                (by_agent(&step.act, timeout, self.bench.place), millis(started))
+                let outcome = by_agent(&step.act, timeout, self.bench.place, self.bench.watch);
+                (outcome, millis(started))
             }
         };
+        self.look_at_what_runs();
         self.fences += 1;
         let fence = self
             .canary
@@ -164,7 +181,7 @@ impl Running<'_> {
         // all accesses are audited, or where the policy itself says so.
         let watched = self.bench.owned && matches!(act, Act::Run(_));
         if watched {
-            set_audit_mode("all")?;
+            self.switches.set_audit(QUIET_ABOUT_NOTHING, "all")?;
         }
         let started = Instant::now();
         let outcome = match act {
@@ -173,7 +190,7 @@ impl Running<'_> {
         };
         let ms = millis(started);
         if watched {
-            set_audit_mode("noquiet")?;
+            self.switches.set_audit("all", QUIET_ABOUT_NOTHING)?;
         }
         Ok((outcome, ms))
     }
@@ -191,7 +208,7 @@ impl Running<'_> {
             .subjects
             .get(name)
             .ok_or_else(|| format!("the plan has no subject {name}"))?;
-        match Subject::start(name, plan, self.bench.place) {
+        match Subject::start(name, plan, self.bench.place, self.bench.watch) {
             Ok(subject) => {
                 self.subjects.insert(name.into(), subject);
                 Ok(())
@@ -237,10 +254,28 @@ impl Running<'_> {
             .map_err(|error| format!("subject {name}: {error}"))
     }
 
-    fn quiesce(&mut self) {
-        for subject in self.subjects.values_mut() {
-            subject.quiesce();
+    /// Who runs now, by what label: the only look at programs that a daemon starts.
+    fn look_at_what_runs(&mut self) {
+        for (name, subject) in &mut self.subjects {
+            subject.look_at(&self.bench.watch.living(name), self.bench.place);
         }
+    }
+
+    /// Bring every process of the case to rest; those that were outside their subject's control group are returned.
+    fn quiesce(&mut self) -> Vec<Escaped> {
+        let (watch, place) = (self.bench.watch, self.bench.place);
+        let mut escaped = Vec::new();
+        for (name, subject) in &mut self.subjects {
+            escaped.extend(subject.quiesce(name, watch, place));
+        }
+        // What an unconfined step starts ends with it, unless it has left.
+        let left = watch.living(AGENT).into_iter().filter_map(process::facts);
+        escaped.extend(left.map(|process| Escaped {
+            subject: AGENT.into(),
+            process,
+            brought_back: false,
+        }));
+        escaped
     }
 
     fn facts(&self) -> BTreeMap<String, SubjectFacts> {
@@ -252,14 +287,14 @@ impl Running<'_> {
 }
 
 /// An unconfined act, in a process of its own so that it can be ended.
-pub fn by_agent(act: &Act, timeout: Duration, place: &Place) -> Outcome {
+pub fn by_agent(act: &Act, timeout: Duration, place: &Place, watch: &ProcessWatch) -> Outcome {
     let plan = crate::protocol::SubjectPlan {
         label: None,
         user: None,
         memlock: None,
         program: None,
     };
-    match Subject::start("agent", &plan, place) {
+    match Subject::start(AGENT, &plan, place, watch) {
         Ok(mut subject) => subject.act(act, timeout, place),
         Err(error) => Outcome::Broken {
             reason: format!("the agent could not start a process: {error}"),
@@ -267,14 +302,10 @@ pub fn by_agent(act: &Act, timeout: Duration, place: &Place) -> Outcome {
     }
 }
 
-fn set_audit_mode(mode: &str) -> io::Result<()> {
-    // No newline: the kernel compares the whole text.
-    fs::write(AUDIT_MODE, mode)
-}
-
 fn audit_state(audit: &AuditSocket) -> io::Result<AuditState> {
     let status = audit_socket::status()?;
     Ok(AuditState {
+        enabled: status.enabled,
         lost: status.lost,
         backlog_limit: status.backlog_limit,
         rate_limit: status.rate_limit,
@@ -283,7 +314,8 @@ fn audit_state(audit: &AuditSocket) -> io::Result<AuditState> {
         overruns: audit.overruns(),
         reading: audit.reading(),
         exclude_rules: audit_socket::exclude_rules()?,
-        mode: fs::read_to_string(AUDIT_MODE)?.trim().into(),
+        mode: switches::audit_mode()?,
+        enforcement: switches::enforcement()?,
     })
 }
 

@@ -138,6 +138,21 @@ impl Cgroup {
         }
     }
 
+    /// Whether the process is in it, or in one below it.
+    pub fn holds(&self, pid: i32) -> bool {
+        let name = self
+            .path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| is_in(&text, base(), name))
+    }
+
+    /// Move a process into it.
+    pub fn bring_back(&self, pid: i32) -> io::Result<()> {
+        fs::write(self.path.join("cgroup.procs"), pid.to_string())
+    }
+
     /// The processes that are in it now.
     pub fn pids(&self) -> Vec<i32> {
         let text = fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
@@ -204,34 +219,25 @@ impl Drop for Cgroup {
     }
 }
 
-/// The subject in whose cgroup the process is.
-pub fn subject_of(pid: i32) -> Option<String> {
-    subject_in(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?, base())
-}
-
-fn subject_in(text: &str, base: &str) -> Option<String> {
+/// Whether a process with this text of `/proc/PID/cgroup` is in the folder `name` of ours, or below it.
+fn is_in(text: &str, base: &str, name: &str) -> bool {
     text.lines()
         .filter_map(|line| line.splitn(3, ':').nth(2))
-        .find_map(|path| path.strip_prefix('/')?.strip_prefix(base)?.strip_prefix('/'))
-        .map(|name| name.split('/').next().unwrap_or(name).to_string())
+        .filter_map(|path| path.strip_prefix('/')?.strip_prefix(base)?.strip_prefix('/'))
+        .any(|path| path.split('/').next() == Some(name))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LOCAL, OWNED, subject_in};
+    use super::{LOCAL, OWNED, is_in};
 
     #[test]
-    fn the_subject_is_the_folder_below_ours() {
-        assert_eq!(subject_in("0::/virt-aa-conform/d\n", OWNED).as_deref(), Some("d"));
-        assert_eq!(
-            subject_in("0::/virt-aa-conform/d/machine\n", OWNED).as_deref(),
-            Some("d")
-        );
-        assert_eq!(subject_in("0::/init.scope\n", OWNED), None);
-        assert_eq!(subject_in("0::/virt-aa-conform-local/d\n", OWNED), None);
-        assert_eq!(
-            subject_in("0::/virt-aa-conform-local/d\n", LOCAL).as_deref(),
-            Some("d")
-        );
+    fn a_process_is_in_the_folder_of_its_subject_or_below_it() {
+        assert!(is_in("0::/virt-aa-conform/d\n", OWNED, "d"));
+        assert!(is_in("0::/virt-aa-conform/d/machine\n", OWNED, "d"));
+        assert!(!is_in("0::/virt-aa-conform/dd\n", OWNED, "d"));
+        assert!(!is_in("0::/init.scope\n", OWNED, "d"));
+        assert!(!is_in("0::/virt-aa-conform-local/d\n", OWNED, "d"));
+        assert!(is_in("0::/virt-aa-conform-local/d\n", LOCAL, "d"));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::case_run::by_agent;
 use crate::cgroup;
 use crate::place::Place;
+use crate::process_watch::ProcessWatch;
 use crate::protocol::{Act, FixtureOutcome, Outcome, RunSpec};
 use crate::subject::PROGRAM;
 
@@ -16,7 +17,7 @@ const UNAVAILABLE: i32 = 77;
 const MODULE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Have the machine load modules; one that there is not is the script's to notice.
-pub fn load_modules(names: &[String], place: &Place) {
+pub fn load_modules(names: &[String], place: &Place, watch: &ProcessWatch) {
     for name in names {
         let run = RunSpec {
             argv: ["/sbin/modprobe", name].map(String::from).into(),
@@ -25,12 +26,12 @@ pub fn load_modules(names: &[String], place: &Place) {
             stdin_file: None,
             stdout_file: None,
         };
-        by_agent(&Act::Run(run), MODULE_TIMEOUT, place);
+        by_agent(&Act::Run(run), MODULE_TIMEOUT, place, watch);
     }
 }
 
 /// Run a fixture's script and read its facts.
-pub fn bring_up(script: &str, timeout: Duration, place: &Place) -> FixtureOutcome {
+pub fn bring_up(script: &str, timeout: Duration, place: &Place, watch: &ProcessWatch) -> FixtureOutcome {
     let kept = match cgroup::kept_procs() {
         Ok(path) => path.to_string_lossy().into_owned(),
         Err(error) => {
@@ -46,7 +47,7 @@ pub fn bring_up(script: &str, timeout: Duration, place: &Place) -> FixtureOutcom
         stdin_file: None,
         stdout_file: None,
     };
-    judge(by_agent(&Act::Run(run), timeout, place))
+    judge(by_agent(&Act::Run(run), timeout, place, watch))
 }
 
 fn judge(outcome: Outcome) -> FixtureOutcome {
@@ -100,6 +101,8 @@ mod tests {
             signal: None,
             stdout: stdout.into(),
             stderr: stderr.into(),
+            stdout_cut: false,
+            stderr_cut: false,
         }))
     }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use crate::protocol::Credentials;
+use crate::protocol::{Credentials, Identity, ProcessFacts};
 
 /// Label and mode from `/proc/PID/attr/…/current`; the mode is empty for `unconfined`.
 ///
@@ -29,6 +29,24 @@ pub fn exe(pid: i32) -> String {
     fs::read_link(format!("/proc/{pid}/exe"))
         .map(|path| path.to_string_lossy().into_owned())
         .unwrap_or_default()
+}
+
+/// Whether a process is there and has not ended; a zombie has.
+pub fn is_running(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+    state.is_some_and(|state| !matches!(state.trim().chars().next(), Some('Z' | 'X')))
+}
+
+/// A process as seen from outside; `None` if it has ended.
+pub fn facts(pid: i32) -> Option<ProcessFacts> {
+    let (label, mode) = label(pid).ok()?;
+    Some(ProcessFacts {
+        pid,
+        label,
+        mode,
+        exe: exe(pid),
+    })
 }
 
 /// The number by which a process is known in the innermost of its pid namespaces.
@@ -60,6 +78,24 @@ pub fn credentials(pid: i32) -> io::Result<Credentials> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let limits = fs::read_to_string(format!("/proc/{pid}/limits"))?;
     Ok(parse_credentials(&status, &limits))
+}
+
+/// A process's name, state and wait channel: `libvirtd (S, poll_schedule_timeout)`; none once it has gone.
+pub fn waits_in(pid: i32) -> Option<String> {
+    let of = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}"));
+    let status = of("status").ok()?;
+    let field = |name: &str| {
+        let mut lines = status.lines();
+        lines.find_map(|line| line.strip_prefix(name)).map(str::trim)
+    };
+    let state = field("State:")?.split_whitespace().next()?;
+    let channel = of("wchan").unwrap_or_default();
+    Some(format!("{} ({state}, {})", field("Name:")?, channel.trim()))
+}
+
+/// Who this program is itself, and who a subject without a user of its own should be.
+pub fn own_identity() -> io::Result<Identity> {
+    Ok(credentials(std::process::id().cast_signed())?.identity())
 }
 
 fn parse_credentials(status: &str, limits: &str) -> Credentials {
@@ -135,6 +171,13 @@ mod tests {
         assert!(children(own).contains(&pid));
         child.wait().unwrap();
         assert!(!children(own).contains(&pid));
+    }
+
+    #[test]
+    fn what_a_process_waits_for_can_be_told() {
+        let own = waits_in(std::process::id().cast_signed()).unwrap();
+        assert!(own.contains(" (") && own.ends_with(')'), "{own}");
+        assert_eq!(waits_in(i32::MAX), None);
     }
 
     #[test]

@@ -12,7 +12,8 @@ mod plan;
 mod wire;
 
 pub use evidence::{
-    AuditState, CaseEvidence, Credentials, Effect, Outcome, Ran, RawRecord, StepEvidence, SubjectFacts,
+    AuditState, CaseEvidence, Credentials, Effect, Escaped, Identity, Outcome, ProcessFacts,
+    ProcessWatchState, Ran, RawRecord, StepEvidence, SubjectFacts, SwitchesSeen,
 };
 pub use plan::{
     Act, CasePlan, Daemon, FileSpec, IoctlSpec, LockMemory, PacketExchange, PciReset, Ptrace, RunSpec,
@@ -23,10 +24,12 @@ pub use wire::{receive, send};
 use wire::bytes;
 
 /// Raised with every change of a message's form; both sides are the same program, so they must be equal.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// The profile whose denials mark the ends of each step in the audit stream.
 pub const CANARY_PROFILE: &str = "virt-aa-conform-canary";
+/// Whose records are the canary's, as the owner of processes; no subject has this name.
+pub const CANARY: &str = "canary";
 
 /// The largest frame that either side accepts, in bytes.
 pub const MAX_FRAME: usize = 64 << 20;
@@ -57,6 +60,8 @@ pub enum Request {
         /// Milliseconds.
         timeout_ms: u64,
     },
+    /// What the audit socket gave since the last case.
+    Strays,
     /// Run one case.
     Case(Box<CasePlan>),
     /// Run a program as the agent and return what it printed (the image's own parser, `dpkg-query`).
@@ -118,6 +123,11 @@ pub enum Response {
     Policy(PolicyState),
     /// Answer to [`Request::Fixture`].
     Fixture(FixtureOutcome),
+    /// Answer to [`Request::Strays`].
+    Strays {
+        /// Messages that no case has waited for.
+        records: Vec<RawRecord>,
+    },
     /// Answer to [`Request::Case`].
     Case(Box<CaseEvidence>),
     /// Answer to [`Request::Run`].

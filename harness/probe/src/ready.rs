@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, ExitCode};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
@@ -46,17 +47,32 @@ pub fn wait_for(path: &Path, child: &mut Child, deadline: Instant) -> io::Result
     )))
 }
 
+/// What can bring the path nearer, or take away the folder that is watched.
+const WAKING: AddWatchFlags = AddWatchFlags::IN_CREATE
+    .union(AddWatchFlags::IN_MOVED_TO)
+    .union(AddWatchFlags::IN_DELETE_SELF)
+    .union(AddWatchFlags::IN_MOVE_SELF);
+
 /// Wait until `path` exists, or until `end` can be read: then it is false. An error at the deadline.
 fn appears(path: &Path, end: Option<BorrowedFd<'_>>, deadline: Instant) -> io::Result<bool> {
     loop {
         // The watch is set before the look, so that nothing falls between the two. It is on the deepest folder
         // that is there; each level that appears wakes us and moves it down.
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        if let Some(dir) = path.ancestors().skip(1).find(|dir| dir.is_dir()) {
-            inotify.add_watch(dir, AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO)?;
+        let dir = deepest_folder(path);
+        if let Some(dir) = dir {
+            match inotify.add_watch(dir, WAKING) {
+                // It has just been taken away.
+                Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+                other => drop(other?),
+            }
         }
         if path.exists() {
             return Ok(true);
+        }
+        // The next level appeared before the watch was set, so that nothing would wake us.
+        if deepest_folder(path) != dir && Instant::now() < deadline {
+            continue;
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let mut waiting = vec![PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
@@ -77,9 +93,33 @@ fn appears(path: &Path, end: Option<BorrowedFd<'_>>, deadline: Instant) -> io::R
     }
 }
 
+fn deepest_folder(path: &Path) -> Option<&Path> {
+    path.ancestors().skip(1).find(|dir| dir.is_dir())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_that_appears_between_the_look_and_the_watch_is_not_missed() {
+        let dir = tempfile::tempdir().unwrap();
+        for round in 0..1000 {
+            let folder = dir.path().join(format!("{round}"));
+            let path = folder.join("sub").join("socket");
+            let maker = std::thread::spawn({
+                let path = path.clone();
+                move || {
+                    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                    std::fs::write(path, "").unwrap();
+                }
+            });
+            let found = appears(&path, None, Instant::now() + Duration::from_secs(5));
+            assert!(found.unwrap(), "round {round}");
+            maker.join().unwrap();
+            std::fs::remove_dir_all(folder).unwrap();
+        }
+    }
 
     #[test]
     fn a_path_is_waited_for_level_by_level_and_not_for_ever() {

@@ -11,9 +11,12 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::cgroup::Cgroup;
+use crate::last_words::LastWords;
+use crate::pidfd;
 use crate::place::Place;
 use crate::process;
-use crate::protocol::{Act, Daemon, Outcome, SubjectFacts, SubjectPlan, receive, send};
+use crate::process_watch::ProcessWatch;
+use crate::protocol::{Act, Daemon, Escaped, Identity, Outcome, SubjectFacts, SubjectPlan, receive, send};
 use crate::ready;
 use crate::users::{self, User};
 use crate::worker::{Order, Reply, SUBJECT};
@@ -25,6 +28,12 @@ pub const PROGRAM: &str = "/run/virt-aa-conform/agent";
 const ENTER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Ending what is left of a subject.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the end of a daemon's messages is waited for once it has failed.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How often processes outside its control group are looked for.
+const ROUNDS: usize = 10;
 
 /// A subject's process, in a cgroup of its own.
 pub struct Subject {
@@ -38,19 +47,25 @@ pub struct Subject {
 
 impl Subject {
     /// Start a subject and wait at the barrier: its label is entered, nothing else is done.
-    pub fn start(name: &str, plan: &SubjectPlan, place: &Place) -> io::Result<Subject> {
+    pub fn start(name: &str, plan: &SubjectPlan, place: &Place, watch: &ProcessWatch) -> io::Result<Subject> {
         let cgroup = Cgroup::make(name)?;
         let user = match &plan.user {
             Some(user) => Some(place.within(|| users::find(user))?),
             None => None,
         };
         match &plan.program {
-            Some(daemon) => Subject::attach(cgroup, daemon, plan, user, place),
-            None => Subject::enter(cgroup, plan, user, place),
+            Some(daemon) => Subject::attach(name, cgroup, daemon, plan, user, (place, watch)),
+            None => Subject::enter(name, cgroup, plan, user, (place, watch)),
         }
     }
 
-    fn enter(cgroup: Cgroup, plan: &SubjectPlan, user: Option<User>, place: &Place) -> io::Result<Subject> {
+    fn enter(
+        name: &str,
+        cgroup: Cgroup,
+        plan: &SubjectPlan,
+        user: Option<User>,
+        (place, watch): (&Place, &ProcessWatch),
+    ) -> io::Result<Subject> {
         let mut command = Command::new(PROGRAM);
         command
             .arg(SUBJECT)
@@ -58,10 +73,12 @@ impl Subject {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(null(place)?);
+        let should_be = should_be(user.as_ref())?;
         prepare(&mut command, &cgroup, plan, user, place, None);
         let mut child = place.spawn(&mut command)?;
+        watch.claim(child.id().cast_signed(), name);
         let pipes = child.stdin.take().zip(child.stdout.take());
-        let mut subject = Subject::new(child, pipes, cgroup);
+        let mut subject = Subject::new(child, pipes, cgroup, should_be);
         let label = place.label(plan.label.as_deref());
         match subject.order(&Order::Enter(label), ENTER_TIMEOUT)? {
             Some(Reply::Ready) => subject.look(place),
@@ -73,11 +90,12 @@ impl Subject {
     }
 
     fn attach(
+        name: &str,
         cgroup: Cgroup,
         daemon: &Daemon,
         plan: &SubjectPlan,
         user: Option<User>,
-        place: &Place,
+        (place, watch): (&Place, &ProcessWatch),
     ) -> io::Result<Subject> {
         let (program, arguments) = daemon
             .argv
@@ -91,16 +109,30 @@ impl Subject {
         command
             .stdin(null(place)?)
             .stdout(null(place)?)
-            .stderr(null(place)?);
+            .stderr(Stdio::piped());
+        let should_be = should_be(user.as_ref())?;
         prepare(&mut command, &cgroup, plan, user, place, place.label(None));
-        let mut subject = Subject::new(place.spawn(&mut command)?, None, cgroup);
+        let mut child = place.spawn(&mut command)?;
+        let words = child.stderr.take().map(LastWords::of);
+        watch.claim(child.id().cast_signed(), name);
+        let mut subject = Subject::new(child, None, cgroup, should_be);
         let deadline = Instant::now() + Duration::from_millis(daemon.timeout_ms);
         let child = &mut subject.child;
-        place.within(|| ready::wait_for(Path::new(&daemon.ready), child, deadline))?;
+        let ready = place.within(|| ready::wait_for(Path::new(&daemon.ready), child, deadline));
+        if let Err(error) = ready {
+            let seen = waits(watch.living(name));
+            let said = words.map(|words| words.take(LAST_WORDS)).unwrap_or_default();
+            return Err(io::Error::new(error.kind(), format!("{error}{seen}{said}")));
+        }
         subject.look(place)
     }
 
-    fn new(child: Child, pipes: Option<(ChildStdin, ChildStdout)>, cgroup: Cgroup) -> Subject {
+    fn new(
+        child: Child,
+        pipes: Option<(ChildStdin, ChildStdout)>,
+        cgroup: Cgroup,
+        should_be: Identity,
+    ) -> Subject {
         let pid = child.id().cast_signed();
         let credentials = crate::protocol::Credentials {
             uid: u32::MAX,
@@ -112,8 +144,10 @@ impl Subject {
             memlock: (None, None),
         };
         let facts = SubjectFacts {
+            should_be,
             pid,
             pids: vec![pid],
+            started: Vec::new(),
             label: String::new(),
             mode: String::new(),
             exe: String::new(),
@@ -198,15 +232,63 @@ impl Subject {
         }
     }
 
-    /// Make sure that no more records can come: a daemon is frozen, any other is ended and reaped.
-    pub fn quiesce(&mut self) {
+    /// Look at what it has started and is running now; `living` are its processes.
+    pub fn look_at(&mut self, living: &[i32], place: &Place) {
+        let others = living.iter().filter(|pid| **pid != self.facts.pid);
+        for mut process in others.filter_map(|pid| process::facts(*pid)) {
+            process.label = place.inner_label(&process.label);
+            if !self.facts.started.contains(&process) {
+                self.facts.started.push(process);
+            }
+        }
+    }
+
+    /// Make sure that no more records can come: a daemon is frozen, any other is ended and reaped. Processes that have
+    /// left its control group are brought back first; they are what is returned.
+    pub fn quiesce(&mut self, name: &str, watch: &ProcessWatch, place: &Place) -> Vec<Escaped> {
+        let is_daemon = self.pipes.is_none();
         self.note_pids();
-        self.facts.quiesced = if self.pipes.is_none() {
-            self.cgroup.freeze(END_TIMEOUT).is_ok()
+        self.pipes = None;
+        let mut escaped = Vec::new();
+        let mut at_rest = false;
+        // Whoever is at rest starts nothing, so a few rounds find all that was started meanwhile.
+        for _ in 0..ROUNDS {
+            let outside = self.bring_back(name, watch, place);
+            at_rest = if is_daemon {
+                self.cgroup.freeze(END_TIMEOUT).is_ok()
+            } else {
+                self.cgroup.kill(END_TIMEOUT).is_ok()
+            };
+            if outside.is_empty() {
+                break;
+            }
+            at_rest = false;
+            escaped.extend(outside);
+        }
+        let none_is_left = if is_daemon {
+            watch.living(name).iter().all(|pid| self.cgroup.holds(*pid))
         } else {
-            self.pipes = None;
-            self.cgroup.kill(END_TIMEOUT).is_ok() && self.child.wait().is_ok()
+            all_end(&watch.living(name)) && watch.living(name).is_empty()
         };
+        self.facts.quiesced = at_rest && none_is_left && (is_daemon || self.child.try_wait().is_ok());
+        escaped
+    }
+
+    /// Have every process that belongs to the subject in its control group.
+    fn bring_back(&self, name: &str, watch: &ProcessWatch, place: &Place) -> Vec<Escaped> {
+        let living = watch.living(name).into_iter();
+        let outside = living.filter(|pid| !self.cgroup.holds(*pid));
+        outside
+            .filter_map(|pid| {
+                let mut process = process::facts(pid)?;
+                process.label = place.inner_label(&process.label);
+                Some(Escaped {
+                    subject: name.into(),
+                    process,
+                    brought_back: self.cgroup.bring_back(pid).is_ok(),
+                })
+            })
+            .collect()
     }
 
     /// What was seen of it.
@@ -219,9 +301,32 @@ impl Drop for Subject {
     fn drop(&mut self) {
         // The end of its orders ends a process that waits for one, also where its profile lets no signal in.
         self.pipes = None;
-        if self.cgroup.kill(END_TIMEOUT).is_ok() {
+        if self.cgroup.kill(END_TIMEOUT).is_ok() && all_end(&[self.facts.pid]) {
             let _ = self.child.wait();
         }
+    }
+}
+
+fn should_be(user: Option<&User>) -> io::Result<Identity> {
+    let own = process::own_identity()?;
+    Ok(user.map_or_else(|| own.clone(), |user| user.identity(&own.cap_eff)))
+}
+
+/// Await the end of processes that were killed. Their control group is empty a moment before the last of them has
+/// ended: a process leaves it early on its way out.
+fn all_end(pids: &[i32]) -> bool {
+    let deadline = Instant::now() + END_TIMEOUT;
+    pids.iter()
+        .all(|pid| matches!(pidfd::await_end(*pid, deadline), Ok(true)))
+}
+
+/// What processes were doing when a wait for them ended: in which system call or wait channel they slept.
+fn waits(pids: Vec<i32>) -> String {
+    let waits: Vec<String> = pids.into_iter().take(8).filter_map(process::waits_in).collect();
+    if waits.is_empty() {
+        String::new()
+    } else {
+        format!("; it was then waiting: {}", waits.join(", "))
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fs;
 use std::io;
 
+use crate::protocol::Identity;
+
 /// A user with all its groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
@@ -12,6 +14,24 @@ pub struct User {
 }
 
 impl User {
+    /// What the kernel should say of a process of this user's. It has no capabilities, unless it is root, which keeps
+    /// those given.
+    pub fn identity(&self, of_root: &str) -> Identity {
+        let mut groups = self.groups.clone();
+        groups.sort_unstable();
+        groups.dedup();
+        Identity {
+            uid: self.uid,
+            gid: self.gid,
+            groups,
+            cap_eff: if self.uid == 0 {
+                of_root.into()
+            } else {
+                "0".repeat(16)
+            },
+        }
+    }
+
     /// Give up root for this user. Only system calls, so that it may stand between fork and exec.
     pub fn become_it(&self) -> io::Result<()> {
         // SAFETY: plain system calls; the vector is not touched by anybody else.
@@ -78,6 +98,10 @@ mod tests {
                 groups: vec![993, 29]
             }
         );
+        assert_eq!(got.identity("ff").groups, [29, 993]);
+        assert_eq!(got.identity("ff").cap_eff, "0".repeat(16));
+        let root = find_in("root", passwd, group).unwrap();
+        assert_eq!(root.identity("ff").cap_eff, "ff");
         assert_eq!(find_in("nobody", passwd, group), None);
     }
 }

@@ -1,6 +1,9 @@
 //! The one of the backends that is used, and a machine of it.
 
+use std::io;
 use std::time::Duration;
+
+use nix::sys::signal::Signal;
 
 use super::accel::Accelerator;
 use super::local::{Kind, LocalConfig, LocalMachine};
@@ -115,6 +118,14 @@ impl Machine {
         match self {
             Machine::Vm(vm) => vm.boot_time(),
             Machine::Local(local) => local.boot_time(),
+        }
+    }
+
+    /// Sends QEMU a signal: for tests of what is made of its end.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        match self {
+            Machine::Vm(vm) => vm.signal(signal),
+            Machine::Local(_) => Err(io::Error::other("the agent is no machine of its own")),
         }
     }
 

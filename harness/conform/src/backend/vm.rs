@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use virt_aa_probe::init::READY_LINE;
 
 use super::accel::Accelerator;
@@ -189,6 +190,11 @@ impl Vm {
     /// How the machine ended; one that still runs is ended now, as not responding.
     pub fn post_mortem(&mut self) -> VmDeath {
         self.watch.wait(GRACE).unwrap_or_else(|| self.watch.end())
+    }
+
+    /// Sends QEMU a signal: for tests of what is made of its end.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        self.watch.signal(signal)
     }
 
     fn read_greeting(&mut self) -> io::Result<()> {

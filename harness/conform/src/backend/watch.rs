@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::children::Child;
 use super::console::{Fatal, Tail};
@@ -58,6 +60,7 @@ pub struct Watch {
     /// Closing it tells the thread to end the machine.
     leash: Option<OwnedFd>,
     thread: Option<JoinHandle<()>>,
+    process: Pid,
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +99,7 @@ impl Watch {
             console.set_nonblocking(true)?;
         }
         let (held, leash) = io::pipe()?;
+        let process = child.pid();
         let shared = Arc::new(Shared::default());
         let watcher = Watcher {
             shared: Arc::clone(&shared),
@@ -112,7 +116,17 @@ impl Watch {
             shared,
             leash: Some(leash.into()),
             thread: Some(thread),
+            process,
         })
+    }
+
+    /// Sends the machine's process a signal, unless it has ended.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        let state = self.shared.lock();
+        if state.ended {
+            return Err(io::Error::other("the machine has ended"));
+        }
+        Ok(kill(self.process, signal)?)
     }
 
     /// The machine's end, if it comes within that time.

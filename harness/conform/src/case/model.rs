@@ -163,7 +163,9 @@ pub struct Subject {
     /// Role in the profile set; the case runs once for each profile that has it.
     #[serde(default)]
     pub role: Option<String>,
-    /// Instead of a role: the label of a profile that an earlier step loads.
+    /// Instead of a role: the label of a profile that an earlier step loads. Beside a role and `run-by`: the label of
+    /// a guest that the other subject starts by itself, with the profile that it makes and loads for the guest from the
+    /// role's template. Such loads need no `policy-loads`.
     #[serde(default)]
     pub label: Option<String>,
     /// No process of its own: a program that this other subject runs enters the label by attachment. So it does no
@@ -328,7 +330,7 @@ pub struct Denied {
     /// status is not looked at unless `expect: {exit: …}` says one.
     #[serde(default)]
     pub errno: Option<String>,
-    /// At least one record matches, and each record matches one of these.
+    /// Each of these is matched by at least one record, and each record that speaks of a denial matches one of these.
     pub records: Vec<RecordMatch>,
     /// How many records there are; any number from one where not given.
     #[serde(default)]

@@ -46,6 +46,9 @@ pub enum Problem {
         /// Whose name it is.
         taken: &'static str,
     },
+    /// A subject without a process.
+    #[error("no step is by the subject `{0}`, or acts on it, so it never runs")]
+    UnusedSubject(String),
     /// A list or text that must hold something.
     #[error("`{0}` is empty")]
     Empty(&'static str),
@@ -92,7 +95,9 @@ pub enum Problem {
         remedy: &'static str,
     },
     /// `checked-by-next`, and the next step checks nothing.
-    #[error("`checked-by-next` needs a step after this one, `as: agent` and with an `expect`")]
+    #[error(
+        "`checked-by-next` needs a step after this one, `as: agent`, that reads what this one did: a `file` with an `expect`, or a program whose `stdout` or `stderr` must say something"
+    )]
     NothingChecks,
     /// No step is confined.
     #[error("no step is done by a subject, so nothing here is confined")]
@@ -111,6 +116,11 @@ pub enum Problem {
         "the case has a `denied` step and no guard that adds a rule, so nothing proves that the rule is what denies it"
     )]
     NoAddGuard,
+    /// The program knows no feature of a kernel by which it could tell whether this rule's class is mediated.
+    #[error(
+        "this program does not know the class of the rule `{0}`, so it cannot tell whether a kernel mediates it"
+    )]
+    UnknownRuleClass(String),
     /// More than one subject could be meant.
     #[error("several subjects have a role; say whose profile this guard changes")]
     AmbiguousGuard,
@@ -160,6 +170,10 @@ impl Problem {
                 fixed("add to `guards` the access that the case protects: `without: {…}` with its `denial`")
             }
             Self::NoAddGuard => fixed("add a guard `add: \"RULE,\"` by which the denied step would succeed"),
+            Self::UnusedSubject(_) => fixed("take it out, or say `as:` it in a step"),
+            Self::UnknownRuleClass(_) => {
+                fixed("write the rule as it would stand in a profile, its own word first")
+            }
             Self::AmbiguousGuard => fixed("add `of: SUBJECT`"),
             Self::AgentDenied => fixed("say by which subject: `as: SUBJECT`"),
             Self::DaemonActs => fixed("say `start: daemon`, or let `as: agent` ask it for something"),

@@ -35,6 +35,10 @@ pub fn check(case: &Case, document: &Document, world: &World) -> Vec<DataError> 
     guards::check(case, world, &mut problems);
     templates::check(case, world, &mut problems);
     check_filled(case, &mut problems);
+    // A name that is wrong in a step would be told twice.
+    if problems.is_empty() {
+        subjects::check_use(case, &mut problems);
+    }
     located(problems, document)
 }
 

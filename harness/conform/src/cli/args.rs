@@ -40,6 +40,12 @@ pub enum Command {
     Run(RunArgs),
     /// Take each guarded access away and see that its case turns red
     Prove(ProveArgs),
+    /// Spoil the evidence of a passing case in every known way, and see that no verdict is green
+    ///
+    /// Each sabotage of the table is done for real, in a VM, to a case that passes without it: a profile in complain
+    /// mode, a record that is lost, an act outside the label. Exit status 0: each gives the verdict that it must give;
+    /// 1: one does not; 2: there is no such sabotage; 4: the machine broke.
+    Selftest(SelftestArgs),
     /// Join the JSON reports of every shard of a run into one
     ///
     /// Exit status as of `run`, over all cases; 2 where a shard is missing, doubled, or of another run: other image,
@@ -167,6 +173,26 @@ pub struct ProveArgs {
     /// Machines side by side
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16), value_name = "N")]
     pub jobs: u8,
+}
+
+/// Arguments of `selftest`.
+#[derive(Debug, Args)]
+pub struct SelftestArgs {
+    /// Sabotages, by name (default: all)
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Image to run on
+    #[arg(long, default_value = DEFAULT_IMAGE, value_name = "NAME")]
+    pub image: String,
+    /// Print the table without doing anything
+    #[arg(long)]
+    pub list: bool,
+    /// Machines side by side
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16), value_name = "N")]
+    pub jobs: u8,
+    /// Seconds for all of it, the image's build left out
+    #[arg(long, default_value = "3600", value_parser = seconds, value_name = "SECONDS")]
+    pub timeout: Duration,
 }
 
 /// Arguments of `merge`.

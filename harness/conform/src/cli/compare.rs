@@ -80,7 +80,7 @@ pub fn compare(root: &Root, args: &RunArgs, base: &str) -> Result<u8, Failure> {
     let told = |runs: &[CaseRun], candidate: &Candidate, info: &RunInfo| {
         let context = Context {
             policy: &candidate.policy,
-            proofs: &prepared.proofs(&info.profile_set.hash),
+            proofs: &prepared.proofs(&data, &info.profile_set.hash),
             again: &again,
         };
         let told = runs.iter().map(|run| (run.variant.key(), context.case(run)));

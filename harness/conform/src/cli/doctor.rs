@@ -30,6 +30,8 @@ enum State {
     Good,
     /// The vm backend does not work without it.
     Missing,
+    /// The program's own files cannot be read, which says nothing of the machine.
+    Broken,
     /// Good to know.
     Note,
 }
@@ -67,8 +69,11 @@ pub fn doctor(root: Result<Root, Failure>) -> Result<u8, Failure> {
 }
 
 fn status(findings: &[Finding]) -> u8 {
-    if findings.iter().any(|finding| finding.state == State::Missing) {
+    let any = |state| findings.iter().any(|finding| finding.state == state);
+    if any(State::Broken) {
         exit::BROKEN
+    } else if any(State::Missing) {
+        exit::MISSING
     } else {
         exit::OK
     }
@@ -80,6 +85,7 @@ fn report(findings: &[Finding], missing: &[Tool]) -> String {
         let state = match state {
             State::Good => "ok",
             State::Missing => "MISSING",
+            State::Broken => "BROKEN",
             State::Note => "note",
         };
         text += &format!("{state:<8} {what:<20} {detail}\n");
@@ -90,6 +96,7 @@ fn report(findings: &[Finding], missing: &[Tool]) -> String {
     }
     text += match status(findings) {
         exit::OK => "everything for the vm backend is there\n",
+        exit::BROKEN => "this program cannot work until what is BROKEN is mended\n",
         _ => "not all is well until what is MISSING is there, or done\n",
     };
     text
@@ -192,7 +199,7 @@ fn data(root: Result<Root, Failure>) -> Vec<Finding> {
     const WHAT: &str = "data files";
     let root = match root {
         Ok(root) => root,
-        Err(failure) => return vec![Finding::new(State::Missing, WHAT, failure.message)],
+        Err(failure) => return vec![Finding::new(State::Broken, WHAT, failure.message)],
     };
     let mut findings = vec![Finding::new(State::Good, WHAT, root.to_string())];
     findings.extend(images(&root));
@@ -207,7 +214,7 @@ fn images(root: &Root) -> Vec<Finding> {
     });
     let (store, rows) = match looked {
         Ok(looked) => looked,
-        Err(failure) => return vec![Finding::new(State::Missing, WHAT, failure.message)],
+        Err(failure) => return vec![Finding::new(State::Broken, WHAT, failure.message)],
     };
     let mut findings = vec![space(&store)];
     findings.extend(rows.iter().map(|row| {
@@ -325,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn data_that_are_not_there_are_missing_and_say_why() {
+    fn data_that_are_not_there_are_broken_and_say_why() {
         let found = data(Err(Failure::usage("no such folder")));
         assert_eq!(status(&found), exit::BROKEN);
         assert_eq!(found[0].detail, "no such folder");
@@ -341,7 +348,7 @@ mod tests {
         let note = Finding::new(State::Note, "images", "");
         let missing = Finding::new(State::Missing, "mke2fs", "");
         assert_eq!(status(&[good, note]), exit::OK);
-        assert_eq!(status(&[missing]), exit::BROKEN);
+        assert_eq!(status(&[missing]), exit::MISSING);
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub const INCONCLUSIVE: u8 = 3;
 /// The harness, the image or the machine broke.
 pub const BROKEN: u8 = 4;
 
+/// This machine lacks something that it could be given; only `doctor` says so.
+pub const MISSING: u8 = 5;
+
 /// For `--help`.
 pub const EXIT_STATUSES: &str = "Exit status:
   0    all is well; of run: every case passes or fails as known (without --strict also vacuous, skip)
@@ -23,7 +26,8 @@ pub const EXIT_STATUSES: &str = "Exit status:
   2    the command line or a data file is wrong; of denials: some input could not be read; of merge: a shard is
        missing, doubled, or of another run
   3    inconclusive: nothing is red, but the evidence is not complete
-  4    the harness, the image or the machine broke; of doctor: something is missing
+  4    the harness, the image or the machine broke; of doctor: the program's own files cannot be read
+  5    of doctor: this machine lacks something
   130  interrupted (143: terminated); every child is ended";
 
 /// The exit status of a run.

@@ -9,7 +9,7 @@ use super::exit;
 use super::failure::Failure;
 use super::{
     check, completions, denials, doctor, emit, image, keeper, list, man, merge, plan, prove, repair, run,
-    schema, setup, shell, table,
+    schema, selftest, setup, shell, table,
 };
 use crate::backend::children;
 
@@ -40,6 +40,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
     match &cli.command {
         Command::Run(args) => run::run(&root()?, args),
         Command::Prove(args) => prove::prove_all(&root()?, args),
+        Command::Selftest(args) => selftest::selftest(&root()?, args),
         Command::Merge(args) => merge::merge(args),
         Command::Table(args) => table::table(args),
         Command::Plan(args) => plan::plan(&root()?, args),

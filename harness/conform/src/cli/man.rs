@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn each_exit_status_is_an_entry() {
         let text = section(EXIT_STATUSES).to_roff();
-        assert_eq!(text.matches(".TP").count(), 6, "{text}");
+        assert_eq!(text.matches(".TP").count(), 7, "{text}");
         assert!(
             text.contains(".SH \"EXIT STATUS\"") && text.contains("\\fB130\\fR\n"),
             "{text}"

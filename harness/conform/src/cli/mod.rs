@@ -24,6 +24,7 @@ pub mod reports;
 mod run;
 mod schema;
 mod select;
+mod selftest;
 pub(crate) mod setup;
 mod shell;
 mod skeleton;

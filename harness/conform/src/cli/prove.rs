@@ -48,7 +48,7 @@ pub fn prove_all(root: &Root, args: &ProveArgs) -> Result<u8, Failure> {
     let named = !args.cases.is_empty();
     let left = leave_to_others(&mut selection, &data, root, &args.target, named)?;
     let info = RunInfo::of(&prepared, &backend, None);
-    let mut book = prepared.proofs(&info.profile_set.hash);
+    let mut book = prepared.proofs(&data, &info.profile_set.hash);
     let paint = Paint(
         reports.may_paint() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     );

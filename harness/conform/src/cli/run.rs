@@ -49,7 +49,7 @@ pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
     let left = leave_to_others(&mut selection, &data, root, &args.target, named)?;
     let shard = shard(args, &mut selection, &durations)?;
     let info = RunInfo::of(&prepared, &backend, args.known_bad.as_deref());
-    let proofs = prepared.proofs(&info.profile_set.hash);
+    let proofs = prepared.proofs(&data, &info.profile_set.hash);
     let paint = Paint(
         reports.may_paint() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     );

@@ -47,7 +47,7 @@ pub fn work(target: &Target, place: &Place, jobs: &Receiver<Job>) {
         Ok((data, backend, prepared, session)) => {
             let mut runner = Runner::new(&data, &prepared, &backend, Some(session));
             let again = format!("virt-aa-conform run {}", target.target.words().join(" "));
-            let proofs = prepared.proofs(&prepared.base.set.tree.hash());
+            let proofs = prepared.proofs(&data, &prepared.base.set.tree.hash());
             for job in all {
                 // Who asked may be gone; the next one is served all the same.
                 let _ = job

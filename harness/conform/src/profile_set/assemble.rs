@@ -58,6 +58,32 @@ pub enum SetError {
         /// Its file.
         file: String,
     },
+    /// Two profiles of one name: the later one would replace the other.
+    #[error(
+        "profile set {set}: {profile} is declared twice, in {POLICY_DIR}/{first} and {POLICY_DIR}/{second}; rename one"
+    )]
+    DeclaredTwice {
+        /// The set.
+        set: String,
+        /// The profile.
+        profile: String,
+        /// Its file.
+        first: String,
+        /// The other one.
+        second: String,
+    },
+    /// A profile that would be loaded elsewhere than where the subjects run.
+    #[error(
+        "profile set {set}: {POLICY_DIR}/{file} declares {profile}, in a namespace of its own; take the namespace out"
+    )]
+    OfNamespace {
+        /// The set.
+        set: String,
+        /// The profile.
+        profile: String,
+        /// Its file.
+        file: String,
+    },
     /// An edit of a known-bad set.
     #[error("profile {profile}: {source}")]
     Edit {
@@ -177,6 +203,7 @@ impl SetUnderTest {
                 Err(error) => return Err(error.into()),
             }
         }
+        one_of_each_name(&manifest.name, &files)?;
         let mut labels = BTreeMap::new();
         for profile in &manifest.profiles {
             let Some(file) = file_of.get(profile.name.as_str()) else {
@@ -344,6 +371,31 @@ fn place(
     Ok(Some(file))
 }
 
+/// Each profile is declared once, the canary's by nobody else, and all in the namespace of the subjects.
+fn one_of_each_name(set: &str, files: &[PolicyFile]) -> Result<(), SetError> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for file in files {
+        for profile in file.declared_names() {
+            if profile.starts_with(':') {
+                return Err(SetError::OfNamespace {
+                    set: set.into(),
+                    profile,
+                    file: file.file.clone(),
+                });
+            }
+            if let Some(first) = seen.insert(profile.clone(), &file.file) {
+                return Err(SetError::DeclaredTwice {
+                    set: set.into(),
+                    profile,
+                    first: first.into(),
+                    second: file.file.clone(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The name under which the kernel lists a profile of a file. `labels` has the profile that it is a child of.
 fn label_of(profile: &Profile, file: &PolicyFile, labels: &BTreeMap<String, String>) -> Option<String> {
     let label = match &profile.within {
@@ -364,5 +416,47 @@ fn label_of(profile: &Profile, file: &PolicyFile, labels: &BTreeMap<String, Stri
     match (unnamed.next(), unnamed.next()) {
         (Some(only), None) => Some(only.name.clone()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod names {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::once("profile a {\n}\n", "profile b {\n}\n", None)]
+    #[case::twice(
+        "profile a {\n}\n",
+        "profile a {\n}\n",
+        Some("a is declared twice, in /etc/apparmor.d/one and /etc/apparmor.d/two")
+    )]
+    #[case::the_canary(
+        "profile virt-aa-conform-canary {\n}\n",
+        "profile virt-aa-conform-canary {\n}\n",
+        Some("declared twice")
+    )]
+    #[case::of_a_namespace("profile a {\n}\n", "profile :ns:b {\n}\n", Some("in a namespace of its own"))]
+    fn a_name_is_declared_once_and_in_no_namespace(
+        #[case] one: &str,
+        #[case] two: &str,
+        #[case] wanted: Option<&str>,
+    ) {
+        let mut tree = Tree::new();
+        tree.insert("one", one).unwrap();
+        tree.insert("two", two).unwrap();
+        let files: Vec<PolicyFile> = ["one", "two"]
+            .iter()
+            .map(|file| parse(&tree, file).unwrap())
+            .collect();
+        let told = one_of_each_name("s", &files).err().map(|error| error.to_string());
+        match wanted {
+            None => assert_eq!(told, None),
+            Some(wanted) => assert!(
+                told.as_deref().is_some_and(|told| told.contains(wanted)),
+                "{told:?}"
+            ),
+        }
     }
 }

@@ -29,14 +29,13 @@ impl Context<'_> {
     /// The report of one case.
     pub fn case(&self, case: &CaseRun) -> CaseReport {
         let profile = profile_of(&case.variant);
-        let of = profile.clone().unwrap_or_default();
-        let loaded = &case.variant.loaded;
+        let (loaded, profiles) = (&case.variant.loaded, &case.variant.profiles);
         let evidence = match &case.ran {
             Some(ran) => {
-                let guards = self.proofs.guards(&case.id, &ran.expected.case, &of);
+                let guards = self.proofs.guards(&case.id, &ran.expected.case, profiles);
                 Evidence::of(&ran.expected, &ran.evidence, &ran.judgement, guards)
             }
-            None => Evidence::none(self.proofs.guards(&case.id, &loaded.case, &of)),
+            None => Evidence::none(self.proofs.guards(&case.id, &loaded.case, profiles)),
         };
         let ran = case.ran.as_deref();
         CaseReport {
@@ -143,6 +142,7 @@ fn kind(finding: &Finding) -> FindingKind {
         Finding::Effect(_) => FindingKind::Effect,
         Finding::NotDenied(_) => FindingKind::NotDenied,
         Finding::OtherDenial(_) => FindingKind::OtherDenial,
+        Finding::Crash(_) => FindingKind::Crash,
         Finding::Broken(_) => FindingKind::Broken,
     }
 }

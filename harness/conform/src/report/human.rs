@@ -115,6 +115,10 @@ pub fn case(case: &CaseReport, paint: Paint) -> String {
             " {}",
             paint.dim(&format!("guards proven {}/{all}", guards.proven.len()))
         );
+        if !guards.not_applicable.is_empty() {
+            let count = guards.not_applicable.len();
+            let _ = write!(text, "{}", paint.dim(&format!(", {count} not applicable")));
+        }
     }
     if !case.entered_by_change_profile.is_empty() {
         let _ = write!(text, " {}", paint.dim("entered by change_profile"));

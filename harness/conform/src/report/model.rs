@@ -111,7 +111,9 @@ pub enum FindingKind {
     NotDenied,
     /// It was denied, but not by the denial that the case names.
     OtherDenial,
-    /// The harness could not do its part.
+    /// The program of a step that was to be denied died by a signal.
+    Crash,
+    /// Of whose making it is cannot be said: the harness could not do its part, or time ran out without a denial.
     Broken,
 }
 

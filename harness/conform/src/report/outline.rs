@@ -40,7 +40,7 @@ impl Standing {
     pub fn of_proof(outcome: Outcome) -> Standing {
         match outcome {
             Outcome::Killed => Standing::Good,
-            Outcome::ClassNotMediated | Outcome::NoEditMendsIt => Standing::PassedOver,
+            outcome if outcome.may_be_passed_over() => Standing::PassedOver,
             Outcome::Inconclusive => Standing::Broken,
             _ => Standing::Red,
         }

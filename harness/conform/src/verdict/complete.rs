@@ -1,15 +1,21 @@
 //! Is the evidence whole? Each gap makes a verdict inconclusive, and says why.
 
+pub mod subjects;
+
 use std::collections::BTreeSet;
 
-use aa_audit::{Kind, Record, Verdict};
+use aa_audit::Verdict;
 use virt_aa_probe::protocol::{
     AuditState, CANARY_PROFILE, CaseEvidence, CasePlan, Outcome, PolicyState, RawRecord,
 };
 
+use self::subjects::{acts_outside_the_label, programs_entered_their_labels, subjects_were_confined};
 use super::expected::Expected;
 use super::policy::Policy;
-use super::records::{Attribution, within};
+use super::records::{Attributed, Attribution, within};
+
+/// netlink type of the audit system's own messages about its settings.
+const AUDIT_CONFIG_CHANGE: u16 = 1305;
 
 /// Every gap in the evidence of a case.
 pub fn gaps(
@@ -22,8 +28,35 @@ pub fn gaps(
     let mut gaps = policy_is_the_one_under_test(evidence, expected, policy, attribution);
     gaps.extend(subjects_were_confined(evidence, plan, expected));
     gaps.extend(steps_are_those_of_the_plan(evidence, plan));
+    gaps.extend(output_was_whole(evidence, expected));
+    gaps.extend(processes_were_followed(evidence, expected));
+    gaps.extend(switches_were_left_alone(evidence));
     gaps.extend(log_path_was_whole(evidence, plan, policy));
     gaps.extend(records_belong_to_somebody(evidence, attribution, policy));
+    gaps
+}
+
+/// Point 4: what a step expects of a program's output was looked for in all of it.
+fn output_was_whole(evidence: &CaseEvidence, expected: &Expected) -> Vec<String> {
+    let steps = expected.steps().into_iter().zip(&evidence.steps);
+    let cleanup = expected.case.cleanup.iter().zip(&evidence.cleanup);
+    let mut gaps = Vec::new();
+    for (step, done) in steps.chain(cleanup) {
+        let (Outcome::Ran(ran), Some(expect)) = (&done.outcome, &step.expect) else {
+            continue;
+        };
+        for (name, expect, kept, cut) in [
+            ("standard output", &expect.stdout, &ran.stdout, ran.stdout_cut),
+            ("standard error", &expect.stderr, &ran.stderr, ran.stderr_cut),
+        ] {
+            if expect.is_some() && cut {
+                let kept = kept.len();
+                gaps.push(format!(
+                    "only the first {kept} bytes of {name} were kept, and a step expects something of it"
+                ));
+            }
+        }
+    }
     gaps
 }
 
@@ -33,7 +66,8 @@ pub fn gaps_of_a_pass(
     expected: &Expected,
     attribution: &Attribution,
 ) -> Vec<String> {
-    let mut gaps = programs_entered_their_labels(expected, attribution);
+    let mut gaps = programs_entered_their_labels(evidence, expected, attribution);
+    gaps.extend(acts_outside_the_label(evidence, expected, attribution));
     let moves = Moves::of(evidence, expected, attribution);
     if moves.seen.is_none_or(|seen| seen < moves.declared) {
         gaps.push(moves.told(evidence));
@@ -67,7 +101,8 @@ pub fn policy_is_the_one_under_test(
     if moves.seen.is_none_or(|seen| seen > moves.declared) {
         gaps.push(moves.told(evidence));
     }
-    for record in loads(attribution) {
+    for load in loads(attribution).filter(|load| !is_for_own_guest(load, expected)) {
+        let record = &load.record;
         let name = record.name.as_deref().unwrap_or_default();
         let declared = &expected.case.policy_loads.profiles;
         if !declared.iter().any(|declared| within(name, declared)) {
@@ -90,13 +125,15 @@ impl Moves {
     /// A profile comes with its children, and the revision moves for each; which it has is the image's affair.
     fn of(evidence: &CaseEvidence, expected: &Expected, attribution: &Attribution) -> Moves {
         let (before, after) = (evidence.policy_before.revision, evidence.policy_after.revision);
-        let children = loads(attribution).filter(|record| {
-            // One that is as it was moves it too; one that the kernel refused does not.
-            record.error.is_none() && record.name.as_ref().is_some_and(|name| name.contains("//"))
+        // One that is as it was moves it too; one that the kernel refused does not.
+        let counted = loads(attribution).filter(|load| load.record.error.is_none());
+        let recognised = counted.filter(|load| {
+            let is_child = load.record.name.as_ref().is_some_and(|name| name.contains("//"));
+            is_child || is_for_own_guest(load, expected)
         });
         Moves {
             seen: after.checked_sub(before),
-            declared: expected.case.policy_loads.count + children.count() as u64,
+            declared: expected.case.policy_loads.count + recognised.count() as u64,
         }
     }
 
@@ -109,18 +146,22 @@ impl Moves {
 }
 
 /// The kernel's own records of loads and removals.
-fn loads(attribution: &Attribution) -> impl Iterator<Item = &Record> {
-    attribution
-        .records
-        .iter()
-        .map(|attributed| &attributed.record)
-        .filter(|record| {
-            record.verdict == Verdict::Status
-                && record
-                    .operation
-                    .as_deref()
-                    .is_some_and(|operation| operation.starts_with("profile_"))
-        })
+fn loads(attribution: &Attribution) -> impl Iterator<Item = &Attributed> {
+    attribution.records.iter().filter(|Attributed { record, .. }| {
+        record.verdict == Verdict::Status
+            && record
+                .operation
+                .as_deref()
+                .is_some_and(|operation| operation.starts_with("profile_"))
+    })
+}
+
+/// Whether a subject, by whatever it starts, loads or removes the profile of a guest that it runs itself.
+fn is_for_own_guest(load: &Attributed, expected: &Expected) -> bool {
+    let name = load.record.name.as_deref().unwrap_or_default();
+    expected
+        .guests()
+        .any(|guest| load.owner.as_deref() == Some(guest.run_by) && within(name, guest.label))
 }
 
 fn differences(state: &PolicyState, policy: &Policy) -> Vec<String> {
@@ -154,86 +195,73 @@ fn differences(state: &PolicyState, policy: &Policy) -> Vec<String> {
     gaps
 }
 
-/// Points 2 and 3: each subject stood at the barrier in its label, in enforce mode, as the user it should be, and
-/// was at rest before the closing canary.
-pub fn subjects_were_confined(evidence: &CaseEvidence, plan: &CasePlan, expected: &Expected) -> Vec<String> {
+/// Point 6: the kernel told of every process that the case started, and each was where its subject left it.
+fn processes_were_followed(evidence: &CaseEvidence, expected: &Expected) -> Vec<String> {
     let mut gaps = Vec::new();
-    // Where a case ended early the step that ended it is what speaks; subjects of later steps were not needed.
-    let whole = evidence.steps.len() == plan.steps.len();
-    for (name, subject) in &plan.subjects {
-        let Some(facts) = evidence.subjects.get(name) else {
-            if whole
-                && !evidence
-                    .steps
-                    .iter()
-                    .any(|step| matches!(step.outcome, Outcome::NoSubject { .. }))
-            {
-                gaps.push(format!("subject {name} was never seen"));
-            }
+    if let Some(why) = &evidence.processes.unavailable {
+        gaps.push(format!(
+            "the kernel does not tell of processes ({why}), so nobody knows whose a record is; it needs \
+             CONFIG_PROC_EVENTS, and the agent root in the first user and pid namespaces"
+        ));
+    }
+    if evidence.processes.overruns != 0 {
+        gaps.push("the kernel's messages about processes overran (ENOBUFS), so some are missing".into());
+    }
+    for escaped in &evidence.escaped {
+        let process = &escaped.process;
+        // A daemon may put its guest where it likes; its label keeps it apart from all others.
+        let is_guest = expected
+            .guests()
+            .any(|guest| guest.run_by == escaped.subject && guest.label == process.label);
+        if escaped.brought_back && is_guest {
             continue;
-        };
-        let label = expected.label_of(name).unwrap_or_default();
-        if facts.label != label || facts.mode != "enforce" {
-            gaps.push(format!(
-                "subject {name} had the label `{} ({})`, not `{label} (enforce)`",
-                facts.label, facts.mode
-            ));
         }
-        let who = &facts.credentials;
-        match expected.user_of(name) {
-            Some(user) if who.uid == 0 || !who.cap_eff.trim_start_matches('0').is_empty() => {
-                gaps.push(format!(
-                    "subject {name} should be {user} without capabilities, and was user {} with {}",
-                    who.uid, who.cap_eff
-                ));
-            }
-            None if who.uid != 0 => {
-                gaps.push(format!("subject {name} should be root, and was user {}", who.uid))
-            }
-            _ => {}
-        }
-        if who.no_new_privs || who.seccomp != 0 {
-            gaps.push(format!(
-                "subject {name} was held back by something else: no_new_privs or seccomp"
-            ));
-        }
-        if let Some((soft, hard)) = subject.memlock
-            && who.memlock != (Some(soft), Some(hard))
-        {
-            gaps.push(format!(
-                "subject {name} had a locked-memory limit of {:?}",
-                who.memlock
-            ));
-        }
-        if !facts.quiesced {
-            gaps.push(format!(
-                "subject {name} could not be brought to rest before the closing canary"
-            ));
-        }
+        gaps.push(format!(
+            "process {} ({}, label `{}`), which {} had started, left its control group and was running when the case \
+             ended",
+            process.pid, process.exe, process.label, escaped.subject
+        ));
     }
     gaps
 }
 
-/// Point 2, for a subject that is a program which another one runs: the kernel's record of an exec names its label.
-pub fn programs_entered_their_labels(expected: &Expected, attribution: &Attribution) -> Vec<String> {
-    let ran_by = expected
-        .case
-        .subjects
+/// Point 5: nobody but the agent set what AppArmor logs and whether it enforces, nor what the audit system drops. A
+/// switch that was put back in time is as bad: nobody knows what it hid.
+fn switches_were_left_alone(evidence: &CaseEvidence) -> Vec<String> {
+    let seen = &evidence.switches;
+    let mut gaps = Vec::new();
+    if let Some(why) = &seen.unavailable {
+        gaps.push(format!(
+            "writes to AppArmor's switches could not be watched: {why}"
+        ));
+    }
+    for pid in &seen.writers {
+        gaps.push(format!(
+            "process {pid} set what AppArmor logs or whether it enforces, in /sys/module/apparmor/parameters"
+        ));
+    }
+    for value in &seen.other_values {
+        gaps.push(format!(
+            "somebody had set AppArmor's audit mode to `{value}` within a step"
+        ));
+    }
+    for (when, state) in [
+        ("before", &evidence.audit_before),
+        ("after", &evidence.audit_after),
+    ] {
+        if state.enforcement != "enforce" {
+            gaps.push(format!(
+                "{when} the case AppArmor's mode was `{}`, not `enforce`",
+                state.enforcement
+            ));
+        }
+    }
+    let changes = evidence
+        .records
         .iter()
-        .filter_map(|(name, subject)| Some((name, subject.run_by.as_ref()?)));
-    let not_seen = ran_by.filter(|(name, by)| {
-        let label = expected.label_of(name);
-        !attribution.records.iter().any(|attributed| {
-            let record = &attributed.record;
-            attributed.owner.as_ref() == Some(by)
-                && record.kind() == Kind::Exec
-                && record.verdict == Verdict::Audit
-                && record.target.as_deref() == label
-        })
-    });
-    not_seen
-        .map(|(name, by)| format!("no program of {by} was seen to enter the label of subject {name}"))
-        .collect()
+        .filter(|raw| raw.kind == AUDIT_CONFIG_CHANGE);
+    gaps.extend(changes.map(|raw| format!("the audit system was set anew while the case ran: {}", raw.text)));
+    gaps
 }
 
 /// Point 5: from the opening canary to the closing one nothing was lost on the way to us.
@@ -369,6 +397,9 @@ fn unfit(state: &AuditState, policy: &Policy) -> Vec<String> {
     }
     if !state.ours || !state.reading {
         gaps.push("nobody of ours read the audit socket".into());
+    }
+    if !state.enabled {
+        gaps.push("auditing was off, so the kernel told of no change to the audit system".into());
     }
     if state.backlog_limit != 0 || state.rate_limit != 0 {
         gaps.push(format!(

@@ -26,8 +26,29 @@ impl Expected {
 
     /// The label that a subject must have had, and whether a daemon had to get it by attachment.
     pub fn label_of(&self, subject: &str) -> Option<&str> {
-        let by_role = self.profiles.get(subject).map(|chosen| chosen.profile.as_str());
-        by_role.or_else(|| self.case.subjects.get(subject)?.label.as_deref())
+        let own = self
+            .case
+            .subjects
+            .get(subject)
+            .and_then(|subject| subject.label.as_deref());
+        own.or_else(|| Some(self.profiles.get(subject)?.profile.as_str()))
+    }
+
+    /// The guests that subjects start by themselves, each with the label that its daemon loads for it.
+    pub fn guests(&self) -> impl Iterator<Item = Guest<'_>> {
+        self.case.subjects.values().filter_map(|subject| {
+            Some(Guest {
+                run_by: subject.run_by.as_deref()?,
+                label: subject.label.as_deref()?,
+            })
+        })
+    }
+
+    /// The labels of the subjects that are programs which this one runs.
+    pub fn labels_of_run_by(&self, subject: &str) -> impl Iterator<Item = &str> {
+        let run = self.case.subjects.iter();
+        let run = run.filter(move |(_, other)| other.run_by.as_deref() == Some(subject));
+        run.filter_map(|(name, _)| self.label_of(name))
     }
 
     /// The user that a subject must be; `None` is root.
@@ -45,6 +66,15 @@ impl Expected {
             .filter_map(|guard| Some((guarded(guard)?, of(guard))))
             .collect()
     }
+}
+
+/// A guest that a subject starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guest<'a> {
+    /// The subject that starts it.
+    pub run_by: &'a str,
+    /// The label of its process.
+    pub label: &'a str,
 }
 
 /// The access that a guard protects, or lets be asked for.

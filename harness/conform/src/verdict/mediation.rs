@@ -5,25 +5,41 @@ use aa_policy::{Access, Class};
 
 use super::policy::Policy;
 
-/// Entries of the features directory, any of which says that the class is mediated.
-fn entries(access: &Access) -> &'static [&'static str] {
-    match access {
-        Access::Exec(_) | Access::File { .. } => &["file"],
-        Access::Capability(_) => &["caps", "capability"],
-        Access::Network(_) => &["network", "network_v8", "network_v9"],
-        Access::Signal { .. } => &["signal"],
-        Access::Ptrace { .. } => &["ptrace"],
-        Access::ChangeProfile(_) => &["domain/change_profile"],
-        Access::Rule(rule) => of_rule(rule),
-        Access::Rules(rules) => rules.first().map_or(&["file"], |rule| of_rule(rule)),
-    }
+/// Entries of the features directory, any of which says that the class is mediated; none where the class of a rule is
+/// not known.
+fn entries(access: &Access) -> Option<Vec<&'static str>> {
+    Some(match access {
+        Access::Exec(_) | Access::File { .. } => vec!["file"],
+        Access::Capability(_) => of_rule("capability")?.to_vec(),
+        Access::Network(_) => of_rule("network")?.to_vec(),
+        Access::Signal { .. } => vec!["signal"],
+        Access::Ptrace { .. } => vec!["ptrace"],
+        Access::ChangeProfile(_) => vec!["domain/change_profile"],
+        Access::Rule(rule) => of_rule(rule)?.to_vec(),
+        // Whichever of them is mediated, the kernel denies the access without it.
+        Access::Rules(rules) => {
+            let all: Option<Vec<_>> = rules.iter().map(|rule| of_rule(rule)).collect();
+            all?.concat()
+        }
+    })
 }
 
-fn of_rule(rule: &str) -> &'static [&'static str] {
-    let word = rule
-        .split_whitespace()
-        .find(|word| !matches!(*word, "audit" | "deny" | "allow" | "owner"));
-    match word.unwrap_or_default().trim_end_matches(',') {
+/// Whether the program knows by what features a kernel says that it mediates the class of this access.
+pub fn is_known(access: &Access) -> bool {
+    entries(access).is_some()
+}
+
+/// Words that may stand before a rule's own.
+const QUALIFIERS: [&str; 6] = ["audit", "quiet", "deny", "allow", "prompt", "owner"];
+
+fn of_rule(rule: &str) -> Option<&'static [&'static str]> {
+    let (word, rest) = first_word(rule);
+    if is_path(word) {
+        return Some(&["file"]);
+    }
+    Some(match word {
+        "file" | "link" | "all" => &["file"],
+        "set" | "rlimit" => &["rlimit"],
         "capability" => &["caps", "capability"],
         "network" => &["network", "network_v8", "network_v9"],
         "signal" => &["signal"],
@@ -32,10 +48,42 @@ fn of_rule(rule: &str) -> &'static [&'static str] {
         "mount" | "umount" | "remount" | "pivot_root" => &["mount"],
         "unix" => &["network/af_unix", "network_v9/af_unix"],
         "dbus" => &["dbus"],
-        "userns" => &["namespaces/userns_create"],
+        "userns" => &["namespaces/mask/userns_create"],
         "io_uring" => &["io_uring"],
         "mqueue" => &["ipc/posix_mqueue"],
-        _ => &["file"],
+        // `rw /x,` and `px /x -> y,`: the permissions before the path.
+        _ if are_permissions(word) && is_path(rest) => &["file"],
+        _ => return None,
+    })
+}
+
+fn are_permissions(word: &str) -> bool {
+    !word.is_empty() && word.chars().all(|letter| "rwaklmxpPcCuUiI".contains(letter))
+}
+
+fn is_path(word: &str) -> bool {
+    word.starts_with(['/', '@', '"'])
+}
+
+/// The first word of a rule behind `priority=…` and the qualifiers, without the comma that ends the rule; and what stands
+/// behind it.
+fn first_word(rule: &str) -> (&str, &str) {
+    let mut rest = rule.trim_start();
+    loop {
+        let end = rest
+            .find(|c: char| c.is_whitespace() || c == '=' || c == ',' || c == '(')
+            .unwrap_or(rest.len());
+        let (word, behind) = rest.split_at(end);
+        let behind = behind.trim_start();
+        if word == "priority" && behind.starts_with('=') {
+            let number = behind[1..].trim_start();
+            let end = number.find(char::is_whitespace).unwrap_or(number.len());
+            rest = number[end..].trim_start();
+        } else if QUALIFIERS.contains(&word) {
+            rest = behind;
+        } else {
+            return (word, behind);
+        }
     }
 }
 
@@ -66,7 +114,8 @@ pub fn in_use(feature: &str, policy: &Policy, profile: Option<&str>) -> bool {
 
 /// Whether the class of an access by a process with this profile is mediated.
 pub fn mediated(access: &Access, policy: &Policy, profile: Option<&str>) -> bool {
-    entries(access).iter().any(|entry| in_use(entry, policy, profile))
+    // `check` refuses an access whose class is not known. Where one comes here all the same, it must not be excused.
+    entries(access).is_none_or(|entries| entries.iter().any(|entry| in_use(entry, policy, profile)))
 }
 
 #[cfg(test)]
@@ -107,6 +156,79 @@ mod tests {
             &[14],
         );
         assert_eq!(mediated(&access, &policy, Some("p")), wanted);
+    }
+
+    const DEBIAN_13: &str = include_str!("../../tests/features/debian-13");
+    const DEBIAN_12: &str = include_str!("../../tests/features/debian-12");
+
+    /// Linux 6.12 and 6.1 as Debian builds them, by what their AppArmor says of itself.
+    #[rstest]
+    #[case::file("/etc/shadow r,", true, true)]
+    #[case::permissions_first("rw /etc/shadow,", true, true)]
+    #[case::named_exec("priority=1 px /usr/bin/x -> y,", true, true)]
+    #[case::variable("@{HOME}/x r,", true, true)]
+    #[case::quoted("\"/a b\" r,", true, true)]
+    #[case::bare_file("file,", true, true)]
+    #[case::link("link subset /a -> /b,", true, true)]
+    #[case::all("all,", true, true)]
+    #[case::rlimit("set rlimit nofile <= 1024,", true, true)]
+    #[case::capability("capability,", true, true)]
+    #[case::network("network packet raw,", true, true)]
+    #[case::signal("signal (send) peer=x,", true, true)]
+    #[case::bare_signal("signal(send),", true, true)]
+    #[case::ptrace("ptrace read,", true, true)]
+    #[case::change_profile("change_profile -> x,", true, true)]
+    #[case::mount("mount fstype=ext4 /a -> /b,", true, true)]
+    #[case::umount("umount,", true, true)]
+    #[case::pivot_root("pivot_root /x,", true, true)]
+    #[case::userns("userns create,", true, false)]
+    #[case::bare_userns("userns,", true, false)]
+    #[case::io_uring("io_uring sqpoll,", true, false)]
+    #[case::unix("unix,", false, false)]
+    #[case::dbus("dbus send,", false, false)]
+    #[case::mqueue("mqueue,", false, false)]
+    #[case::priority("priority=10 userns,", true, false)]
+    #[case::priority_apart("priority = -5 audit allow userns,", true, false)]
+    #[case::audit_deny("audit deny dbus,", false, false)]
+    #[case::owner("owner /x r,", true, true)]
+    #[case::owner_permissions_first("owner r /x,", true, true)]
+    fn every_class_is_found_in_the_features_of_a_kernel(
+        #[case] rule: &str,
+        #[case] debian_13: bool,
+        #[case] debian_12: bool,
+    ) {
+        let access = Access::Rule(rule.into());
+        assert!(is_known(&access));
+        let classes: Vec<Class> = (0..=u8::MAX).collect();
+        assert_eq!(
+            mediated(&access, &policy(DEBIAN_13, &classes), Some("p")),
+            debian_13
+        );
+        assert_eq!(
+            mediated(&access, &policy(DEBIAN_12, &classes), Some("p")),
+            debian_12
+        );
+    }
+
+    #[rstest]
+    #[case("audit teleport home,")]
+    // Not taken for permissions before a path.
+    #[case("teleport /x,")]
+    #[case("rw x,")]
+    #[case(",")]
+    fn a_class_that_nobody_knows_excuses_nothing(#[case] rule: &str) {
+        let access = Access::Rule(rule.into());
+        assert!(!is_known(&access));
+        assert!(mediated(&access, &policy(DEBIAN_13, &[]), Some("p")));
+    }
+
+    #[test]
+    fn of_several_rules_any_class_counts() {
+        let rules = |rules: [&str; 2]| Access::Rules(rules.map(String::from).into());
+        let policy = policy(DEBIAN_13, &[]);
+        assert!(mediated(&rules(["dbus,", "/x r,"]), &policy, Some("p")));
+        assert!(!mediated(&rules(["dbus,", "unix,"]), &policy, Some("p")));
+        assert!(!is_known(&rules(["/x r,", "teleport,"])));
     }
 
     /// AppArmor 2.13 on Linux 5.10: the kernel could, and the parser wrote nothing of it.

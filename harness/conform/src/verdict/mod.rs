@@ -2,9 +2,9 @@
 //!
 //! The nine points of evidence, each where its name says:
 //! 1. [`complete::policy_is_the_one_under_test`]
-//! 2. [`complete::subjects_were_confined`]
+//! 2. [`complete::subjects::subjects_were_confined`]
 //! 3. the subject did it itself: `virt_aa_probe::worker` opens everything after it entered its label, and
-//!    [`complete::subjects_were_confined`] looks at the barrier between the two
+//!    [`complete::subjects::subjects_were_confined`] looks at the barrier between the two
 //! 4. [`steps::effect`]
 //! 5. [`complete::log_path_was_whole`]
 //! 6. [`records::attribute`] and [`complete::records_belong_to_somebody`]
@@ -15,6 +15,7 @@
 pub mod complete;
 pub mod expected;
 pub mod features;
+pub mod identity;
 pub mod judge;
 pub mod mediation;
 pub mod policy;

@@ -1,19 +1,16 @@
 //! Records: whose are they, which step do they belong to, and are they clean?
 
-use std::collections::BTreeMap;
-
 use aa_audit::{Record, Verdict};
 use aa_policy::{Location, deny_covers};
-use virt_aa_probe::protocol::{CANARY_PROFILE, CaseEvidence, Outcome, RawRecord};
+use virt_aa_probe::protocol::{CANARY, CANARY_PROFILE, CaseEvidence};
 
 use super::policy::Policy;
 use crate::denial::request_of;
 
 /// netlink type of AppArmor's records; user-space programs cannot send it.
 const APPARMOR: u16 = 1400;
-/// The cgroup of unconfined steps, and the profile's name in records of unconfined processes.
+/// Whose processes do unconfined steps.
 const AGENT: &str = "agent";
-const CANARY: &str = "canary";
 
 /// Whether a record speaks against a pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +30,7 @@ pub struct Attributed {
     pub serial: u64,
     /// Index of the step in whose time it was written, cleanup counted on; `None` after the last.
     pub step: Option<usize>,
-    /// The subject it is charged to.
+    /// The subject it is charged to: the one that started the process, or that started what did.
     pub owner: Option<String>,
     /// Whether it speaks against a pass.
     pub class: Class,
@@ -57,8 +54,6 @@ pub struct Attribution {
 /// Charge each record of the window to its subject and its step.
 pub fn attribute(evidence: &CaseEvidence, policy: &Policy) -> Attribution {
     let mut attribution = Attribution::default();
-    // Profiles that a subject was seen to enter by an exec.
-    let mut entered: BTreeMap<String, String> = BTreeMap::new();
     for raw in evidence.records.iter().filter(|raw| raw.kind == APPARMOR) {
         let record = match aa_audit::parse_record(raw.text.as_bytes()) {
             Ok(record) => record,
@@ -74,14 +69,10 @@ pub fn attribute(evidence: &CaseEvidence, policy: &Policy) -> Attribution {
             continue;
         }
         let step = step_of(raw.serial, evidence);
-        let owner = owner(raw, &record, evidence, &entered, ours)
-            .or_else(|| is_a_failed_entry(&record, step, evidence).then(|| AGENT.to_string()));
+        let owner = raw.subject.clone().filter(|subject| subject != CANARY);
         if owner.is_none() && !ours {
             attribution.foreign.push(raw.text.clone());
             continue;
-        }
-        if let (Some(owner), Some(target)) = (&owner, &record.target) {
-            entered.insert(target.clone(), owner.clone());
         }
         attribution.records.push(Attributed {
             serial: raw.serial,
@@ -93,46 +84,6 @@ pub fn attribute(evidence: &CaseEvidence, policy: &Policy) -> Attribution {
         });
     }
     attribution
-}
-
-/// By its process's cgroup, else by its process, else by its profile, which says something in its own namespace only.
-fn owner(
-    raw: &RawRecord,
-    record: &Record,
-    evidence: &CaseEvidence,
-    entered: &BTreeMap<String, String>,
-    ours: bool,
-) -> Option<String> {
-    if let Some(subject) = raw.subject.as_deref().filter(|subject| *subject != CANARY) {
-        return Some(subject.to_string());
-    }
-    let pid = record.pid.and_then(|pid| i32::try_from(pid).ok());
-    let by_pid = evidence
-        .subjects
-        .iter()
-        .find(|(_, facts)| pid.is_some_and(|pid| facts.pids.contains(&pid)));
-    if let Some((name, _)) = by_pid {
-        return Some(name.clone());
-    }
-    let profile = record.profile.as_deref().filter(|_| ours)?;
-    let by_profile = evidence
-        .subjects
-        .iter()
-        .find(|(_, facts)| within(profile, &facts.label));
-    by_profile
-        .map(|(name, _)| name.clone())
-        .or_else(|| entered.get(profile).cloned())
-}
-
-/// Whether the agent's process, still unconfined, could not enter the label of a step's subject. It ends at once, so
-/// its record may come when nothing else is known of it any more.
-fn is_a_failed_entry(record: &Record, step: Option<usize>, evidence: &CaseEvidence) -> bool {
-    let outcome = step
-        .and_then(|step| evidence.steps.get(step))
-        .map(|step| &step.outcome);
-    matches!(outcome, Some(Outcome::NoSubject { .. }))
-        && record.operation.as_deref() == Some("change_profile")
-        && record.profile.as_deref() == Some("unconfined")
 }
 
 /// Whether `profile` is `label` or a child of it.
@@ -177,66 +128,5 @@ impl Attributed {
     /// Whether it is of an unconfined step.
     pub fn is_the_agents(&self) -> bool {
         self.owner.as_deref() == Some(AGENT)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-    use serde_json::json;
-
-    use super::*;
-    use crate::verdict::features::Features;
-
-    const NOT_FOUND: &str = r#"apparmor="DENIED" operation="change_profile" info="label not found" error=-2 profile="unconfined" name="own" pid=9 comm="agent""#;
-    const OTHER: &str = r#"apparmor="DENIED" operation="open" profile="unconfined" name="/x" pid=9 comm="agent" denied_mask="r""#;
-
-    /// One step with that outcome, closed by the fence 10, and one record of nobody's.
-    fn owner_of(record: &str, serial: u64, outcome: &Outcome) -> Option<String> {
-        let policy = json!({"revision": 1, "profiles": []});
-        let audit = json!({
-            "lost": 0, "backlog_limit": 0, "rate_limit": 0, "pid": 1, "ours": true, "overruns": 0,
-            "reading": true, "exclude_rules": 0, "mode": "noquiet",
-        });
-        let text = format!("audit(1.000:{serial}): {record}");
-        let evidence = serde_json::from_value(json!({
-            "policy_before": policy, "policy_after": policy, "audit_before": audit, "audit_after": audit,
-            "canary_before": 1, "canary_after": 20, "serial_gaps": 0, "subjects": {},
-            "steps": [{"outcome": outcome, "fence": 10, "ms": 0.0, "revision": 1}], "cleanup": [],
-            "records": [{"kind": APPARMOR, "serial": serial, "text": text, "subject": null}],
-            "strays": [], "guest_ms": 0.0, "steps_ms": 0.0,
-        }))
-        .unwrap();
-        let policy = Policy {
-            declared: BTreeMap::new(),
-            warnings: Vec::new(),
-            files: Vec::new(),
-            kernel: Features::default(),
-            namespace: None,
-        };
-        attribute(&evidence, &policy).records.remove(0).owner
-    }
-
-    fn no_subject() -> Outcome {
-        Outcome::NoSubject {
-            reason: "no such label".into(),
-        }
-    }
-
-    #[test]
-    fn a_label_that_could_not_be_entered_is_the_agents_affair() {
-        assert_eq!(owner_of(NOT_FOUND, 5, &no_subject()).as_deref(), Some(AGENT));
-    }
-
-    #[rstest]
-    #[case::another_act(OTHER, 5, no_subject())]
-    #[case::another_time(NOT_FOUND, 15, no_subject())]
-    #[case::a_step_that_was_done(NOT_FOUND, 5, Outcome::TimedOut)]
-    fn anything_else_of_an_unconfined_process_is_nobodys(
-        #[case] record: &str,
-        #[case] serial: u64,
-        #[case] outcome: Outcome,
-    ) {
-        assert_eq!(owner_of(record, serial, &outcome), None);
     }
 }

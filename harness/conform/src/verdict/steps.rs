@@ -9,6 +9,7 @@ use virt_aa_probe::protocol::{Effect, Outcome, Ran};
 
 use super::records::{Attributed, Class};
 use crate::case::model::{Denied, Expect, Step, Text};
+use crate::case::plan::AGENT;
 use crate::denial::matches;
 
 /// One thing that is wrong with a step.
@@ -22,7 +23,9 @@ pub enum Finding {
     NotDenied(String),
     /// The step failed as it should, but not by the denial that the case names.
     OtherDenial(String),
-    /// The agent could not do its part.
+    /// The step was to be denied, and its program died by a signal: neither a denial nor the act's success.
+    Crash(String),
+    /// Nobody can say of whose making it is: the agent could not do its part, or time ran out and nothing was denied.
     Broken(String),
 }
 
@@ -34,6 +37,7 @@ impl Finding {
             Finding::Effect(text)
             | Finding::NotDenied(text)
             | Finding::OtherDenial(text)
+            | Finding::Crash(text)
             | Finding::Broken(text) => text.clone(),
         }
     }
@@ -47,16 +51,64 @@ pub fn findings(
     records: &[Attributed],
     label: &str,
 ) -> Vec<Finding> {
-    match outcome {
-        Outcome::TimedOut => return vec![Finding::Effect("it did not end in time and was killed".into())],
-        Outcome::NoSubject { reason } => return vec![Finding::Effect(reason.clone())],
-        Outcome::Broken { reason } => return vec![Finding::Broken(reason.clone())],
-        _ => {}
+    let unmet = match outcome {
+        Outcome::TimedOut => without_effect("it did not end in time and was killed".into(), records),
+        Outcome::NoSubject { reason } => without_effect(reason.clone(), records),
+        Outcome::Broken { reason } => Finding::Broken(reason.clone()),
+        _ => {
+            return match &step.denied {
+                Some(denied) => negative(step, denied, outcome, own, records),
+                None => positive(step, outcome, own, records, label),
+            };
+        }
+    };
+    // What it was denied before is told too.
+    let mut findings = red(own, records);
+    findings.push(unmet);
+    findings
+}
+
+/// Said where a call was refused and no record speaks of it.
+const NOT_BY_APPARMOR: &str =
+    "; no record says that AppArmor denied it, so look at the file's mode and owner, capabilities and limits";
+
+/// A step that came to no end of its own. Only where something was denied in the case can that be the profile's fault.
+fn without_effect(text: String, records: &[Attributed]) -> Finding {
+    if nothing_was_denied(records) {
+        Finding::Broken(format!(
+            "{text}; nothing was denied, so this says nothing of the profile"
+        ))
+    } else {
+        Finding::Effect(text)
     }
-    match &step.denied {
-        Some(denied) => negative(step, denied, outcome, own, records),
-        None => positive(step, outcome, own, records, label),
-    }
+}
+
+fn nothing_was_denied(records: &[Attributed]) -> bool {
+    records.iter().all(|record| record.class == Class::Clean)
+}
+
+/// Whether a call that takes a path found nothing there.
+fn is_missing(outcome: &Outcome) -> bool {
+    let calls = ["open", "execve", "acct", "connect"];
+    matches!(outcome, Outcome::Errno { call, errno: libc::ENOENT } if calls.contains(&call.as_str()))
+}
+
+/// Whether a call was refused, by whatever it may be.
+fn is_refused(outcome: &Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::Errno {
+            errno: libc::EACCES | libc::EPERM,
+            ..
+        }
+    )
+}
+
+fn red(own: &[usize], records: &[Attributed]) -> Vec<Finding> {
+    own.iter()
+        .filter(|index| records[**index].class == Class::Red)
+        .map(|index| Finding::Denial(*index))
+        .collect()
 }
 
 fn positive(
@@ -67,12 +119,20 @@ fn positive(
     label: &str,
 ) -> Vec<Finding> {
     let expect = step.expect.clone().unwrap_or_default();
-    let mut findings: Vec<Finding> = own
-        .iter()
-        .filter(|index| records[**index].class == Class::Red)
-        .map(|index| Finding::Denial(*index))
-        .collect();
-    findings.extend(effect(&expect, outcome).into_iter().map(Finding::Effect));
+    let mut findings = red(own, records);
+    let unmet = effect(&expect, outcome).into_iter();
+    if is_missing(outcome) && nothing_was_denied(records) {
+        // AppArmor answers EACCES, never this.
+        findings.extend(unmet.map(|text| {
+            Finding::Broken(format!(
+                "{text}: this image has no such file, so a fixture or a package is missing"
+            ))
+        }));
+    } else if is_refused(outcome) && findings.is_empty() {
+        findings.extend(unmet.map(|text| Finding::Effect(text + NOT_BY_APPARMOR)));
+    } else {
+        findings.extend(unmet.map(Finding::Effect));
+    }
     if !expect.label.is_empty() {
         findings.extend(program_label(&expect.label, outcome, own, records, label).map(Finding::Effect));
     }
@@ -245,7 +305,12 @@ fn negative(
                 exit: expect.exit.or(ran.exit),
                 ..expect
             };
-            findings.extend(of_program(&expect, ran).into_iter().map(Finding::NotDenied));
+            let unmet = if ran.signal.is_some() {
+                Finding::OtherDenial
+            } else {
+                Finding::NotDenied
+            };
+            findings.extend(of_program(&expect, ran).into_iter().map(unmet));
         }
         _ => findings.push(Finding::NotDenied(
             "it succeeded, and should have been denied".into(),
@@ -259,10 +324,18 @@ fn negative(
     // What was logged and allowed all the same is no denial.
     let (expected, other): (Vec<usize>, Vec<usize>) = speaking.into_iter().partition(|index| {
         let record = &records[*index].record;
-        record.verdict == Verdict::Denied && denied.records.iter().any(|wanted| matches(wanted, record))
+        let is_the_steps = is_of_the_step(step, records[*index].owner.as_deref());
+        is_the_steps
+            && record.verdict == Verdict::Denied
+            && denied.records.iter().any(|wanted| matches(wanted, record))
     });
     if expected.is_empty() {
         findings.extend(match outcome {
+            Outcome::Ran(Ran {
+                signal: Some(signal), ..
+            }) => Some(Finding::Crash(format!(
+                "the program was ended by signal {signal}, and the denial that the case names did not come"
+            ))),
             Outcome::Ran(_) => Some(Finding::NotDenied(
                 "it ran, and the denial that the case names did not come".into(),
             )),
@@ -272,6 +345,19 @@ fn negative(
             // That it succeeded says it all.
             _ => None,
         });
+    }
+    if !expected.is_empty() {
+        let missing = denied.records.iter().filter(|wanted| {
+            let mut came = expected.iter().map(|index| &records[*index].record);
+            !came.any(|record| matches(wanted, record))
+        });
+        findings.extend(missing.map(|wanted| {
+            let keys: Vec<String> = wanted
+                .iter()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect();
+            Finding::OtherDenial(format!("no record of this denial: {}", keys.join(" ")))
+        }));
     }
     if let Some(count) = denied.count
         && count != expected.len()
@@ -288,6 +374,12 @@ fn negative(
             .map(Finding::Denial),
     );
     findings
+}
+
+/// Whether a record of that owner's can be the denial that a step expects. An unconfined step is not denied itself: it
+/// asks a daemon, whose denial it is.
+fn is_of_the_step(step: &Step, owner: Option<&str>) -> bool {
+    owner.is_some_and(|owner| owner == step.by || step.by == AGENT)
 }
 
 /// `EACCES` for 13.

@@ -66,6 +66,9 @@ pub struct Guards {
     pub proven: Vec<String>,
     /// Not seen yet.
     pub unproven: Vec<String>,
+    /// About profiles that this run of the case does not have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_applicable: Vec<String>,
 }
 
 /// A step.

@@ -124,13 +124,21 @@ fn map(file: &File) -> Result<(), Failure> {
     }
 }
 
+/// What the kernel may write at most: the size in a request's number has 14 bits. A request of the old kind says none.
+const LARGEST_ARGUMENT: usize = 1 << 14;
+
+/// An ioctl's argument, with room for whatever the kernel answers.
+fn room_for(spec: &IoctlSpec) -> Vec<u8> {
+    let mut argument = spec.argument.clone();
+    argument.resize(argument.len().max(LARGEST_ARGUMENT), 0);
+    argument
+}
+
 /// Open a device and send it one ioctl; the argument's bytes come back as the kernel left them.
 pub fn ioctl(spec: &IoctlSpec) -> Done {
     let device = options(&spec.open)?.open(&spec.path).called("open")?;
-    let mut argument = spec.argument.clone();
-    // The kernel may write more than it was given only if the plan's request lies about its own size.
-    argument.resize(argument.len().max(256), 0);
-    // SAFETY: the argument points to at least as many bytes as the request's own size, at most 256 here.
+    let mut argument = room_for(spec);
+    // SAFETY: the argument points to more bytes than any request's number can say that the kernel writes.
     let result = unsafe {
         libc::ioctl(
             device.as_raw_fd(),
@@ -145,4 +153,24 @@ pub fn ioctl(spec: &IoctlSpec) -> Done {
         value: result.into(),
         ..Effect::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ioctl_has_room_for_as_much_as_its_number_can_say() {
+        // SNDRV_CTL_IOCTL_CARD_INFO: 376 bytes are written.
+        let spec = |argument: Vec<u8>| IoctlSpec {
+            path: "/dev/null".into(),
+            open: "r".into(),
+            request: 0x8178_5501,
+            argument,
+        };
+        let size = |request: u64| usize::try_from(request >> 16 & 0x3fff).unwrap();
+        assert!(room_for(&spec(vec![0; 4])).len() >= size(0x8178_5501));
+        assert!(room_for(&spec(Vec::new())).len() >= size(0xffff_ffff));
+        assert_eq!(room_for(&spec(vec![7; 20_000])), vec![7; 20_000]);
+    }
 }

@@ -14,7 +14,7 @@ use crate::protocol::{Ran, RunSpec};
 
 /// PATH of a program that is given none.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Output beyond this is read and dropped.
+/// Output beyond this is read and dropped, and the evidence says so.
 const KEPT: u64 = 1 << 20;
 
 /// Await the end of a child: its exit status, or the signal that ended it. It is not reaped yet, so that the agent,
@@ -83,10 +83,10 @@ pub fn run(spec: &RunSpec) -> Result<Ran, Failure> {
     });
     let stdout = child.stdout.take().map(|pipe| thread::spawn(move || drain(pipe)));
     let stderr = child.stderr.take().map(|pipe| thread::spawn(move || drain(pipe)));
-    let collect = |reader: Option<thread::JoinHandle<Vec<u8>>>| {
+    let collect = |reader: Option<thread::JoinHandle<(Vec<u8>, bool)>>| {
         reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
     };
-    let (stdout, stderr) = (collect(stdout), collect(stderr));
+    let ((stdout, stdout_cut), (stderr, stderr_cut)) = (collect(stdout), collect(stderr));
     let (exit, signal) = await_end(child.id()).called("wait")?;
     if let Some(input) = input {
         let _ = input.join();
@@ -97,14 +97,18 @@ pub fn run(spec: &RunSpec) -> Result<Ran, Failure> {
         signal,
         stdout,
         stderr,
+        stdout_cut,
+        stderr_cut,
     })
 }
 
-fn drain(mut pipe: impl Read) -> Vec<u8> {
+/// The first bytes of a stream, and whether they are not all of it: there was more, or it could not be read.
+fn drain(mut pipe: impl Read) -> (Vec<u8>, bool) {
     let mut kept = Vec::new();
-    let _ = (&mut pipe).take(KEPT).read_to_end(&mut kept);
-    let _ = std::io::copy(&mut pipe, &mut std::io::sink());
-    kept
+    let first = (&mut pipe).take(KEPT).read_to_end(&mut kept);
+    let more = std::io::copy(&mut pipe, &mut std::io::sink());
+    let whole = first.is_ok() && more.is_ok_and(|more| more == 0);
+    (kept, !whole)
 }
 
 #[cfg(test)]
@@ -142,5 +146,9 @@ mod tests {
     fn output_beyond_the_limit_neither_blocks_nor_grows() {
         let ran = run(&shell("head -c 3000000 /dev/zero")).unwrap();
         assert_eq!((ran.exit, ran.stdout.len()), (Some(0), 1 << 20));
+        assert!(ran.stdout_cut && !ran.stderr_cut);
+        // Exactly the limit is all of it.
+        let ran = run(&shell("head -c 1048576 /dev/zero")).unwrap();
+        assert!(ran.stdout.len() == 1 << 20 && !ran.stdout_cut);
     }
 }

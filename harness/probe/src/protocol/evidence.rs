@@ -66,6 +66,10 @@ pub struct Ran {
     /// Standard error, cut at 1 MiB.
     #[serde(with = "bytes")]
     pub stderr: Vec<u8>,
+    /// Whether there was more standard output.
+    pub stdout_cut: bool,
+    /// Whether there was more standard error.
+    pub stderr_cut: bool,
 }
 
 /// Everything seen while a case ran.
@@ -91,6 +95,13 @@ pub struct CaseEvidence {
     pub steps: Vec<StepEvidence>,
     /// One for each cleanup step.
     pub cleanup: Vec<StepEvidence>,
+    /// Whether the kernel told of every process that was started.
+    pub processes: ProcessWatchState,
+    /// Processes that had left the control group of the subject that they belong to, and were running when the case
+    /// ended.
+    pub escaped: Vec<Escaped>,
+    /// What others did to AppArmor's switches.
+    pub switches: SwitchesSeen,
     /// Every audit message of the window, in the order of its serials.
     pub records: Vec<RawRecord>,
     /// Messages since the case before that nobody waited for.
@@ -101,9 +112,65 @@ pub struct CaseEvidence {
     pub steps_ms: f64,
 }
 
+/// Whether the watch over processes was whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessWatchState {
+    /// Why the kernel does not tell of processes.
+    pub unavailable: Option<String>,
+    /// How often its messages did not fit, since the agent started.
+    pub overruns: u64,
+}
+
+/// A process that left its subject's control group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Escaped {
+    /// The subject that it belongs to.
+    pub subject: String,
+    /// What it was.
+    pub process: ProcessFacts,
+    /// Whether it was brought back, and so was at rest before the closing canary.
+    pub brought_back: bool,
+}
+
+/// What was done to AppArmor's switches by others than the agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchesSeen {
+    /// Why writes to the switches could not be watched.
+    pub unavailable: Option<String>,
+    /// Processes that wrote to one.
+    pub writers: Vec<i32>,
+    /// Values of the audit mode that the agent found where it had left another one.
+    pub other_values: Vec<String>,
+}
+
+impl SwitchesSeen {
+    /// What was seen in two spans of time.
+    pub fn beside(mut self, other: SwitchesSeen) -> SwitchesSeen {
+        self.unavailable = self.unavailable.or(other.unavailable);
+        self.writers.extend(other.writers);
+        self.other_values.extend(other.other_values);
+        self
+    }
+}
+
+/// A process as seen from outside.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct ProcessFacts {
+    /// Its number.
+    pub pid: i32,
+    /// Its label, without the mode.
+    pub label: String,
+    /// `enforce`, `complain`…; empty for `unconfined`.
+    pub mode: String,
+    /// Its program.
+    pub exe: String,
+}
+
 /// State of the audit system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditState {
+    /// Whether auditing is on; off, the kernel tells of no change to the audit system.
+    pub enabled: bool,
     /// The kernel's own count of lost messages.
     pub lost: u32,
     /// 0 is no limit.
@@ -122,6 +189,8 @@ pub struct AuditState {
     pub exclude_rules: u32,
     /// `/sys/module/apparmor/parameters/audit`.
     pub mode: String,
+    /// `/sys/module/apparmor/parameters/mode`.
+    pub enforcement: String,
 }
 
 /// A subject as seen from outside, at the barrier before its first step.
@@ -131,6 +200,8 @@ pub struct SubjectFacts {
     pub pid: i32,
     /// Every process seen in its cgroup.
     pub pids: Vec<i32>,
+    /// What it started, and what that started, as far as it was running when a step ended.
+    pub started: Vec<ProcessFacts>,
     /// From `/proc/PID/attr/current`, without the mode.
     pub label: String,
     /// `enforce`, `complain`…; empty for `unconfined`.
@@ -139,8 +210,23 @@ pub struct SubjectFacts {
     pub exe: String,
     /// Who it is.
     pub credentials: Credentials,
+    /// Who it should be: its user as the machine knows it, or who the agent is.
+    pub should_be: Identity,
     /// Whether it was reaped, or frozen, before the closing canary.
     pub quiesced: bool,
+}
+
+/// A user with its groups and capabilities.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Identity {
+    /// The user.
+    pub uid: u32,
+    /// Its own group.
+    pub gid: u32,
+    /// Supplementary groups, in ascending order.
+    pub groups: Vec<u32>,
+    /// Effective capabilities, as the kernel prints them.
+    pub cap_eff: String,
 }
 
 /// Who a process is, from `/proc/PID/status` and `/proc/PID/limits`.
@@ -160,6 +246,18 @@ pub struct Credentials {
     pub seccomp: u32,
     /// Soft and hard limit of locked memory; `None` is unlimited.
     pub memlock: (Option<u64>, Option<u64>),
+}
+
+impl Credentials {
+    /// The part of them that the user decides.
+    pub fn identity(&self) -> Identity {
+        Identity {
+            uid: self.uid,
+            gid: self.gid,
+            groups: self.groups.clone(),
+            cap_eff: self.cap_eff.clone(),
+        }
+    }
 }
 
 /// A step as it went.
@@ -184,6 +282,6 @@ pub struct RawRecord {
     pub serial: u64,
     /// The message, bytes that are no UTF-8 replaced.
     pub text: String,
-    /// The subject in whose cgroup its process was when the record was read; `None` if it was gone or elsewhere.
+    /// The subject that its process belongs to, by who started it; `None` where that is nobody of the case.
     pub subject: Option<String>,
 }

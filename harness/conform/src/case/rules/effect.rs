@@ -11,7 +11,7 @@
 //! Everything else succeeds by doing it: a descriptor of the socket's kind and what came over it, a frame that
 //! arrived, bytes written, a lock taken, a label entered, a function reset and read again.
 
-use crate::case::model::{Case, Expect, Step};
+use crate::case::model::{Case, Expect, Step, Text};
 use crate::case::plan::AGENT;
 use crate::case::problem::{Located, Problem};
 use crate::yaml::path::Path;
@@ -77,13 +77,21 @@ pub(super) fn check(case: &Case, step: &Step, next: Option<&Step>, path: &Path, 
     }
 }
 
-/// The step after one that is `checked-by-next`.
+/// Whether the step after one that is `checked-by-next` looks at what that one did. A program that looks at nothing also
+/// exits with 0 and prints nothing, so that of a program something must be read.
 fn checks(next: &Step) -> bool {
-    next.by == AGENT
-        && next
-            .expect
-            .as_ref()
-            .is_some_and(|expect| *expect != Expect::default())
+    let Some(expect) = &next.expect else { return false };
+    let streams = [&expect.stdout, &expect.stderr].into_iter().flatten();
+    let is_read = next.run.is_none() || streams.into_iter().any(demands_text);
+    next.by == AGENT && *expect != Expect::default() && is_read
+}
+
+/// Whether nothing at all would not do.
+fn demands_text(text: &Text) -> bool {
+    text.some
+        || text.equals.as_ref().is_some_and(|text| !text.trim().is_empty())
+        || text.contains.iter().any(|part| !part.is_empty())
+        || text.nul_fields.is_some_and(|count| count > 0)
 }
 
 /// Whether two subjects have different roles, and so different labels.

@@ -1,10 +1,13 @@
 //! Guards: what proves that a case can turn red.
 
+use aa_policy::Access;
+
 use super::{one_of_known, record};
 use crate::case::model::{AccessSpec, Case, Guard};
 use crate::case::names;
 use crate::case::problem::{Located, Problem, exactly_one};
 use crate::case::world::World;
+use crate::verdict::mediation;
 use crate::yaml::path::Path;
 
 pub(super) fn check(case: &Case, world: &World, problems: &mut Vec<Located>) {
@@ -157,6 +160,18 @@ pub(super) fn check_words(case: &Case, problems: &mut Vec<Located>) {
                 problems,
             );
         }
+        if let Some(rule) = &guard.add {
+            let path = Path::root().key("guards").index(index).key("add");
+            check_class(rule, &path, problems);
+        }
+    }
+}
+
+/// Where the class of a rule is not known, nobody could say whether a kernel mediates it.
+fn check_class(rule: &str, path: &Path, problems: &mut Vec<Located>) {
+    let is_rule = rule.trim_end().ends_with(',');
+    if is_rule && !mediation::is_known(&Access::Rule(rule.into())) {
+        problems.push(Problem::UnknownRuleClass(rule.into()).at(path.clone()));
     }
 }
 
@@ -217,6 +232,9 @@ pub fn access_problems(access: &AccessSpec, path: &Path) -> Vec<Located> {
             );
         }
         _ => {}
+    }
+    for (index, rule) in access.rules.iter().enumerate() {
+        check_class(rule, &path.key("rules").index(index), &mut problems);
     }
     if let Some(capability) = &access.capability {
         one_of_known(

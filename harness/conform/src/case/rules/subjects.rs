@@ -1,5 +1,7 @@
 //! The confined processes.
 
+use virt_aa_probe::protocol::CANARY;
+
 use super::one_of_known;
 use crate::case::model::{Case, Subject};
 use crate::case::plan::AGENT;
@@ -28,6 +30,30 @@ pub(super) fn check(case: &Case, world: &World, problems: &mut Vec<Located>) {
             problems.push(Problem::Empty("argv").at(path.key("daemon").key("argv")));
         }
     }
+}
+
+/// Each subject has something to do.
+pub(super) fn check_use(case: &Case, problems: &mut Vec<Located>) {
+    let root = Path::root().key("subjects");
+    let unused = case
+        .subjects
+        .iter()
+        .filter(|(name, subject)| !is_used(name, subject, case));
+    problems.extend(unused.map(|(name, _)| Problem::UnusedSubject(name.clone()).at(root.key(name))));
+}
+
+/// Whether a step starts the subject. One that none starts has no process, and so gives no evidence.
+fn is_used(name: &str, subject: &Subject, case: &Case) -> bool {
+    let mut steps = case.setup.iter().chain(&case.steps);
+    subject.run_by.is_some()
+        || steps.any(|step| {
+            let others = [
+                step.signal.as_ref().map(|signal| &signal.to),
+                step.ptrace.as_ref().map(|ptrace| &ptrace.of),
+                step.set_limit.as_ref().and_then(|limit| limit.of.as_ref()),
+            ];
+            step.by == name || others.into_iter().flatten().any(|other| other == name)
+        })
 }
 
 /// One that another subject runs has a role, and nothing of what a process of its own would have.
@@ -69,6 +95,8 @@ fn check_name(name: &str, case: &Case, path: &Path, problems: &mut Vec<Located>)
     }
     let taken = match name {
         AGENT => "the unconfined agent",
+        // Whose records no case is charged with.
+        CANARY => "the process that shows that denials arrive",
         "set" => "the profile set, in templates",
         _ if case.needs.iter().any(|need| need == name) => "a fixture that the case needs",
         _ => return,
@@ -89,7 +117,8 @@ fn check_label(subject: &Subject, world: &World, path: &Path, problems: &mut Vec
         ("role", subject.role.is_some()),
         ("label", subject.label.is_some()),
     ];
-    if !exactly_one("a subject", "role, label", &given, path, problems) {
+    let is_guest = subject.run_by.is_some() && given.iter().all(|(_, given)| *given);
+    if !is_guest && !exactly_one("a subject", "role, label", &given, path, problems) {
         return;
     }
     let Some(role) = &subject.role else {

@@ -41,6 +41,9 @@ guards:
     only: [libvirtd]
   - of: g
     add: "/etc/shadow r,"
+setup:
+  - as: late
+    set-limit: {resource: core, to: 0}
 "#;
 
 fn world() -> World {
@@ -153,26 +156,6 @@ fn a_limit_of_another_role_may_be_lowered() {
     "c.yaml:8:36: unknown user `testr` (did you mean `tester`?)"
 )]
 #[case(
-    "user: tester",
-    "daemon: {argv: [/x], ready: /y}",
-    "c.yaml:8:30: `daemon` needs `role`"
-)]
-#[case(
-    "  late:",
-    "  set:",
-    "c.yaml:8:9: the subject cannot be called `set`: that is the name of the profile set, in templates"
-)]
-#[case(
-    "  late:",
-    "  agent:",
-    "c.yaml:8:11: the subject cannot be called `agent`: that is the name of the unconfined agent"
-)]
-#[case(
-    "  late:",
-    "  disk:",
-    "c.yaml:8:10: the subject cannot be called `disk`: that is the name of a fixture that the case needs"
-)]
-#[case(
     "memlock: 65536",
     "memlock: lots",
     "c.yaml:6:30: expected a whole number, found `lots`"
@@ -267,7 +250,7 @@ fn a_limit_of_another_role_may_be_lowered() {
 #[case(
     "stdout: {some: true}",
     "checked-by-next: true",
-    "c.yaml:17:31: `checked-by-next` needs a step after this one, `as: agent` and with an `expect`"
+    "c.yaml:17:31: `checked-by-next` needs a step after this one, `as: agent`, that reads what this one did: a `file` with an `expect`, or a program whose `stdout` or `stderr` must say something"
 )]
 #[case(
     "stdout: {some: true}",
@@ -446,6 +429,21 @@ fn a_limit_of_another_role_may_be_lowered() {
     "c.yaml:24:5: the case has a `denied` step and no guard that adds a rule, so nothing proves that the rule is what denies it (add a guard `add: \"RULE,\"` by which the denied step would succeed)"
 )]
 #[case(
+    "  - as: late\n    set-limit",
+    "  - as: g\n    set-limit",
+    "c.yaml:8:10: no step is by the subject `late`, or acts on it, so it never runs (take it out, or say `as:` it in a step)"
+)]
+#[case(
+    "add: \"/etc/shadow r,\"",
+    "add: \"audit teleport home,\"",
+    "c.yaml:29:10: this program does not know the class of the rule `audit teleport home,`, so it cannot tell whether a kernel mediates it (write the rule as it would stand in a profile, its own word first)"
+)]
+#[case(
+    "{exec: \"{set.libexecdir}/x\"}",
+    "{rules: [\"/x r,\", \"priority=3 teleport,\"]}",
+    "c.yaml:25:32: this program does not know the class of the rule `priority=3 teleport,`, so it cannot tell whether a kernel mediates it (write the rule as it would stand in a profile, its own word first)"
+)]
+#[case(
     "{exec: \"{set.libexecdir}/x\"}",
     "{capability: ipclock}",
     "c.yaml:25:27: unknown capability `ipclock` (did you mean `ipc_lock`?)"
@@ -482,6 +480,62 @@ fn a_broken_rule_is_one_clear_error(#[case] from: &str, #[case] to: &str, #[case
         "{from:?} must stand in the case once"
     );
     assert_eq!(errors(&RIGHT.replace(from, to)), [want]);
+}
+
+/// The steps by it are wrong then too.
+#[rstest]
+#[case(
+    "user: tester",
+    "daemon: {argv: [/x], ready: /y}",
+    "c.yaml:8:30: `daemon` needs `role`"
+)]
+#[case(
+    "  late:",
+    "  set:",
+    "c.yaml:8:9: the subject cannot be called `set`: that is the name of the profile set, in templates"
+)]
+#[case(
+    "  late:",
+    "  agent:",
+    "c.yaml:8:11: the subject cannot be called `agent`: that is the name of the unconfined agent"
+)]
+#[case(
+    "  late:",
+    "  disk:",
+    "c.yaml:8:10: the subject cannot be called `disk`: that is the name of a fixture that the case needs"
+)]
+#[case(
+    "  late:",
+    "  canary:",
+    "c.yaml:8:12: the subject cannot be called `canary`: that is the name of the process that shows that denials arrive"
+)]
+fn what_is_wrong_with_a_subject_is_told_first(#[case] from: &str, #[case] to: &str, #[case] want: &str) {
+    assert_eq!(RIGHT.matches(from).count(), 1, "{from:?}");
+    assert_eq!(errors(&RIGHT.replace(from, to))[0], want);
+}
+
+/// A program that does nothing exits with 0 too, and prints nothing.
+#[rstest]
+#[case::only_a_status("run: [/bin/true]", "exit: 0", false)]
+#[case::nothing("run: [/bin/true]", "stdout: {equals: \"\"}", false)]
+#[case::absence("run: [/bin/true]", "stdout: {lacks: [x]}", false)]
+#[case::text("run: [/bin/cat, /x]", "stdout: {contains: [x]}", true)]
+#[case::some("run: [/bin/cat, /x]", "stderr: {some: true}", true)]
+#[case::file("file: {path: /x, open: r, read: 4}", "bytes: 4", true)]
+fn the_step_that_checks_reads_something(#[case] act: &str, #[case] expect: &str, #[case] checks: bool) {
+    let text = RIGHT.replace(
+        "    expect: {stdout: {some: true}}\n",
+        &format!(
+            "    expect: {{checked-by-next: true}}\n  - as: agent\n    {act}\n    expect: {{{expect}}}\n"
+        ),
+    );
+    let found = errors(&text);
+    assert_eq!(found.is_empty(), checks, "{found:?}");
+    assert!(
+        found
+            .iter()
+            .all(|error| error.contains("`checked-by-next` needs"))
+    );
 }
 
 #[test]

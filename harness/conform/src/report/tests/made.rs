@@ -8,7 +8,7 @@ use aa_policy::{Tree, parse};
 
 use crate::case::expand::Variant;
 use crate::case::load::Loaded;
-use crate::proofs::Proofs;
+use crate::proofs::{Ground, Proofs};
 use crate::prove::{Outcome, Proof};
 use crate::report::build::Context;
 use crate::report::model::{CaseReport, Report};
@@ -150,7 +150,7 @@ fn hostile(of: &CaseReport) -> CaseReport {
 
 /// The run.
 pub fn report(strict: bool) -> Report {
-    let proofs = Proofs::open(Path::new("/nonexistent"), "none", None);
+    let proofs = Proofs::open(Path::new("/nonexistent"), "none", None, Ground::default());
     let policy = policy();
     let context = Context {
         policy: &policy,
@@ -175,6 +175,7 @@ pub fn proofs() -> Vec<Proof> {
         Outcome::ClassNotMediated,
         Outcome::Inconclusive,
         Outcome::NoEditMendsIt,
+        Outcome::NotApplicable,
     ];
     let proof = |(index, outcome): (usize, Outcome)| Proof {
         case: format!("case-{index}@daemon"),

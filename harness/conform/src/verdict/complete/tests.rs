@@ -10,6 +10,25 @@ use crate::case::expand::SubjectProfile;
 use crate::verdict::features::Features;
 use crate::verdict::records::{Attributed, Class};
 
+/// A guest that the daemon starts by itself is loaded as often as it takes, without a count.
+#[rstest]
+#[case::by_its_own_daemon("d", 2, 0)]
+#[case::by_another("other", 2, 3)]
+#[case::a_move_that_no_record_tells_of("d", 3, 1)]
+fn loads_for_an_own_guest_are_recognised(#[case] owner: &str, #[case] moved: u64, #[case] gaps: usize) {
+    let mut expected = expected();
+    expected.case.policy_loads = Default::default();
+    let guest = serde_yaml::from_str("{role: helper, run-by: d, label: own}").unwrap();
+    expected.case.subjects.insert("vm".into(), guest);
+    let mut records = attribution(&[LOAD, REMOVE]);
+    records
+        .records
+        .iter_mut()
+        .for_each(|record| record.owner = Some(owner.into()));
+    let found = policy_is_the_one_under_test(&evidence(5, 5 + moved), &expected, &policy(), &records);
+    assert_eq!(found.len(), gaps, "{found:?}");
+}
+
 /// A case that loads `own` and removes it again, by a program that enters `helper`.
 fn expected() -> Expected {
     let case = "
@@ -36,12 +55,13 @@ fn evidence(before: u64, after: u64) -> CaseEvidence {
     let policy = |revision: u64| json!({"revision": revision, "profiles": []});
     let audit = json!({
         "lost": 0, "backlog_limit": 0, "rate_limit": 0, "pid": 1, "ours": true, "overruns": 0, "reading": true,
-        "exclude_rules": 0, "mode": "noquiet",
+        "enabled": true, "exclude_rules": 0, "mode": "noquiet", "enforcement": "enforce",
     });
     serde_json::from_value(json!({
         "policy_before": policy(before), "policy_after": policy(after), "audit_before": audit, "audit_after": audit,
         "canary_before": 1, "canary_after": 2, "serial_gaps": 0, "subjects": {}, "steps": [], "cleanup": [],
-        "records": [], "strays": [], "guest_ms": 0.0, "steps_ms": 0.0,
+        "records": [], "strays": [], "processes": {"unavailable": null, "overruns": 0}, "escaped": [],
+        "switches": {"unavailable": null, "writers": [], "other_values": []}, "guest_ms": 0.0, "steps_ms": 0.0,
     }))
     .unwrap()
 }
@@ -126,5 +146,8 @@ fn a_pass_needs_every_load_and_every_label(
 fn a_program_of_another_subject_is_not_the_one() {
     let mut records = attribution(&[EXEC]);
     records.records[0].owner = Some("agent".into());
-    assert_eq!(programs_entered_their_labels(&expected(), &records).len(), 1);
+    assert_eq!(
+        programs_entered_their_labels(&evidence(5, 5), &expected(), &records).len(),
+        1
+    );
 }

@@ -14,20 +14,19 @@ fn foreign(pid: i32, profile: &str) -> String {
 }
 
 #[rstest]
-#[case::by_cgroup(foreign(77, "elsewhere"), Some("d"), Some("d"))]
-#[case::by_process(foreign(40, "elsewhere"), None, Some("d"))]
-#[case::by_profile(foreign(77, "daemon"), None, Some("d"))]
-#[case::by_child_profile(foreign(77, "daemon//child"), None, Some("d"))]
+#[case::started_by_a_subject(foreign(77, "elsewhere"), Some("d"), Some("d"))]
 #[case::agents(foreign(77, "elsewhere"), Some("agent"), Some("agent"))]
-#[case::profile_that_begins_alike(foreign(77, "daemon-two"), None, None)]
-#[case::nobodys(foreign(77, "elsewhere"), None, None)]
-#[case::of_the_canarys_cgroup(foreign(77, "elsewhere"), Some("canary"), None)]
-fn a_record_is_charged_by_cgroup_then_process_then_profile(
+// Neither a subject's label nor its number make a process the subject's.
+#[case::with_its_number(foreign(40, "elsewhere"), None, None)]
+#[case::with_its_label(foreign(77, "daemon"), None, None)]
+#[case::with_a_childs_label(foreign(77, "daemon//child"), None, None)]
+#[case::of_the_canarys_process(foreign(77, "elsewhere"), Some("canary"), None)]
+fn a_record_is_charged_to_the_subject_that_started_its_process(
     #[case] text: String,
-    #[case] seen_in: Option<&'static str>,
+    #[case] started_by: Option<&'static str>,
     #[case] owner: Option<&str>,
 ) {
-    let judgement = Made::of(&[POSITIVE]).saying_from(0, &text, seen_in).judge();
+    let judgement = Made::of(&[POSITIVE]).saying_from(0, &text, started_by).judge();
     assert_eq!(judgement.records[0].owner.as_deref(), owner);
     // Whosever it is, a denial is never passed over.
     let verdict = if owner.is_some() {
@@ -36,17 +35,6 @@ fn a_record_is_charged_by_cgroup_then_process_then_profile(
         Verdict::Inconclusive
     };
     assert_eq!(judgement.verdict, verdict, "{:?}", judgement.reason);
-}
-
-#[test]
-fn a_program_that_was_seen_to_enter_its_profile_is_its_callers() {
-    let exec = r#"apparmor="AUDIT" operation="exec" class="file" profile="daemon" name="/x" pid=40 comm="x" requested_mask="x" fsuid=0 ouid=0 target="other""#;
-    let judgement = Made::of(&[POSITIVE])
-        .saying(0, exec)
-        .saying_from(0, &foreign(77, "other"), None)
-        .judge();
-    assert_eq!(judgement.records[1].owner.as_deref(), Some("d"));
-    assert_eq!(judgement.verdict, Verdict::Fail);
 }
 
 #[rstest]

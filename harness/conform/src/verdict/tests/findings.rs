@@ -6,6 +6,7 @@ use virt_aa_probe::protocol::{Effect, Outcome};
 use super::made::{DENIED, Made, NEGATIVE, POSITIVE, errno, exited, ok};
 use crate::verdict::features::Features;
 use crate::verdict::judge::Verdict;
+use crate::verdict::steps::Finding;
 
 const RUN: &str = "{as: d, run: [/x], expect: {stdout: {equals: out}}}";
 
@@ -30,8 +31,8 @@ fn no_subject() -> Outcome {
 #[rstest]
 #[case::succeeds(POSITIVE, ok(), Verdict::Pass)]
 #[case::fails(POSITIVE, errno(libc::EACCES), Verdict::Fail)]
-#[case::hangs(POSITIVE, Outcome::TimedOut, Verdict::Fail)]
-#[case::subject_gone(POSITIVE, no_subject(), Verdict::Fail)]
+#[case::hangs(POSITIVE, Outcome::TimedOut, Verdict::Error)]
+#[case::subject_gone(POSITIVE, no_subject(), Verdict::Error)]
 #[case::agent_broke(POSITIVE, broken(), Verdict::Error)]
 #[case::exit(RUN, exited(0), Verdict::Pass)]
 #[case::other_exit(RUN, exited(1), Verdict::Fail)]
@@ -169,6 +170,50 @@ fn another_record_is_not_the_denial_and_one_more_is_red(#[case] from: &str, #[ca
     assert_eq!(beside.judge().verdict, Verdict::Fail);
 }
 
+#[rstest]
+#[case::own(Some("d"), Verdict::Pass)]
+#[case::of_another_subject(Some("e"), Verdict::Fail)]
+#[case::of_an_unconfined_process(Some("agent"), Verdict::Fail)]
+#[case::nobodys(None, Verdict::Inconclusive)]
+fn only_the_steps_own_subject_can_be_denied_as_expected(
+    #[case] owner: Option<&'static str>,
+    #[case] verdict: Verdict,
+) {
+    // The act failed for another reason, and meanwhile somebody is denied what the case names.
+    let judgement = Made::of(&[NEGATIVE])
+        .ending(errno(libc::EACCES))
+        .saying_from(0, DENIED, owner)
+        .judge();
+    assert_eq!(judgement.verdict, verdict, "{:?}", judgement.reason);
+}
+
+#[rstest]
+#[case::inherits("", "", Verdict::Pass)]
+#[case::its_program(" target=\"unconfined\"", "", Verdict::Inconclusive)]
+#[case::a_child_of_it(" target=\"unconfined\" pid=42", "", Verdict::Inconclusive)]
+#[case::named(
+    " target=\"unconfined\" pid=42",
+    ", expect: {label: [inherit, unconfined]}",
+    Verdict::Pass
+)]
+fn an_act_outside_the_label_is_no_pass_unless_the_case_says_so(
+    #[case] target: &str,
+    #[case] expect: &str,
+    #[case] verdict: Verdict,
+) {
+    let (target, pid) = match target.strip_suffix(" pid=42") {
+        Some(target) => (target, "pid=42"),
+        None => (target, "pid=41"),
+    };
+    let step = format!("{{as: d, run: [/x]{expect}}}");
+    let mut made = Made::of(&[&step]).ending(exited(0));
+    if !expect.is_empty() {
+        made = made.saying(0, &exec(""));
+    }
+    let judgement = made.saying(0, &exec(target).replace("pid=41", pid)).judge();
+    assert_eq!(judgement.verdict, verdict, "{:?}", judgement.reason);
+}
+
 #[test]
 fn a_denial_of_another_step_does_not_count() {
     let mut made = Made::of(&[NEGATIVE, POSITIVE]).ending(errno(libc::EACCES));
@@ -210,4 +255,118 @@ fn a_case_names_the_classes_that_it_is_about(#[case] classes: &str, #[case] verd
     let mut made = Made::of(&[POSITIVE]);
     made.expected.case.mediates = serde_yaml::from_str(classes).unwrap();
     assert_eq!(made.judge().verdict, verdict);
+}
+
+/// What was denied before a step came to no end is told beside it, and makes the case the profile's fault.
+#[rstest]
+#[case::hangs(POSITIVE, Outcome::TimedOut)]
+#[case::subject_gone(POSITIVE, no_subject())]
+#[case::hangs_where_denied(NEGATIVE, Outcome::TimedOut)]
+fn a_step_without_an_end_keeps_its_denials(#[case] step: &str, #[case] outcome: Outcome) {
+    let other = DENIED.replace("family=\"packet\"", "family=\"inet\"");
+    let judgement = Made::of(&[step]).ending(outcome).saying(0, &other).judge();
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    let kinds: Vec<_> = judgement.findings.iter().map(|(_, finding)| finding).collect();
+    assert!(
+        matches!(kinds[..], [Finding::Denial(_), Finding::Effect(_)]),
+        "{kinds:?}"
+    );
+}
+
+#[test]
+fn a_known_lost_effect_does_not_excuse_a_new_denial() {
+    let known = || {
+        Made::of(&[POSITIVE])
+            .ending(Outcome::TimedOut)
+            .knowing("step: 0, effect: did not end in time")
+    };
+    assert_eq!(known().saying(0, DENIED).judge().verdict, Verdict::Fail);
+}
+
+fn killed_by(signal: i32) -> Outcome {
+    let Outcome::Ran(ran) = exited(0) else {
+        unreachable!()
+    };
+    Outcome::Ran(virt_aa_probe::protocol::Ran {
+        exit: None,
+        signal: Some(signal),
+        ..ran
+    })
+}
+
+/// A program that dies proves neither that it was denied nor that it was not.
+#[test]
+fn a_crash_is_no_success_of_what_should_be_denied() {
+    let step = "{as: d, run: [/x], denied: {records: [{operation: create, family: packet}]}}";
+    let judgement = Made::of(&[step]).ending(killed_by(libc::SIGSEGV)).judge();
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    let findings: Vec<_> = judgement.findings.iter().map(|(_, finding)| finding).collect();
+    assert!(
+        findings
+            .iter()
+            .any(|finding| matches!(finding, Finding::Crash(_)))
+    );
+    assert!(
+        !findings
+            .iter()
+            .any(|finding| matches!(finding, Finding::NotDenied(_)))
+    );
+    // With the denial it is one, but a program that dies of it is told all the same.
+    let denied = Made::of(&[step])
+        .ending(killed_by(libc::SIGABRT))
+        .saying(0, DENIED);
+    assert_eq!(denied.judge().verdict, Verdict::Fail);
+}
+
+/// `lacks` says nothing of text that was dropped.
+#[rstest]
+#[case::stdout("{stdout: {lacks: [secret]}}", Verdict::Inconclusive)]
+#[case::nothing_asked("{label: [inherit], exit: 0}", Verdict::Pass)]
+fn output_that_was_cut_is_a_gap_where_it_is_judged(#[case] expect: &str, #[case] verdict: Verdict) {
+    let Outcome::Ran(ran) = exited(0) else {
+        unreachable!()
+    };
+    let cut = Outcome::Ran(virt_aa_probe::protocol::Ran {
+        stdout_cut: true,
+        ..ran
+    });
+    let step = format!("{{as: d, run: [/x], expect: {expect}}}");
+    let judgement = Made::of(&[&step]).ending(cut).saying(0, &exec("")).judge();
+    assert_eq!(judgement.verdict, verdict, "{:?}", judgement.reason);
+}
+
+/// A denial is expected of each side, and each must come.
+#[rstest]
+#[case::both(&["packet", "inet"], Verdict::Pass)]
+#[case::one(&["packet"], Verdict::Fail)]
+#[case::the_other(&["inet"], Verdict::Fail)]
+#[case::one_twice(&["packet", "packet"], Verdict::Fail)]
+fn every_denial_that_is_named_must_come(#[case] families: &[&str], #[case] verdict: Verdict) {
+    let step = "{as: d, socket: {family: packet, type: raw}, denied: {records: [{operation: create, family: packet}, {operation: create, family: inet}]}}";
+    let made = Made::of(&[step]).ending(errno(libc::EACCES));
+    let made = families.iter().fold(made, |made, family| {
+        made.saying(0, &DENIED.replace("\"packet\"", &format!("{family:?}")))
+    });
+    let judgement = made.judge();
+    assert_eq!(judgement.verdict, verdict, "{:?}", judgement.reason);
+}
+
+/// AppArmor refuses with EACCES. A file that is not there is the case's or the image's fault, unless a step before was
+/// kept from making it.
+#[rstest]
+#[case::no_program("execve", libc::ENOENT, Verdict::Error)]
+#[case::no_file("open", libc::ENOENT, Verdict::Error)]
+#[case::refused("open", libc::EACCES, Verdict::Fail)]
+#[case::no_profile("change_profile", libc::ENOENT, Verdict::Fail)]
+fn a_missing_file_is_no_fault_of_the_profile(
+    #[case] call: &str,
+    #[case] errno: i32,
+    #[case] verdict: Verdict,
+) {
+    let made = Made::of(&[RUN]).ending(Outcome::Errno {
+        call: call.into(),
+        errno,
+    });
+    assert_eq!(made.judge().verdict, verdict);
+    assert_eq!(made.saying(0, DENIED).judge().verdict, Verdict::Fail);
 }

@@ -1,7 +1,7 @@
 //! Every gap in the evidence makes the verdict inconclusive, whatever else was seen.
 
 use rstest::rstest;
-use virt_aa_probe::protocol::{CaseEvidence, LoadedProfile, RawRecord};
+use virt_aa_probe::protocol::{CaseEvidence, Escaped, LoadedProfile, ProcessFacts, RawRecord};
 
 use super::made::{DENIED, Made, POSITIVE, errno};
 use crate::verdict::judge::Verdict;
@@ -32,6 +32,42 @@ fn one_more() -> LoadedProfile {
     }
 }
 
+/// A process of `d`'s outside its control group.
+fn escaped(label: &str, brought_back: bool) -> Escaped {
+    let process = ProcessFacts {
+        pid: 55,
+        label: label.into(),
+        mode: "enforce".into(),
+        exe: "/x".into(),
+    };
+    Escaped {
+        subject: "d".into(),
+        process,
+        brought_back,
+    }
+}
+
+#[test]
+fn a_guest_may_be_put_elsewhere_by_its_daemon() {
+    let mut made = Made::of(&[POSITIVE]);
+    let guest = "{role: daemon, run-by: d, label: guest}";
+    let guest = serde_yaml::from_str(guest).unwrap();
+    made.expected.case.subjects.insert("vm".into(), guest);
+    let judge = |label: &str, brought_back: bool| {
+        made.judge_spoilt(|evidence| {
+            let escaped = escaped(label, brought_back);
+            subject(evidence).started.push(ProcessFacts {
+                label: "guest".into(),
+                ..escaped.process.clone()
+            });
+            evidence.escaped.push(escaped);
+        })
+    };
+    assert_eq!(judge("guest", true).verdict, Verdict::Pass);
+    assert_eq!(judge("guest", false).verdict, Verdict::Inconclusive);
+    assert_eq!(judge("other", true).verdict, Verdict::Inconclusive);
+}
+
 type E = CaseEvidence;
 type Spoil = fn(&mut E);
 
@@ -53,6 +89,10 @@ type Spoil = fn(&mut E);
 #[case::in_complain(|e: &mut E| subject(e).mode = "complain".into(), "had the label")]
 #[case::in_a_child(|e: &mut E| subject(e).label = "daemon//child".into(), "had the label")]
 #[case::another_user(|e: &mut E| subject(e).credentials.uid = 1000, "should be root")]
+#[case::another_group(|e: &mut E| subject(e).credentials.gid = 1000, "should be root")]
+#[case::a_group_more(|e: &mut E| subject(e).credentials.groups = vec![29], "should be root")]
+#[case::fewer_capabilities(|e: &mut E| subject(e).credentials.cap_eff = "0000000000000001".into(), "should be root")]
+#[case::not_even_the_agent_is_root(|e: &mut E| { subject(e).should_be.uid = 5; subject(e).credentials.uid = 5 }, "should be root")]
 #[case::no_new_privs(|e: &mut E| subject(e).credentials.no_new_privs = true, "held back")]
 #[case::seccomp(|e: &mut E| subject(e).credentials.seccomp = 2, "held back")]
 #[case::not_at_rest(|e: &mut E| subject(e).quiesced = false, "brought to rest")]
@@ -71,8 +111,20 @@ type Spoil = fn(&mut E);
 #[case::not_reading(|e: &mut E| e.audit_after.reading = false, "nobody of ours")]
 #[case::backlog(|e: &mut E| e.audit_before.backlog_limit = 64, "backlog limit was 64")]
 #[case::rate(|e: &mut E| e.audit_after.rate_limit = 1, "rate limit 1")]
+#[case::auditing_off(|e: &mut E| e.audit_before.enabled = false, "auditing was off")]
 #[case::excluding(|e: &mut E| e.audit_before.exclude_rules = 1, "exclude records")]
 #[case::quiet(|e: &mut E| e.audit_after.mode = "normal".into(), "not `noquiet`")]
+// 5: the switches, also where they are as they should be when it is looked at them.
+#[case::a_switch_put_back(|e: &mut E| e.switches.writers.push(77), "process 77 set what AppArmor logs")]
+#[case::a_switch_healed(|e: &mut E| e.switches.other_values.push("quiet".into()), "audit mode to `quiet`")]
+#[case::switches_not_watched(|e: &mut E| e.switches.unavailable = Some("no".into()), "could not be watched")]
+#[case::complain_for_all(|e: &mut E| e.audit_after.enforcement = "complain".into(), "not `enforce`")]
+#[case::audit_set_anew(|e: &mut E| e.records.push(RawRecord { kind: 1305, serial: 101, text: "op=set".into(), subject: None }), "set anew")]
+// 6: whose processes there are.
+#[case::not_followed(|e: &mut E| e.processes.unavailable = Some("no".into()), "does not tell of processes")]
+#[case::followed_in_part(|e: &mut E| e.processes.overruns = 1, "some are missing")]
+#[case::left(|e: &mut E| e.escaped.push(escaped("daemon", true)), "left its control group")]
+#[case::not_brought_back(|e: &mut E| e.escaped.push(escaped("guest", false)), "left its control group")]
 // What was done is what was planned.
 #[case::a_step_more(|e: &mut E| e.steps.push(e.steps[0].clone()), "2 steps were told of")]
 #[case::a_cleanup_more(|e: &mut E| e.cleanup.push(e.steps[0].clone()), "1 cleanup steps")]
@@ -162,8 +214,9 @@ fn a_users_subject_has_no_capabilities() {
     assert_eq!(made.judge().verdict, Verdict::Inconclusive);
     let as_user = |caps: &'static str| {
         move |evidence: &mut CaseEvidence| {
-            let who = &mut subject(evidence).credentials;
-            (who.uid, who.cap_eff) = (64055, caps.into());
+            let facts = subject(evidence);
+            (facts.should_be.uid, facts.should_be.cap_eff) = (64055, "0".repeat(16));
+            (facts.credentials.uid, facts.credentials.cap_eff) = (64055, caps.into());
         }
     };
     assert_eq!(

@@ -16,6 +16,7 @@ fn on_a_host(mut made: Made, canaries_in: &str, spoil: impl FnOnce(&mut CaseEvid
         }
         for state in [&mut evidence.audit_before, &mut evidence.audit_after] {
             *state = AuditState {
+                enabled: false,
                 ours: false,
                 backlog_limit: 64,
                 rate_limit: 100,
@@ -75,20 +76,16 @@ fn records_of_others_are_told_and_not_counted(#[case] namespace: &str) {
     assert_eq!(judgement.foreign.len(), 1);
 }
 
-#[test]
-fn a_denial_in_the_namespace_is_the_subjects_by_its_profile() {
-    let judgement = on_a_host(denied_in(OWN), OWN, |_| {});
-    assert_eq!(judgement.verdict, Verdict::Fail);
-    assert_eq!(judgement.records[0].owner.as_deref(), Some("d"));
-}
-
-#[test]
-fn one_that_nobody_in_the_namespace_owns_is_a_gap() {
+#[rstest]
+#[case::in_a_subjects_profile("daemon")]
+#[case::in_another("elsewhere")]
+fn a_denial_in_the_namespace_by_a_process_of_nobody_is_a_gap(#[case] profile: &str) {
     let text = DENIED
         .replace("pid=40", "pid=77")
-        .replace("profile=\"daemon\"", &format!("{OWN} profile=\"elsewhere\""));
+        .replace("profile=\"daemon\"", &format!("{OWN} profile=\"{profile}\""));
     let judgement = on_a_host(Made::of(&[POSITIVE]).saying_from(0, &text, None), OWN, |_| {});
     assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    assert_eq!(judgement.records[0].owner, None);
 }
 
 #[test]

@@ -32,7 +32,7 @@ const TOKEN: &str = "token";
 const POLICY: &str = "profile daemon {\n  deny /quiet/** rw,\n  profile child {\n    deny /quiet/** rw,\n  }\n}\nprofile other {\n}\n";
 const FEATURES: &str = "caps {mask {net_raw\n}\n}\nnetwork_v8 {af_mask {packet\n}\n}\nfile {mask {r\n}\n}\n";
 
-/// A record: its text behind the serial number, and the cgroup in which its process was seen.
+/// A record: its text behind the serial number, and the subject that started its process.
 #[derive(Debug, Clone)]
 pub struct Said {
     pub text: String,
@@ -82,12 +82,12 @@ impl Made {
         self
     }
 
-    /// With a record by `d`'s cgroup in the time of a step.
+    /// With a record by a process of `d`'s in the time of a step.
     pub fn saying(self, step: usize, text: &str) -> Made {
         self.saying_from(step, text, Some("d"))
     }
 
-    /// With a record in the time of a step by a process in that cgroup, or in none of ours.
+    /// With a record in the time of a step by a process of that subject's, or of nobody's.
     pub fn saying_from(mut self, step: usize, text: &str, subject: Option<&'static str>) -> Made {
         self.said.entry(step).or_default().push(Said {
             text: text.into(),
@@ -184,10 +184,11 @@ impl Made {
         })).collect::<Vec<_>>()});
         let audit = json!({
             "lost": 5, "backlog_limit": 0, "rate_limit": 0, "pid": 1, "ours": true, "overruns": 0,
-            "reading": true, "exclude_rules": 0, "mode": "noquiet",
+            "reading": true, "enabled": true, "exclude_rules": 0, "mode": "noquiet", "enforcement": "enforce",
         });
         let subject = json!({
-            "pid": PID, "pids": [PID], "label": PROFILE, "mode": "enforce", "exe": "/x", "quiesced": true,
+            "pid": PID, "pids": [PID], "started": [], "label": PROFILE, "mode": "enforce", "exe": "/x", "quiesced": true,
+            "should_be": {"uid": 0, "gid": 0, "groups": [], "cap_eff": "000001ffffffffff"},
             "credentials": {
                 "uid": 0, "gid": 0, "groups": [], "cap_eff": "000001ffffffffff", "no_new_privs": false,
                 "seccomp": 0, "memlock": [null, null],
@@ -197,6 +198,8 @@ impl Made {
             "policy_before": policy, "policy_after": policy, "audit_before": audit, "audit_after": audit,
             "canary_before": canary_before, "canary_after": canary_after, "serial_gaps": 0,
             "subjects": {"d": subject}, "steps": [], "cleanup": [], "records": [], "strays": [],
+            "processes": {"unavailable": null, "overruns": 0}, "escaped": [],
+            "switches": {"unavailable": null, "writers": [], "other_values": []},
             "guest_ms": 0.0, "steps_ms": 0.0,
         }))
         .unwrap();
@@ -261,5 +264,7 @@ pub fn exited(exit: i32) -> Outcome {
         signal: None,
         stdout: b"out".to_vec(),
         stderr: Vec::new(),
+        stdout_cut: false,
+        stderr_cut: false,
     })
 }

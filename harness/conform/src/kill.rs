@@ -1,0 +1,93 @@
+//! Did a guard's mutated set turn its case red, and by what the guard is about? Pure.
+
+use std::collections::BTreeSet;
+
+use crate::case::model::{Guard, Step};
+use crate::denial::matches;
+use crate::verdict::expected::Expected;
+use crate::verdict::identity;
+use crate::verdict::judge::{Judgement, Place};
+use crate::verdict::records::{Attributed, within};
+use crate::verdict::steps::Finding;
+
+/// What is wrong with a case, without what differs from run to run.
+pub type Findings = BTreeSet<(Place, String)>;
+
+/// The findings of a run.
+pub fn findings_of(judgement: &Judgement) -> Findings {
+    let findings = judgement.findings.iter();
+    findings
+        .map(|(place, finding)| (*place, identity::of(finding, &judgement.records)))
+        .collect()
+}
+
+/// The finding that kills the mutant: new against the base run, of the guard's own subject, and what the guard says.
+/// `None` where the case is red by something else.
+pub fn killer(
+    guard: &Guard,
+    subject: &str,
+    base: &Findings,
+    expected: &Expected,
+    seen: &Judgement,
+) -> Option<String> {
+    let records = &seen.records;
+    let steps = expected.steps();
+    seen.findings.iter().find_map(|(place, finding)| {
+        if base.contains(&(*place, identity::of(finding, records))) {
+            return None;
+        }
+        match (&guard.denial, finding) {
+            (Some(denial), Finding::Denial(index)) => {
+                let record = &records[*index];
+                let is_it = matches(denial, &record.record) && belongs(record, subject, expected);
+                is_it.then(|| record.text.clone())
+            }
+            (None, Finding::NotDenied(text)) => {
+                let Place::Step(index) = place else { return None };
+                acts_for(steps.get(*index)?, guard, subject, expected).then(|| text.clone())
+            }
+            _ => None,
+        }
+    })
+}
+
+/// Whether a record is of the subject's own profile, by a process of its own or of the subject that runs it.
+fn belongs(record: &Attributed, subject: &str, expected: &Expected) -> bool {
+    let (Some(label), Some(profile)) = (expected.label_of(subject), record.record.profile.as_deref()) else {
+        return false;
+    };
+    let Some(owner) = record.owner.as_deref() else {
+        return false;
+    };
+    // A signal's record is by the sender's process, and names the profile of the one that refuses it.
+    let of_another =
+        owner != subject && !runs(owner, subject, expected) && expected.label_of(owner) == Some(label);
+    within(profile, label) && !of_another
+}
+
+/// Whether a step is done by the subject, or to it, or by its label.
+fn acts_for(step: &Step, guard: &Guard, subject: &str, expected: &Expected) -> bool {
+    let target = step.signal.as_ref().map(|signal| signal.to.as_str());
+    let target = target.or_else(|| step.ptrace.as_ref().map(|ptrace| ptrace.of.as_str()));
+    // A process that has changed its profile is denied in the name of the other one.
+    let label = expected.label_of(subject);
+    let mut denials = step.denied.iter().flat_map(|denied| &denied.records);
+    let in_its_name = denials.any(|denial| {
+        let profile = denial.get("profile").map(ToString::to_string);
+        profile.is_some() && profile.as_deref() == label
+    });
+    in_its_name
+        || step.by == subject
+        || runs(&step.by, subject, expected)
+        || target == Some(subject)
+        || guard.also.iter().any(|also| also.of == step.by)
+}
+
+fn runs(runner: &str, subject: &str, expected: &Expected) -> bool {
+    let subject = expected.case.subjects.get(subject);
+    subject.is_some_and(|subject| subject.run_by.as_deref() == Some(runner))
+}
+
+#[cfg(test)]
+#[path = "kill/tests.rs"]
+mod tests;

@@ -1,0 +1,88 @@
+//! Whose process is it? Answered by who started it, which nothing that a process does later can change; its control
+//! group, its parent and its label can all be changed.
+
+mod socket;
+mod tree;
+
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use self::socket::Look;
+use self::tree::Tree;
+use crate::protocol::ProcessWatchState;
+
+/// The watch over all processes that subjects start.
+pub struct ProcessWatch {
+    socket: Result<OwnedFd, String>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    tree: Tree,
+    overruns: u64,
+}
+
+impl ProcessWatch {
+    /// Begin to watch. Where the kernel does not tell of processes this is no error; [`ProcessWatch::state`] says so.
+    pub fn start() -> ProcessWatch {
+        ProcessWatch {
+            socket: socket::open().map_err(|error| error.to_string()),
+            state: Mutex::default(),
+        }
+    }
+
+    /// The process and all that it starts belong to `owner` until the next case.
+    pub fn claim(&self, pid: i32, owner: &str) {
+        self.read().tree.claim(pid, owner);
+    }
+
+    /// The same, for as long as the agent lives.
+    pub fn claim_for_good(&self, pid: i32, owner: &str) {
+        self.read().tree.claim_for_good(pid, owner);
+    }
+
+    /// Forget the processes of the last case.
+    pub fn clear(&self) {
+        self.read().tree.clear();
+    }
+
+    /// Whose process it is, dead or alive.
+    pub fn owner(&self, pid: i32) -> Option<String> {
+        self.read().tree.owner(pid).map(str::to_string)
+    }
+
+    /// Processes of `owner` that have not ended. One that only waits to be reaped has.
+    pub fn living(&self, owner: &str) -> Vec<i32> {
+        let mut living = self.read().tree.living(owner);
+        living.retain(|pid| crate::process::is_running(*pid));
+        living
+    }
+
+    /// Whether all of it can be believed.
+    pub fn state(&self) -> ProcessWatchState {
+        let overruns = self.read().overruns;
+        ProcessWatchState {
+            unavailable: self.socket.as_ref().err().cloned(),
+            overruns,
+        }
+    }
+
+    /// The state with all that has happened until now.
+    fn read(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(socket) = &self.socket else { return state };
+        loop {
+            match socket::look(socket) {
+                Ok(Look::Event(event)) => state.tree.note(event),
+                Ok(Look::Empty) => return state,
+                Ok(Look::Overrun) => state.overruns += 1,
+                // What cannot be read is missing like what did not fit.
+                Err(_) => {
+                    state.overruns += 1;
+                    return state;
+                }
+            }
+        }
+    }
+}

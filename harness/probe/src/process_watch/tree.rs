@@ -1,0 +1,217 @@
+//! Who started whom, as the kernel tells of it: pure bookkeeping.
+
+use std::collections::BTreeMap;
+
+/// A change in the tree of processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A process or a thread was started.
+    Fork {
+        /// The process that started it.
+        parent: i32,
+        /// Its own number; that of a thread is not that of its process.
+        pid: i32,
+        /// The number of the process that it belongs to.
+        tgid: i32,
+    },
+    /// A process or a thread has ended.
+    Exit {
+        /// Its number.
+        pid: i32,
+    },
+}
+
+#[derive(Debug, Clone)]
+struct Node {
+    pid: i32,
+    is_thread: bool,
+    parent: Option<usize>,
+    alive: bool,
+    owner: Option<String>,
+}
+
+/// Every process that was started since the tree was last cleared, dead ones too.
+///
+/// A number that a second process gets is a second node, so that nobody inherits what belongs to another one.
+#[derive(Debug, Default)]
+pub struct Tree {
+    nodes: Vec<Node>,
+    /// The newest node of each number.
+    newest: BTreeMap<i32, usize>,
+    /// Processes that have an owner for longer than a case.
+    lasting: BTreeMap<String, i32>,
+}
+
+impl Tree {
+    /// Take an event in.
+    pub fn note(&mut self, event: Event) {
+        match event {
+            Event::Fork { parent, pid, tgid } => {
+                let parent = Some(self.node(parent));
+                self.add(pid, pid != tgid, parent);
+            }
+            Event::Exit { pid } => {
+                if let Some(index) = self.newest.get(&pid) {
+                    self.nodes[*index].alive = false;
+                }
+            }
+        }
+    }
+
+    /// From here on the process, and all that it starts or has started, belongs to `owner`.
+    pub fn claim(&mut self, pid: i32, owner: &str) {
+        let index = self.node(pid);
+        self.nodes[index].owner = Some(owner.into());
+    }
+
+    /// The same, and [`Tree::clear`] does not forget it until `owner` has another one.
+    pub fn claim_for_good(&mut self, pid: i32, owner: &str) {
+        self.lasting.insert(owner.into(), pid);
+        self.claim(pid, owner);
+    }
+
+    /// Forget every process but those that were claimed for good.
+    pub fn clear(&mut self) {
+        self.nodes.clear();
+        self.newest.clear();
+        for (owner, pid) in self.lasting.clone() {
+            self.claim(pid, &owner);
+        }
+    }
+
+    /// Whose process has this number. `None` where nobody is known, or where two owners have had it.
+    pub fn owner(&self, pid: i32) -> Option<&str> {
+        let mut owners = (0..self.nodes.len())
+            .filter(|index| self.nodes[*index].pid == pid)
+            .map(|index| self.owner_of(index));
+        let first = owners.next()??;
+        owners.all(|other| other == Some(first)).then_some(first)
+    }
+
+    /// The processes of `owner` whose end was not told of, threads left out.
+    pub fn living(&self, owner: &str) -> Vec<i32> {
+        (0..self.nodes.len())
+            .filter(|index| self.nodes[*index].alive && !self.nodes[*index].is_thread)
+            .filter(|index| self.owner_of(*index) == Some(owner))
+            .map(|index| self.nodes[index].pid)
+            .collect()
+    }
+
+    fn node(&mut self, pid: i32) -> usize {
+        match self.newest.get(&pid) {
+            Some(index) => *index,
+            None => self.add(pid, false, None),
+        }
+    }
+
+    fn add(&mut self, pid: i32, is_thread: bool, parent: Option<usize>) -> usize {
+        self.nodes.push(Node {
+            pid,
+            is_thread,
+            parent,
+            alive: true,
+            owner: None,
+        });
+        let index = self.nodes.len() - 1;
+        self.newest.insert(pid, index);
+        index
+    }
+
+    /// The owner of the nearest claimed process upwards. A parent is always older than its child, so this ends.
+    fn owner_of(&self, index: usize) -> Option<&str> {
+        let mut at = Some(index);
+        while let Some(index) = at {
+            let node = &self.nodes[index];
+            if node.owner.is_some() {
+                return node.owner.as_deref();
+            }
+            at = node.parent;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fork(parent: i32, pid: i32) -> Event {
+        Event::Fork {
+            parent,
+            pid,
+            tgid: pid,
+        }
+    }
+
+    fn tree(events: &[Event]) -> Tree {
+        let mut tree = Tree::default();
+        for event in events {
+            tree.note(*event);
+        }
+        tree
+    }
+
+    #[test]
+    fn a_process_that_forks_twice_still_belongs_to_its_ancestor() {
+        let mut tree = tree(&[
+            fork(1, 10),
+            fork(10, 11),
+            Event::Exit { pid: 10 },
+            fork(11, 12),
+            Event::Exit { pid: 11 },
+        ]);
+        tree.claim(10, "d");
+        assert_eq!(tree.owner(12), Some("d"));
+        assert_eq!(tree.living("d"), [12]);
+        assert_eq!(tree.owner(1), None);
+    }
+
+    #[test]
+    fn the_nearest_claim_counts() {
+        let mut tree = tree(&[fork(1, 10), fork(10, 20)]);
+        tree.claim(1, "agent");
+        tree.claim(20, "g");
+        assert_eq!((tree.owner(10), tree.owner(20)), (Some("agent"), Some("g")));
+    }
+
+    #[test]
+    fn a_number_of_two_owners_is_nobodys() {
+        let mut tree = tree(&[fork(1, 10), fork(2, 20)]);
+        tree.claim(10, "a");
+        tree.claim(20, "b");
+        for event in [fork(10, 30), Event::Exit { pid: 30 }, fork(20, 30)] {
+            tree.note(event);
+        }
+        assert_eq!(tree.owner(30), None);
+        // One that nobody has claimed makes it ambiguous too.
+        for event in [fork(10, 40), Event::Exit { pid: 40 }, fork(99, 40)] {
+            tree.note(event);
+        }
+        assert_eq!(tree.owner(40), None);
+        assert_eq!(tree.living("a"), [10]);
+    }
+
+    #[test]
+    fn threads_have_an_owner_and_are_no_processes() {
+        let mut tree = tree(&[
+            fork(1, 10),
+            Event::Fork {
+                parent: 10,
+                pid: 11,
+                tgid: 10,
+            },
+        ]);
+        tree.claim(10, "d");
+        assert_eq!(tree.owner(11), Some("d"));
+        assert_eq!(tree.living("d"), [10]);
+    }
+
+    #[test]
+    fn only_what_is_claimed_for_good_outlives_a_case() {
+        let mut tree = tree(&[fork(1, 5), fork(1, 10)]);
+        tree.claim_for_good(5, "canary");
+        tree.claim(10, "d");
+        tree.clear();
+        assert_eq!((tree.owner(5), tree.owner(10)), (Some("canary"), None));
+    }
+}
