@@ -59,7 +59,7 @@ impl Tried {
         }
     }
 
-    fn of(sabotage: &Sabotage, verdict: Verdict, said: &[&str]) -> Tried {
+    fn of(sabotage: &Sabotage, verdict: Verdict, said: &[String]) -> Tried {
         let is_said = said.iter().any(|text| text.contains(&sabotage.says));
         let outcome = if is_green(verdict) {
             Outcome::Missed
@@ -194,10 +194,16 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// Everything that a verdict says of its reasons.
-fn said(run: &CaseRun) -> Vec<&str> {
-    let gaps = run.ran.iter().flat_map(|ran| &ran.judgement.gaps);
-    run.reason.iter().chain(gaps).map(String::as_str).collect()
+/// Everything that a verdict says of its reasons: its first line, every finding, every gap.
+fn said(run: &CaseRun) -> Vec<String> {
+    let mut said: Vec<String> = run.reason.iter().cloned().collect();
+    if let Some(ran) = &run.ran {
+        let judgement = &ran.judgement;
+        let findings = judgement.findings.iter();
+        said.extend(findings.map(|(_, finding)| finding.text(&judgement.records)));
+        said.extend(judgement.gaps.iter().cloned());
+    }
+    said
 }
 
 #[cfg(test)]
@@ -223,7 +229,7 @@ mod tests {
             says: "socket".into(),
             ..Sabotage::default()
         };
-        let tried = Tried::of(&sabotage, verdict, &["first", said]);
+        let tried = Tried::of(&sabotage, verdict, &["first".to_string(), said.to_string()]);
         assert_eq!(tried.outcome, outcome);
         assert_eq!(tried.detail.is_none(), outcome == Outcome::Caught);
     }
