@@ -97,6 +97,18 @@ pub struct Proof {
     pub of: Option<Box<(Case, Guard)>>,
 }
 
+impl Proof {
+    /// The evidence lacks something that showed only after the verdict: what was shown is so no more.
+    pub fn add_gaps(&mut self, gaps: Vec<String>) {
+        if let Some(first) = gaps.into_iter().next()
+            && self.outcome == Outcome::Killed
+        {
+            self.outcome = Outcome::Inconclusive;
+            self.detail = Some(first);
+        }
+    }
+}
+
 /// Prove every guard of a variant; `each` is told of every one as it ends.
 pub fn prove(
     runner: &mut Runner<'_>,

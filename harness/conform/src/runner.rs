@@ -12,6 +12,7 @@ use crate::data::Data;
 use crate::prepare::{Candidate, Prepared};
 use crate::profile_set::assemble::SetUnderTest;
 use crate::session::{Session, SessionError};
+use crate::verdict::complete::gaps_after_the_last;
 use crate::verdict::expected::Expected;
 use crate::verdict::judge::{Judgement, Verdict, judge};
 
@@ -47,6 +48,20 @@ impl CaseRun {
             duration: Duration::ZERO,
             ran: None,
             variant,
+        }
+    }
+
+    /// The evidence lacks something that showed only after the verdict: what was green is so no more.
+    pub fn add_gaps(&mut self, gaps: Vec<String>) {
+        let Some(first) = gaps.first() else { return };
+        if self.verdict.is_green() {
+            self.verdict = Verdict::Inconclusive;
+            self.reason = Some(first.clone());
+        }
+        if let Some(ran) = &mut self.ran {
+            ran.judgement.verdict = self.verdict;
+            ran.judgement.reason.clone_from(&self.reason);
+            ran.judgement.gaps.extend(gaps);
         }
     }
 }
@@ -154,6 +169,20 @@ impl<'a> Runner<'a> {
     pub fn discard(&mut self) {
         self.session = None;
         self.loaded = None;
+    }
+
+    /// Look at the log once more, as nothing is run any more: what speaks against the last case. A machine that was given
+    /// up has nothing to tell, and its last case was not green.
+    pub fn last_gaps(&mut self) -> Vec<String> {
+        let policy = &self.prepared.base.policy;
+        match self.session.as_mut().map(Session::strays) {
+            None => Vec::new(),
+            Some(Ok(records)) => gaps_after_the_last(&records, policy),
+            Some(Err(error)) => {
+                self.discard();
+                vec![format!("the log could not be looked at once more: {error}")]
+            }
+        }
     }
 
     /// Run a variant with the set that is to be judged; failures known of it count only if `with_known`.
@@ -322,4 +351,33 @@ fn token() -> Result<String, Stopped> {
     Ok(bytes.iter().fold(String::from("canary-"), |text, byte| {
         text + &format!("{byte:02x}")
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::report::tests::made::ran;
+    use crate::verdict::tests::made::{Made, POSITIVE};
+
+    #[rstest]
+    #[case::pass(Verdict::Pass, Verdict::Inconclusive)]
+    #[case::known_failure(Verdict::KnownFailure, Verdict::Inconclusive)]
+    #[case::vacuous(Verdict::Vacuous, Verdict::Inconclusive)]
+    #[case::fail(Verdict::Fail, Verdict::Fail)]
+    #[case::error(Verdict::Error, Verdict::Error)]
+    fn what_is_found_later_makes_no_verdict_better(#[case] before: Verdict, #[case] after: Verdict) {
+        let whole = Made::of(&[POSITIVE]);
+        let mut run = ran("made", whole, |_| ());
+        (run.verdict, run.reason) = (before, Some("first".into()));
+        run.add_gaps(Vec::new());
+        assert_eq!(run.verdict, before);
+        run.add_gaps(vec!["later".into(), "more".into()]);
+        assert_eq!(run.verdict, after);
+        let reason = run.reason.unwrap();
+        assert_eq!(reason, if before == after { "first" } else { "later" });
+        let judgement = run.ran.unwrap().judgement;
+        assert_eq!((judgement.verdict, judgement.gaps.len()), (after, 2));
+    }
 }

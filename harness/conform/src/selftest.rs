@@ -61,7 +61,7 @@ impl Tried {
 
     fn of(sabotage: &Sabotage, verdict: Verdict, said: &[String]) -> Tried {
         let is_said = said.iter().any(|text| text.contains(&sabotage.says));
-        let outcome = if is_green(verdict) {
+        let outcome = if verdict.is_green() {
             Outcome::Missed
         } else if verdict == sabotage.gives && is_said {
             Outcome::Caught
@@ -75,14 +75,6 @@ impl Tried {
             detail: (outcome != Outcome::Caught).then(|| format!("{wanted}; got: {}", said.join("; "))),
         }
     }
-}
-
-/// Whether a run with that verdict can end with status 0.
-fn is_green(verdict: Verdict) -> bool {
-    !matches!(
-        verdict,
-        Verdict::Fail | Verdict::Inconclusive | Verdict::Error | Verdict::UnexpectedPass
-    )
 }
 
 /// A machine on which sabotages are tried one after another.

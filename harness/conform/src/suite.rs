@@ -64,6 +64,7 @@ impl Suite<'_> {
                 begun(variant);
                 runner.run(variant, base, true)
             },
+            &CaseRun::add_gaps,
             ended,
         )
     }
@@ -85,7 +86,7 @@ impl Suite<'_> {
             begun(variant);
             runner.run(variant, set, true)
         };
-        let mut runs = self.spread(session, &jobs, &work, ended);
+        let mut runs = self.spread(session, &jobs, &work, &CaseRun::add_gaps, ended);
         let of_second = runs.split_off(first.0.len());
         (runs, of_second)
     }
@@ -105,15 +106,24 @@ impl Suite<'_> {
             let known = self.data.known.find(set, &self.prepared.image.name, &variant.id);
             prove(runner, self.prepared, variant, &known, &mut |_| {})
         };
-        self.spread(session, variants, &work, &mut |proofs: &Vec<Proof>| ended(proofs))
+        let add_gaps = |proofs: &mut Vec<Proof>, gaps: Vec<String>| {
+            if let Some(last) = proofs.last_mut() {
+                last.add_gaps(gaps);
+            }
+        };
+        self.spread(session, variants, &work, &add_gaps, &mut |proofs: &Vec<Proof>| {
+            ended(proofs);
+        })
     }
 
-    /// Each machine takes the next variant as soon as it is free.
+    /// Each machine takes the next variant as soon as it is free. The last one of each is told of what its log still
+    /// held then.
     fn spread<J: Sync, T: Send>(
         &self,
         session: Session,
         variants: &[J],
         work: &(dyn Fn(&mut Runner<'_>, &J) -> T + Sync),
+        add_gaps: &(dyn Fn(&mut T, Vec<String>) + Sync),
         ended: &mut dyn FnMut(&T),
     ) -> Vec<T> {
         let next = AtomicUsize::new(0);
@@ -126,13 +136,20 @@ impl Suite<'_> {
                     let session = first.lock().unwrap_or_else(PoisonError::into_inner).take();
                     let mut runner = Runner::new(self.data, self.prepared, self.backend, session)
                         .until(self.bounds.deadline);
+                    let mut last = None;
+                    // Whoever collects the results lives until every thread has ended.
+                    let tell = |result| drop(done.send(result));
                     loop {
                         let index = next.fetch_add(1, Ordering::Relaxed);
                         let Some(variant) = variants.get(index) else {
-                            return;
+                            break;
                         };
-                        // Whoever collects the results lives until every thread has ended.
-                        let _ = done.send((index, work(&mut runner, variant)));
+                        last.take().into_iter().for_each(tell);
+                        last = Some((index, work(&mut runner, variant)));
+                    }
+                    if let Some((index, mut result)) = last {
+                        add_gaps(&mut result, runner.last_gaps());
+                        tell((index, result));
                     }
                 });
             }

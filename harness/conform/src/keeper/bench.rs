@@ -96,7 +96,7 @@ fn answer(
     let Some(loaded) = data.cases.iter().find(|loaded| loaded.case.name == ask.case) else {
         return Answer::error(&format!("there is no case `{}`", ask.case));
     };
-    let run = match expand(loaded, prepared.base.set.roles()) {
+    let mut run = match expand(loaded, prepared.base.set.roles()) {
         Ok(variants) => match variants.iter().find(|variant| ask.is_for(variant)) {
             Some(variant) => runner.run(variant, &prepared.base, true),
             None => CaseRun::skipped(
@@ -106,6 +106,8 @@ fn answer(
         },
         Err(none) => CaseRun::skipped(Variant::without_profiles(loaded), none.to_string()),
     };
+    // Nobody knows whether another one is asked for.
+    run.add_gaps(runner.last_gaps());
     let context = Context {
         policy: &prepared.base.policy,
         proofs,

@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::bench::Target;
+use crate::cli::args::{self, BackendName};
 use crate::image::{ImageError, Store};
+use crate::profile_set::assemble::POLICY_DIR;
+use crate::profile_set::spec::{SetSpec, state_of};
 use crate::root::{MARKS, RECIPES};
 
 /// A keeper's socket, locks and log.
@@ -142,10 +145,23 @@ fn key(target: &Target) -> Result<String, PlaceError> {
     for mark in MARKS {
         add_files(&target.root.join(mark), &mut hash)?;
     }
+    hash.update(profiles(&target.target, Path::new(POLICY_DIR)));
     Ok(hash.finalize()[..8]
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect())
+}
+
+/// What the profiles under test are now. Those of an image's packages change with its recipe alone, which is one of the
+/// data files; the host's, in `of_host`, and those given change as somebody edits them.
+fn profiles(target: &args::Target, of_host: &Path) -> String {
+    if let Some(given) = SetSpec::parse(&target.profiles).given {
+        return given.state();
+    }
+    match target.backend {
+        BackendName::Host => state_of(of_host),
+        BackendName::Vm | BackendName::Container => String::new(),
+    }
 }
 
 fn add_files(dir: &Path, hash: &mut Sha256) -> Result<(), PlaceError> {
@@ -172,7 +188,6 @@ fn add_files(dir: &Path, hash: &mut Sha256) -> Result<(), PlaceError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::args::{self, BackendName};
 
     fn target(root: &Path) -> Target {
         for mark in MARKS {
@@ -203,6 +218,27 @@ mod tests {
         assert_ne!(second, first);
         fs::write(dir.path().join("cases/a.yaml"), "b").unwrap();
         assert_ne!(key(&target).unwrap(), second);
+    }
+
+    #[test]
+    fn the_key_changes_with_the_profiles_under_test() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("usr.sbin.libvirtd");
+        let on_host = args::Target::new(BackendName::Host, None, "i");
+        let mut given = args::Target::new(BackendName::Vm, None, "i");
+        given.profiles = format!("dir:{}", dir.path().display());
+        for target in [on_host, given.clone()] {
+            fs::write(&file, "profile libvirtd {}").unwrap();
+            let first = profiles(&target, dir.path());
+            assert_eq!(profiles(&target, dir.path()), first);
+            fs::write(&file, "profile libvirtd { capability, }").unwrap();
+            assert_ne!(profiles(&target, dir.path()), first);
+        }
+        let mut target = target(dir.path());
+        target.target = given;
+        let first = key(&target).unwrap();
+        fs::write(&file, "profile libvirtd { network, }").unwrap();
+        assert_ne!(key(&target).unwrap(), first);
     }
 
     #[test]

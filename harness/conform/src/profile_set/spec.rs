@@ -4,6 +4,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use aa_policy::Tree;
+
+use super::checkout;
+use super::git::Repository;
+
 /// A set by its manifest's name, and the files given for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetSpec {
@@ -59,6 +64,27 @@ impl SetSpec {
     }
 }
 
+impl Given {
+    /// What the files are now, in a text that differs where they do; why they cannot be read, where they cannot.
+    pub fn state(&self) -> String {
+        if let Some(revision) = &self.revision {
+            let repository = Repository::open(&self.dir);
+            let commit = repository.and_then(|repository| repository.commit(revision));
+            return commit.unwrap_or_else(|error| error.to_string());
+        }
+        match checkout::read(&self.dir) {
+            Ok((folder, texts)) => format!("{folder} {texts:?}"),
+            // No source tree, so a folder like /etc/apparmor.d.
+            Err(_) => state_of(&self.dir),
+        }
+    }
+}
+
+/// The same of a folder that is laid out like `/etc/apparmor.d`.
+pub fn state_of(dir: &Path) -> String {
+    Tree::read(dir).map_or_else(|error| error.to_string(), |tree| tree.hash())
+}
+
 impl fmt::Display for SetSpec {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.name)?;
@@ -77,6 +103,31 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[test]
+    fn the_state_of_files_changes_with_any_of_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let given = Given {
+            dir: dir.path().into(),
+            revision: None,
+        };
+        let mut states = vec![given.state()];
+        for (file, text) in [
+            ("usr.sbin.libvirtd", "one"),
+            ("usr.sbin.libvirtd", "two"),
+            ("local/usr.sbin.libvirtd", "three"),
+            ("src/security/apparmor/usr.sbin.libvirtd.in", "four"),
+            ("src/security/apparmor/usr.sbin.libvirtd.in", "five"),
+        ] {
+            let path = dir.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+            assert_eq!(given.state(), given.state());
+            states.push(given.state());
+        }
+        let different: std::collections::BTreeSet<&String> = states.iter().collect();
+        assert_eq!(different.len(), states.len());
+    }
 
     #[rstest]
     #[case("packaged", "packaged", None)]

@@ -430,17 +430,26 @@ pub fn records_belong_to_somebody(
     for record in attribution.records.iter().filter(|record| record.is_ownerless()) {
         gaps.push(format!("nobody is known who made this record: {}", record.text));
     }
-    for stray in evidence
-        .strays
-        .iter()
-        .filter(|stray| stray.kind == 1400 && !is_of_no_interest(stray, policy))
-    {
-        gaps.push(format!(
-            "a record came before the case that nobody had waited for: {}",
-            stray.text
-        ));
-    }
+    let strays = strays(&evidence.strays, policy);
+    gaps.extend(
+        strays.map(|text| format!("a record came before the case that nobody had waited for: {text}")),
+    );
     gaps
+}
+
+/// Of what came behind the last case of all, each record that nobody had waited for.
+pub fn gaps_after_the_last(records: &[RawRecord], policy: &Policy) -> Vec<String> {
+    strays(records, policy)
+        .map(|text| format!("a record came after the case that nobody had waited for: {text}"))
+        .collect()
+}
+
+/// The texts of the AppArmor records between two cases that somebody must answer for.
+fn strays<'a>(records: &'a [RawRecord], policy: &'a Policy) -> impl Iterator<Item = &'a str> {
+    let of_apparmor = records.iter().filter(|stray| stray.kind == 1400);
+    of_apparmor
+        .filter(|stray| !is_of_no_interest(stray, policy))
+        .map(|stray| stray.text.as_str())
 }
 
 /// The canary's, clean, or of others on a host.

@@ -61,6 +61,14 @@ impl Verdict {
             Verdict::Error => "error",
         }
     }
+
+    /// Whether a run with this verdict can end with status 0.
+    pub fn is_green(self) -> bool {
+        !matches!(
+            self,
+            Verdict::Fail | Verdict::Inconclusive | Verdict::Error | Verdict::UnexpectedPass
+        )
+    }
 }
 
 /// Where something is wrong.

@@ -72,7 +72,7 @@ fn variant(made: &Made, name: &str) -> Variant {
     }
 }
 
-fn ran(name: &str, mut made: Made, spoil: impl FnOnce(&mut CaseEvidence)) -> CaseRun {
+pub fn ran(name: &str, mut made: Made, spoil: impl FnOnce(&mut CaseEvidence)) -> CaseRun {
     made.policy.files = policy().files;
     made.expected.case.name = name.into();
     let mut evidence = made.evidence();

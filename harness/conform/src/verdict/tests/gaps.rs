@@ -4,6 +4,7 @@ use rstest::rstest;
 use virt_aa_probe::protocol::{CaseEvidence, Escaped, LoadedProfile, ProcessFacts, RawRecord};
 
 use super::made::{DENIED, Made, POSITIVE, errno};
+use crate::verdict::complete::gaps_after_the_last;
 use crate::verdict::judge::Verdict;
 
 #[test]
@@ -257,4 +258,19 @@ fn a_record_from_before_the_case_is_a_gap_if_it_is_the_kernels(
         });
     });
     assert_eq!(judgement.verdict, verdict);
+}
+
+#[test]
+fn a_record_behind_the_last_case_is_a_gap_of_it() {
+    let made = Made::of(&[POSITIVE]);
+    let record = |word: &str| RawRecord {
+        kind: 1400,
+        serial: 900,
+        text: format!("audit(1.000:900): {}", DENIED.replace("DENIED", word)),
+        subject: None,
+    };
+    assert!(gaps_after_the_last(&[record("STATUS")], &made.policy).is_empty());
+    let gaps = gaps_after_the_last(&[record("STATUS"), record("DENIED")], &made.policy);
+    assert_eq!(gaps.len(), 1);
+    assert!(gaps[0].contains("after the case"), "{gaps:?}");
 }
