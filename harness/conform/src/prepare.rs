@@ -348,7 +348,7 @@ fn candidate(
     if set.roles().is_empty() {
         return Err(PrepareError::NothingUsable(set.unusable));
     }
-    let policy = compiled.for_verdict(&good, kernel, namespace);
+    let policy = compiled.for_verdict((&good, &set), kernel, namespace);
     Ok(Candidate {
         set,
         compiled,
@@ -392,7 +392,7 @@ impl Prepared {
     /// An edited set, compiled where it differs from the base.
     pub fn candidate(&self, set: SetUnderTest) -> Result<Candidate, CompileSetError> {
         let compiled = CompiledSet::compile(&set, &self.parser, Some((&self.base.set, &self.base.compiled)))?;
-        let policy = compiled.for_verdict(&self.base.set, &self.kernel, self.namespace.as_deref());
+        let policy = compiled.for_verdict((&self.base.set, &set), &self.kernel, self.namespace.as_deref());
         Ok(Candidate {
             set,
             compiled,

@@ -11,6 +11,7 @@ use aa_policy::{EditError, PolicyError, PolicyFile, Tree, TreeError, audited, pa
 use virt_aa_probe::protocol::CANARY_PROFILE;
 
 use super::manifest::{Dirs, Edit, Manifest, Profile};
+use super::names::badly_named;
 use super::open::Provenance;
 use super::template::{self, TemplateError};
 use crate::case::expand::Roles;
@@ -84,6 +85,21 @@ pub enum SetError {
         /// Its file.
         file: String,
     },
+    /// A profile of the harness's own name.
+    #[error(
+        "profile set {set}: {POLICY_DIR}/{file} declares {CANARY_PROFILE}, the profile by which the harness sees that denials are logged; rename it"
+    )]
+    CanarysProfile {
+        /// The set.
+        set: String,
+        /// Its file.
+        file: String,
+    },
+    /// A file of the harness's own name.
+    #[error(
+        "profile set {0}: {POLICY_DIR}/{CANARY_PROFILE} has the name of the harness's own file; rename it, as nothing of it would be loaded"
+    )]
+    CanarysFile(String),
     /// An edit of a known-bad set.
     #[error("profile {profile}: {source}")]
     Edit {
@@ -186,6 +202,9 @@ impl SetUnderTest {
                 Err(error) => return Err(error),
             }
         }
+        if tree.contains(CANARY_PROFILE) {
+            return Err(SetError::CanarysFile(manifest.name.clone()));
+        }
         tree.insert(CANARY_PROFILE, format!("profile {CANARY_PROFILE} {{\n}}\n"))?;
         let of_profiles = file_of.values().chain(&material.profiles);
         let names: BTreeSet<&str> = of_profiles.map(String::as_str).chain([CANARY_PROFILE]).collect();
@@ -203,7 +222,16 @@ impl SetUnderTest {
                 Err(error) => return Err(error.into()),
             }
         }
-        one_of_each_name(&manifest.name, &files)?;
+        for (file, error) in badly_named(&manifest.name, &files) {
+            if !given {
+                return Err(error);
+            }
+            unusable.push(Unusable {
+                file,
+                message: error.to_string(),
+            });
+        }
+        files.retain(|parsed| !unusable.iter().any(|unusable| unusable.file == parsed.file));
         let mut labels = BTreeMap::new();
         for profile in &manifest.profiles {
             let Some(file) = file_of.get(profile.name.as_str()) else {
@@ -371,31 +399,6 @@ fn place(
     Ok(Some(file))
 }
 
-/// Each profile is declared once, the canary's by nobody else, and all in the namespace of the subjects.
-fn one_of_each_name(set: &str, files: &[PolicyFile]) -> Result<(), SetError> {
-    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
-    for file in files {
-        for profile in file.declared_names() {
-            if profile.starts_with(':') {
-                return Err(SetError::OfNamespace {
-                    set: set.into(),
-                    profile,
-                    file: file.file.clone(),
-                });
-            }
-            if let Some(first) = seen.insert(profile.clone(), &file.file) {
-                return Err(SetError::DeclaredTwice {
-                    set: set.into(),
-                    profile,
-                    first: first.into(),
-                    second: file.file.clone(),
-                });
-            }
-        }
-    }
-    Ok(())
-}
-
 /// The name under which the kernel lists a profile of a file. `labels` has the profile that it is a child of.
 fn label_of(profile: &Profile, file: &PolicyFile, labels: &BTreeMap<String, String>) -> Option<String> {
     let label = match &profile.within {
@@ -416,47 +419,5 @@ fn label_of(profile: &Profile, file: &PolicyFile, labels: &BTreeMap<String, Stri
     match (unnamed.next(), unnamed.next()) {
         (Some(only), None) => Some(only.name.clone()),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod names {
-    use rstest::rstest;
-
-    use super::*;
-
-    #[rstest]
-    #[case::once("profile a {\n}\n", "profile b {\n}\n", None)]
-    #[case::twice(
-        "profile a {\n}\n",
-        "profile a {\n}\n",
-        Some("a is declared twice, in /etc/apparmor.d/one and /etc/apparmor.d/two")
-    )]
-    #[case::the_canary(
-        "profile virt-aa-conform-canary {\n}\n",
-        "profile virt-aa-conform-canary {\n}\n",
-        Some("declared twice")
-    )]
-    #[case::of_a_namespace("profile a {\n}\n", "profile :ns:b {\n}\n", Some("in a namespace of its own"))]
-    fn a_name_is_declared_once_and_in_no_namespace(
-        #[case] one: &str,
-        #[case] two: &str,
-        #[case] wanted: Option<&str>,
-    ) {
-        let mut tree = Tree::new();
-        tree.insert("one", one).unwrap();
-        tree.insert("two", two).unwrap();
-        let files: Vec<PolicyFile> = ["one", "two"]
-            .iter()
-            .map(|file| parse(&tree, file).unwrap())
-            .collect();
-        let told = one_of_each_name("s", &files).err().map(|error| error.to_string());
-        match wanted {
-            None => assert_eq!(told, None),
-            Some(wanted) => assert!(
-                told.as_deref().is_some_and(|told| told.contains(wanted)),
-                "{told:?}"
-            ),
-        }
     }
 }

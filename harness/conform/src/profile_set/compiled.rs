@@ -120,7 +120,12 @@ impl CompiledSet {
 
     /// What the verdict must know; the deny rules are those of `base`, so that a rule that was put in to take an
     /// access away does not excuse its own denial.
-    pub fn for_verdict(&self, base: &SetUnderTest, kernel: &Features, namespace: Option<&str>) -> Policy {
+    pub fn for_verdict(
+        &self,
+        (base, run): (&SetUnderTest, &SetUnderTest),
+        kernel: &Features,
+        namespace: Option<&str>,
+    ) -> Policy {
         Policy {
             namespace: namespace.map(str::to_string),
             declared: self
@@ -134,6 +139,7 @@ impl CompiledSet {
                 .flat_map(|file| file.warnings.clone())
                 .collect(),
             files: base.files.clone(),
+            files_run: run.files.clone(),
             kernel: kernel.clone(),
         }
     }

@@ -6,6 +6,7 @@ pub mod compiled;
 pub mod git;
 pub mod load;
 pub mod manifest;
+mod names;
 pub mod open;
 pub mod programs;
 pub mod source;

@@ -280,3 +280,38 @@ fn folders_that_are_no_set() {
     symlink("/etc/shadow", bench.given().join("usr.sbin.daemon")).unwrap();
     assert!(error("dir", "dir:DIR").contains("leads out of the tree"));
 }
+
+#[test]
+fn a_file_with_a_name_that_is_taken_is_told_and_the_others_stay() {
+    let bench = Bench::new();
+    bench.source(&[
+        ("usr.lib.helper.in", "profile helper /x {\n}\n"),
+        (
+            "usr.sbin.daemon.in",
+            "profile daemon /y {\n}\nprofile virt-aa-conform-canary {\n}\n",
+        ),
+        ("usr.sbin.more.in", "profile helper /z {\n}\n"),
+    ]);
+    let set = bench.of_source();
+    let unusable: Vec<&str> = set
+        .unusable
+        .iter()
+        .map(|unusable| unusable.file.as_str())
+        .collect();
+    assert_eq!(unusable, ["usr.sbin.daemon", "usr.sbin.more"]);
+    assert!(set.unusable[1].message.contains("helper is declared twice"));
+    assert_eq!(labels(&set, "helper"), ["helper"]);
+    assert!(labels(&set, "daemon").is_empty());
+}
+
+#[test]
+fn the_harness_own_file_is_not_overwritten_without_a_word() {
+    let bench = Bench::new();
+    let file = "tree/etc/apparmor.d/virt-aa-conform-canary";
+    fs::write(bench.dir.path().join(file), "profile more {\n}\n").unwrap();
+    let error = bench
+        .open("packaged", "packaged", "4.1.0")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("the name of the harness's own file"), "{error}");
+}

@@ -1,6 +1,6 @@
 //! From a case as it went to its report: each finding with its sentence, its record, and its place in the policy.
 
-use aa_policy::{Location, Request, grants, insertion_point, rule_for};
+use aa_policy::{Location, Request, deny_covers, grants, insertion_point, rule_for};
 
 use super::model::{CaseReport, CaseSource, FindingKind, FindingReport, OnPurpose, PlaceKind, PolicyPlace};
 use crate::case::model::{RecordMatch, Scalar};
@@ -81,15 +81,17 @@ impl Context<'_> {
                 _ => None,
             };
             let request = record.and_then(|record| request_of(&record.record));
+            let denied = record.and_then(|record| self.explicitly_denied(record, request.as_ref()?));
             FindingReport {
                 kind: kind(finding),
                 step,
                 cleanup,
                 text: finding.text(records),
                 record: record.map(|record| record.text.clone()),
-                rule: request.as_ref().and_then(rule_for),
+                // An explicit `deny` outranks whatever would allow it.
+                rule: request.as_ref().filter(|_| denied.is_none()).and_then(rule_for),
                 place: match (record, finding, step) {
-                    (Some(record), ..) => self.insertion(record),
+                    (Some(record), ..) => denied.or_else(|| self.insertion(record)),
                     (None, Finding::NotDenied(_), Some(step)) => self.granted(ran, step, label),
                     _ => self.denied(ran, step.filter(|_| !cleanup)),
                 }
@@ -97,6 +99,13 @@ impl Context<'_> {
             }
         })
         .collect()
+    }
+
+    /// The `deny` rule, of the set as it was run, that denied what a record says. One of the base set makes no finding.
+    fn explicitly_denied(&self, record: &Attributed, request: &Request) -> Option<PolicyPlace> {
+        let profile = record.record.profile.as_deref()?;
+        let rule = deny_covers(self.policy.file_run_of(profile)?, profile, request)?;
+        Some(place_of(PlaceKind::Deny, profile, &rule))
     }
 
     /// Where the rule would go that allows what a record says was denied.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::model::{CaseReport, FindingReport, Report};
+use super::model::{CaseReport, FindingReport, PlaceKind, Report};
 use super::run_info::{ProfileSetInfo, RunInfo};
 use crate::prove::{Outcome, Proof};
 use crate::verdict::judge::Verdict;
@@ -149,11 +149,16 @@ pub fn details(case: &CaseReport) -> Vec<String> {
         .collect();
     for finding in &case.findings {
         lines.extend(finding.record.iter().map(|record| format!("record: {record}")));
-        if let (Some(rule), Some(place)) = (&finding.rule, &finding.place) {
-            lines.push(format!(
+        match (&finding.rule, &finding.record, &finding.place) {
+            (Some(rule), _, Some(place)) => lines.push(format!(
                 "the rule `{rule}` would allow it: {place}, in profile {}",
                 place.profile
-            ));
+            )),
+            (None, Some(_), Some(place)) if place.what == PlaceKind::Deny => lines.push(format!(
+                "a `deny` rule denies it: {place}, in profile {}; no other rule allows it while that one is there",
+                place.profile
+            )),
+            _ => {}
         }
     }
     for denied in &case.denied_on_purpose {

@@ -161,7 +161,7 @@ impl Sabotage {
 }
 
 fn plain_case() -> String {
-    "packet-raw:all@libvirtd".into()
+    "lock-memory:mlock@libvirtd".into()
 }
 
 /// Every sabotage; or what is wrong with the table.

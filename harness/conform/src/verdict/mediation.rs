@@ -139,6 +139,7 @@ mod tests {
             declared: BTreeMap::from([("p".into(), declared)]),
             warnings: Vec::new(),
             files: Vec::new(),
+            files_run: Vec::new(),
             namespace: None,
             kernel: Features::parse(kernel),
         }

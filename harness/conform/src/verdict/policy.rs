@@ -28,6 +28,9 @@ pub struct Policy {
     pub warnings: Vec<String>,
     /// The files of the base set, for what their `deny` rules cover.
     pub files: Vec<PolicyFile>,
+    /// The files as they were run: those of the base set, or of that set edited. What an edit denies excuses nothing, and
+    /// a report names its rule.
+    pub files_run: Vec<PolicyFile>,
     /// What the kernel mediates.
     pub kernel: Features,
     /// The policy namespace that the set is loaded into, on a host with policy of its own; none where the whole kernel is
@@ -45,10 +48,19 @@ impl Policy {
         }
     }
 
-    /// The file in which a profile is declared.
+    /// The file of the base set in which a profile is declared.
     pub fn file_of(&self, profile: &str) -> Option<&PolicyFile> {
-        self.files
-            .iter()
-            .find(|file| file.declared_names().iter().any(|name| name == profile))
+        declaring(&self.files, profile)
     }
+
+    /// The same, as it was run.
+    pub fn file_run_of(&self, profile: &str) -> Option<&PolicyFile> {
+        declaring(&self.files_run, profile)
+    }
+}
+
+fn declaring<'f>(files: &'f [PolicyFile], profile: &str) -> Option<&'f PolicyFile> {
+    files
+        .iter()
+        .find(|file| file.declared_names().iter().any(|name| name == profile))
 }

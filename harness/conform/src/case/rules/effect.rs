@@ -2,7 +2,7 @@
 //!
 //! | step by a subject | what shows that it was done |
 //! |---|---|
-//! | `run` | one of `stdout`, `stderr`, `label`, `checked-by-next`, or a failure: `errno`, `denied` |
+//! | `run` | text in `stdout` or `stderr`, `label`, `checked-by-next`, or a failure: `errno`, `denied` |
 //! | `file` with `read` | `bytes` or `content`: a short read is no error |
 //! | `ioctl` | `content`: what came back |
 //! | `lock-memory` | the subject has a `memlock` below the size, else no capability is asked for |
@@ -26,13 +26,13 @@ pub(super) fn check(case: &Case, step: &Step, next: Option<&Step>, path: &Path, 
     if step.by == AGENT || step.denied.is_some() || expect.errno.is_some() {
         return;
     }
-    let shown = expect.stdout.is_some()
-        || expect.stderr.is_some()
-        || !expect.label.is_empty()
-        || expect.checked_by_next;
+    let streams = [&expect.stdout, &expect.stderr].into_iter().flatten();
+    // What demands nothing at all is complained of elsewhere.
+    let says = |text: &Text| demands_text(text) || *text == Text::default();
+    let shown = streams.into_iter().any(says) || !expect.label.is_empty() || expect.checked_by_next;
     if step.run.is_some() && !shown {
         let why = "a program may exit with 0 and have done nothing";
-        let remedy = "expect `stdout`, `stderr` or `label`, or `checked-by-next: true` and look in a step by the agent";
+        let remedy = "expect some text of `stdout` or `stderr`, or a `label`, or `checked-by-next: true` and look in a step by the agent";
         problems.push(Problem::NoEffect { why, remedy }.at(path.key("run")));
     }
     if let Some(file) = &step.file

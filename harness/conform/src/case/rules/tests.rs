@@ -234,12 +234,22 @@ fn a_limit_of_another_role_may_be_lowered() {
 #[case(
     "    expect: {stdout: {some: true}}\n",
     "",
-    "c.yaml:16:11: this step could succeed without having done the thing: a program may exit with 0 and have done nothing (expect `stdout`, `stderr` or `label`, or `checked-by-next: true` and look in a step by the agent)"
+    "c.yaml:16:11: this step could succeed without having done the thing: a program may exit with 0 and have done nothing (expect some text of `stdout` or `stderr`, or a `label`, or `checked-by-next: true` and look in a step by the agent)"
 )]
 #[case(
     "stdout: {some: true}",
     "exit: 0",
-    "c.yaml:16:11: this step could succeed without having done the thing: a program may exit with 0 and have done nothing (expect `stdout`, `stderr` or `label`, or `checked-by-next: true` and look in a step by the agent)"
+    "c.yaml:16:11: this step could succeed without having done the thing: a program may exit with 0 and have done nothing (expect some text of `stdout` or `stderr`, or a `label`, or `checked-by-next: true` and look in a step by the agent)"
+)]
+#[case(
+    "stdout: {some: true}",
+    "stdout: {lacks: [error]}",
+    "c.yaml:16:11: this step could succeed without having done the thing: a program may exit with 0 and have done nothing (expect some text of `stdout` or `stderr`, or a `label`, or `checked-by-next: true` and look in a step by the agent)"
+)]
+#[case(
+    "stdout: {some: true}",
+    "stderr: {equals: \"\"}",
+    "c.yaml:16:11: this step could succeed without having done the thing: a program may exit with 0 and have done nothing (expect some text of `stdout` or `stderr`, or a `label`, or `checked-by-next: true` and look in a step by the agent)"
 )]
 #[case("stdout: {some: true}", "stdout: {}", "c.yaml:17:22: `stdout` is empty")]
 #[case(

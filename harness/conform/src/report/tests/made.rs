@@ -53,6 +53,7 @@ fn policy() -> Policy {
     tree.insert("daemon.profile", POLICY).unwrap();
     Policy {
         files: vec![parse(&tree, "daemon.profile").unwrap()],
+        files_run: vec![parse(&tree, "daemon.profile").unwrap()],
         ..Made::of(&[POSITIVE]).policy
     }
 }

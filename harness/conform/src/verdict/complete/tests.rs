@@ -88,6 +88,7 @@ fn policy() -> Policy {
         warnings: Vec::new(),
         files: Vec::new(),
         kernel: Features::default(),
+        files_run: Vec::new(),
         namespace: None,
     }
 }

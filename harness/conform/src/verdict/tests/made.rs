@@ -240,6 +240,7 @@ fn policy() -> Policy {
             .into(),
         warnings: Vec::new(),
         files: vec![parse(&tree, "p").unwrap()],
+        files_run: vec![parse(&tree, "p").unwrap()],
         kernel: Features::parse(FEATURES),
         namespace: None,
     }
