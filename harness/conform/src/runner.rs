@@ -9,6 +9,7 @@ use crate::backend::Backend;
 use crate::case::expand::Variant;
 use crate::case::plan::{Facts, Planned, plan};
 use crate::data::Data;
+use crate::known::KnownFailure;
 use crate::prepare::{Candidate, Prepared};
 use crate::profile_set::assemble::SetUnderTest;
 use crate::session::{Session, SessionError};
@@ -267,8 +268,7 @@ impl<'a> Runner<'a> {
         let evidence = self.session()?.case(&done)?;
         let manifest = &candidate.set.manifest;
         let known = if with_known {
-            let image = &self.prepared.image.name;
-            self.data.known.find(&manifest.name, image, &variant.id)
+            self.known(variant, &candidate.set)
         } else {
             Vec::new()
         };
@@ -287,6 +287,13 @@ impl<'a> Runner<'a> {
             evidence,
             judgement,
         })
+    }
+
+    /// The failures known of a variant under a set.
+    pub fn known(&self, variant: &Variant, set: &SetUnderTest) -> Vec<&'a KnownFailure> {
+        let labels = variant.profiles.values().map(|chosen| chosen.profile.as_str());
+        let (known, image) = (&self.data.known, &self.prepared.image.name);
+        known.find(&set.known_as(labels), image, &variant.id)
     }
 
     /// Bring up what the variant needs, then fill its templates in.

@@ -100,10 +100,10 @@ impl Suite<'_> {
         begun: &(dyn Fn(&Variant) + Sync),
         ended: &mut dyn FnMut(&[Proof]),
     ) -> Vec<Vec<Proof>> {
-        let set = &self.prepared.base.set.manifest.name;
+        let set = &self.prepared.base.set;
         let work = |runner: &mut Runner<'_>, variant: &Variant| {
             begun(variant);
-            let known = self.data.known.find(set, &self.prepared.image.name, &variant.id);
+            let known = runner.known(variant, set);
             prove(runner, self.prepared, variant, &known, &mut |_| {})
         };
         let add_gaps = |proofs: &mut Vec<Proof>, gaps: Vec<String>| {

@@ -2,6 +2,8 @@
 
 use clap::{Args, ValueEnum};
 
+use crate::profile_set::packaged::PACKAGED;
+
 /// Where cases run.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Target {
@@ -108,7 +110,7 @@ pub enum EngineName {
 pub const DEFAULT_IMAGE: &str = "debian-13";
 
 /// The profile set that is tested where none is named.
-pub const DEFAULT_SET: &str = "packaged";
+pub const DEFAULT_SET: &str = PACKAGED;
 
 /// What stands in a profile must be no more than a path.
 fn set_dir(text: &str) -> Result<(String, String), String> {

@@ -8,6 +8,7 @@ pub mod load;
 pub mod manifest;
 mod names;
 pub mod open;
+pub mod packaged;
 pub mod programs;
 pub mod source;
 pub mod spec;

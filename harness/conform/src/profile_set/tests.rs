@@ -315,3 +315,44 @@ fn the_harness_own_file_is_not_overwritten_without_a_word() {
         .to_string();
     assert!(error.contains("the name of the harness's own file"), "{error}");
 }
+
+#[test]
+fn what_is_known_of_the_packaged_profiles_is_known_of_the_same_ones_by_another_name() {
+    let bench = Bench::new();
+    let of_image = bench.dir.path().join("tree/etc/apparmor.d");
+    write(&of_image, &[("libvirt/TEMPLATE.qemu", GUEST)]);
+    let read = |file: &str| fs::read_to_string(of_image.join(file)).unwrap();
+    let daemon = "usr.sbin.daemon";
+    let with = |files: &[(&str, &str)]| {
+        let own = ["usr.sbin.daemon", "usr.lib.helper", "libvirt/TEMPLATE.qemu"];
+        for file in own.into_iter().chain(["abstractions/libvirt-qemu"]) {
+            write(&bench.given(), &[(file, &read(file))]);
+        }
+        write(&bench.given(), files);
+        bench.open("dir", "dir:DIR", "4.1.0").unwrap()
+    };
+    let known_as = |set: &SetUnderTest, label: &str| -> Vec<String> {
+        set.known_as([label].into_iter())
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
+    };
+    let local = ("local/usr.sbin.daemon", read("local/usr.sbin.daemon"));
+    let set = with(&[(local.0, &local.1)]);
+    for label in ["daemon", "helper", "guest"] {
+        assert_eq!(known_as(&set, label), ["dir", "packaged"], "{label}");
+    }
+    // One comment more.
+    let text = read(daemon);
+    let set = with(&[(local.0, &local.1), (daemon, &format!("# mine\n\n{text}"))]);
+    assert_eq!(known_as(&set, "daemon"), ["dir", "packaged"]);
+    // One rule more: of this profile alone nothing is known.
+    let set = with(&[(daemon, &text.replace('{', "{\n  /more r,"))]);
+    assert_eq!(known_as(&set, "daemon"), ["dir"]);
+    assert_eq!(known_as(&set, "helper"), ["dir", "packaged"]);
+    // Something that they include, and the template.
+    let set = with(&[("abstractions/libvirt-qemu", "  /other r,\n")]);
+    assert_eq!(known_as(&set, "guest"), ["dir"]);
+    let set = with(&[("libvirt/TEMPLATE.qemu", &GUEST.replace("}", "  /more r,\n}"))]);
+    assert_eq!(known_as(&set, "guest"), ["dir"]);
+}
