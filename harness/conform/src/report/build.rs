@@ -9,6 +9,7 @@ use crate::profile_set::assemble::POLICY_DIR;
 use crate::proofs::Proofs;
 use crate::runner::{CaseRun, Ran, profile_of};
 use crate::verdict::judge::Place;
+use crate::verdict::once::{self, once};
 use crate::verdict::policy::Policy;
 use crate::verdict::records::{Attributed, Class};
 use crate::verdict::steps::Finding;
@@ -61,8 +62,12 @@ impl Context<'_> {
 
     fn findings(&self, ran: &Ran) -> Vec<FindingReport> {
         let records = &ran.judgement.records;
-        let all = ran.judgement.findings.iter();
-        all.map(|(place, finding)| {
+        let equal = |(place, finding): &&(Place, Finding)| match finding {
+            Finding::Denial(index) => (*place, records.get(*index).map(once::key), String::new()),
+            other => (*place, None, other.text(records)),
+        };
+        let all = once(&ran.judgement.findings, equal).into_iter();
+        all.map(|((place, finding), count)| {
             let (step, cleanup) = match place {
                 Place::Step(index) => (Some(*index), false),
                 Place::Cleanup(index) => (Some(*index), true),
@@ -87,6 +92,7 @@ impl Context<'_> {
                 step,
                 cleanup,
                 text: finding.text(records),
+                count,
                 record: record.map(|record| record.text.clone()),
                 // An explicit `deny` outranks whatever would allow it.
                 rule: request.as_ref().filter(|_| denied.is_none()).and_then(rule_for),
@@ -168,10 +174,13 @@ fn place_of(what: PlaceKind, profile: &str, location: &Location) -> PolicyPlace 
 
 fn on_purpose(ran: &Ran) -> Vec<OnPurpose> {
     let records = ran.judgement.records.iter();
-    records
-        .filter_map(|record| match &record.class {
+    let quieted = records.filter(|record| matches!(record.class, Class::Quieted(_)));
+    once(quieted, |record| once::key(record))
+        .into_iter()
+        .filter_map(|(record, count)| match &record.class {
             Class::Quieted(rule) => Some(OnPurpose {
                 step: record.step,
+                count,
                 rule: place_of(
                     PlaceKind::Deny,
                     record.record.profile.as_deref().unwrap_or_default(),

@@ -7,6 +7,7 @@ use super::model::{CaseReport, FindingReport, PlaceKind, Report};
 use super::run_info::{ProfileSetInfo, RunInfo};
 use crate::prove::{Outcome, Proof};
 use crate::verdict::judge::Verdict;
+use crate::verdict::once::times;
 
 /// Colours, or none.
 #[derive(Debug, Clone, Copy)]
@@ -162,7 +163,11 @@ pub fn details(case: &CaseReport) -> Vec<String> {
         }
     }
     for denied in &case.denied_on_purpose {
-        lines.push(format!("denied on purpose by {}: {}", denied.rule, denied.record));
+        let times = times(denied.count);
+        lines.push(format!(
+            "denied on purpose by {}{times}: {}",
+            denied.rule, denied.record
+        ));
     }
     lines.push(format!("again: {}", case.again));
     lines

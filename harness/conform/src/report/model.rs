@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::run_info::RunInfo;
 use crate::shard::Split;
 use crate::verdict::judge::Verdict;
+use crate::verdict::once::times;
 use crate::verdict::summary::Evidence;
 
 /// Raised when a key changes its meaning or goes away.
@@ -91,6 +92,9 @@ pub struct FindingReport {
     pub cleanup: bool,
     /// One sentence.
     pub text: String,
+    /// How often it was; `record` is the first one's.
+    #[serde(default = "one")]
+    pub count: u64,
     /// The denial as the kernel wrote it.
     pub record: Option<String>,
     /// The rule that would allow what was denied.
@@ -151,10 +155,18 @@ pub enum PlaceKind {
 pub struct OnPurpose {
     /// The step that it is in, setup first, cleanup counted on; null after the last.
     pub step: Option<usize>,
+    /// How often it was; `record` is the first one's.
+    #[serde(default = "one")]
+    pub count: u64,
     /// The rule's place.
     pub rule: PolicyPlace,
     /// The denial as the kernel wrote it.
     pub record: String,
+}
+
+/// In reports of a program that did not count.
+fn one() -> u64 {
+    1
 }
 
 impl Report {
@@ -192,13 +204,14 @@ pub fn count(cases: &[CaseReport]) -> BTreeMap<String, usize> {
 }
 
 impl FindingReport {
-    /// The sentence, with the step that it is in.
+    /// The sentence, with the step that it is in and how often it was.
     pub fn line(&self) -> String {
-        match (self.step, self.cleanup) {
-            (Some(step), false) => format!("step {step}: {}", self.text),
-            (Some(step), true) => format!("cleanup step {step}: {}", self.text),
-            (None, _) => self.text.clone(),
-        }
+        let place = match (self.step, self.cleanup) {
+            (Some(step), false) => format!("step {step}: "),
+            (Some(step), true) => format!("cleanup step {step}: "),
+            (None, _) => String::new(),
+        };
+        format!("{place}{}{}", self.text, times(self.count))
     }
 }
 

@@ -11,6 +11,7 @@ use virt_aa_probe::protocol::{
 
 use self::subjects::{acts_outside_the_label, programs_entered_their_labels, subjects_were_confined};
 use super::expected::Expected;
+use super::once::texts_once;
 use super::policy::Policy;
 use super::records::{Attributed, Attribution, within};
 
@@ -427,21 +428,19 @@ pub fn records_belong_to_somebody(
         .iter()
         .map(|text| format!("a record could not be read: {text}"))
         .collect();
-    for record in attribution.records.iter().filter(|record| record.is_ownerless()) {
-        gaps.push(format!("nobody is known who made this record: {}", record.text));
-    }
+    let ownerless = attribution.records.iter().filter(|record| record.is_ownerless());
+    gaps.extend(ownerless.map(|record| format!("nobody is known who made this record: {}", record.text)));
     let strays = strays(&evidence.strays, policy);
     gaps.extend(
         strays.map(|text| format!("a record came before the case that nobody had waited for: {text}")),
     );
-    gaps
+    texts_once(gaps)
 }
 
 /// Of what came behind the last case of all, each record that nobody had waited for.
 pub fn gaps_after_the_last(records: &[RawRecord], policy: &Policy) -> Vec<String> {
-    strays(records, policy)
-        .map(|text| format!("a record came after the case that nobody had waited for: {text}"))
-        .collect()
+    let strays = strays(records, policy);
+    texts_once(strays.map(|text| format!("a record came after the case that nobody had waited for: {text}")))
 }
 
 /// The texts of the AppArmor records between two cases that somebody must answer for.

@@ -47,7 +47,7 @@ pub fn of(finding: &Finding, records: &[Attributed]) -> String {
 
 /// Every key of the record that the kernel would write again: operation, name, masks, peer, target, socket, address,
 /// mount, D-Bus and whatever else it has.
-fn of_record(record: &Record) -> String {
+pub fn of_record(record: &Record) -> String {
     let Ok(Value::Object(fields)) = serde_json::to_value(record) else {
         return without_numbers(&record.sentence());
     };

@@ -72,7 +72,7 @@ impl Verdict {
 }
 
 /// Where something is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     /// A step: `setup` and `steps` counted together, from 0.
     Step(usize),

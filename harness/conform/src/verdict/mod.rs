@@ -18,6 +18,7 @@ pub mod features;
 pub mod identity;
 pub mod judge;
 pub mod mediation;
+pub mod once;
 pub mod policy;
 pub mod records;
 pub mod steps;

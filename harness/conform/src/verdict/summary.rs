@@ -9,6 +9,7 @@ use virt_aa_probe::protocol::{CaseEvidence, Credentials, Outcome, SubjectFacts};
 
 use super::expected::Expected;
 use super::judge::Judgement;
+use super::once::{self, once, texts_once};
 use super::records::{Attributed, Class};
 use super::steps::label_by_exec;
 
@@ -31,7 +32,7 @@ pub struct Evidence {
     pub lost_after: Option<u32>,
     /// Audit messages whose serial numbers are missing.
     pub serial_gaps: Option<u64>,
-    /// Records, but for those of granted accesses other than exec.
+    /// Records, but for those of granted accesses other than exec. Of equal ones the first, with their `count`.
     pub records: Vec<Value>,
     /// Denials that an explicit `deny` rule covers.
     pub quieted: Vec<Value>,
@@ -135,12 +136,9 @@ impl Evidence {
             .values()
             .map(|facts| (facts.label.clone(), hash_of(&facts.label)));
         let told = |class: fn(&Class) -> bool| {
-            judgement
-                .records
-                .iter()
-                .filter(move |record| class(&record.class))
-                .filter(|r| is_told(r))
-                .map(record)
+            let records = judgement.records.iter();
+            let records = records.filter(|record| class(&record.class) && is_told(record));
+            once(records, |record| once::key(record)).into_iter().map(record)
         };
         Evidence {
             label: first.map(|facts| facts.label.clone()),
@@ -159,7 +157,7 @@ impl Evidence {
             guards,
             subjects: evidence.subjects.clone(),
             steps: step_summaries(expected, evidence, judgement),
-            foreign: judgement.foreign.clone(),
+            foreign: texts_once(judgement.foreign.iter().cloned()),
             gaps: judgement.gaps.clone(),
             overhead_ms: Some(evidence.guest_ms - evidence.steps_ms),
         }
@@ -171,12 +169,13 @@ fn is_told(record: &Attributed) -> bool {
     record.record.verdict != aa_audit::Verdict::Audit || record.record.operation.as_deref() == Some("exec")
 }
 
-fn record(of: &Attributed) -> Value {
+fn record((of, count): (&Attributed, u64)) -> Value {
     let mut value = serde_json::to_value(&of.record).unwrap_or(Value::Null);
     if let Value::Object(fields) = &mut value {
         fields.insert("serial".into(), of.serial.into());
         fields.insert("subject".into(), of.owner.clone().into());
         fields.insert("step".into(), of.step.into());
+        fields.insert("count".into(), count.into());
     }
     value
 }

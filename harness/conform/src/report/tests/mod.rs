@@ -3,4 +3,5 @@
 mod edited;
 mod golden;
 pub(crate) mod made;
+mod many;
 mod standing;

@@ -1,0 +1,54 @@
+//! A program that is denied the same thing again and again.
+
+use std::path::Path;
+
+use super::made::{AGAIN, info, ran};
+use crate::proofs::{Ground, Proofs};
+use crate::report::build::Context;
+use crate::report::format::{Format, Telling};
+use crate::report::human::{self, Paint};
+use crate::report::model::Report;
+use crate::report::outline::Outline;
+use crate::verdict::tests::made::{DENIED, Made, POSITIVE, errno};
+
+#[test]
+fn every_format_tells_equal_denials_once_with_their_count() {
+    const TIMES: usize = 20_000;
+    let mut made = Made::of(&[POSITIVE]).ending(errno(libc::EACCES));
+    for _ in 0..TIMES {
+        made = made.saying(0, DENIED);
+    }
+    let another = DENIED.replace("comm=\"", "comm=\"another-");
+    let made = made.saying(0, &another);
+    let policy = made.policy.clone();
+    let proofs = Proofs::open(Path::new("/nonexistent"), "none", None, Ground::default());
+    let context = Context {
+        policy: &policy,
+        proofs: &proofs,
+        again: AGAIN,
+    };
+    let case = context.case(&ran("denied", made, |_| {}));
+    let counts: Vec<u64> = case.findings.iter().map(|finding| finding.count).collect();
+    assert_eq!(counts, [TIMES as u64, 1, 1]);
+    let report = Report::new(info(), false, None, 1.0, vec![case]);
+    for format in [
+        Format::Human,
+        Format::Json,
+        Format::Junit,
+        Format::Tap,
+        Format::Github,
+        Format::Sarif,
+        Format::Markdown,
+    ] {
+        let telling = Telling {
+            human: human::report(&report, Paint(false)),
+            json: &|| serde_json::to_string_pretty(&report),
+            outline: Outline::of_run(&report),
+            report: Some(&report),
+            token: "t",
+        };
+        let text = telling.text(format).unwrap();
+        assert!(text.len() < 30_000, "{format:?}: {}", text.len());
+        assert!(text.contains("20000"), "{format:?}: {text}");
+    }
+}
