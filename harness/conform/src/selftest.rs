@@ -12,6 +12,7 @@ use crate::prepare::{Candidate, Prepared};
 use crate::runner::{CaseRun, Runner};
 use crate::verdict::judge::Verdict;
 
+use self::change::NoPolicy;
 pub use self::table::{Sabotage, table};
 
 /// How a sabotage ended.
@@ -23,6 +24,8 @@ pub enum Outcome {
     Missed,
     /// The case is not green, and the verdict or its reason is another one.
     Otherwise,
+    /// The image's parser does not know it, so that there it cannot happen.
+    Refused,
     /// It could not be done, or the case does not pass without it, so nothing is shown.
     NotDone,
 }
@@ -34,6 +37,7 @@ impl Outcome {
             Outcome::Caught => "caught",
             Outcome::Missed => "MISSED",
             Outcome::Otherwise => "otherwise",
+            Outcome::Refused => "refused",
             Outcome::NotDone => "not done",
         }
     }
@@ -51,11 +55,11 @@ pub struct Tried {
 }
 
 impl Tried {
-    fn not_done(why: impl ToString) -> Tried {
+    fn without(outcome: Outcome, why: String) -> Tried {
         Tried {
-            outcome: Outcome::NotDone,
+            outcome,
             verdict: None,
-            detail: Some(why.to_string()),
+            detail: Some(why),
         }
     }
 
@@ -111,7 +115,7 @@ impl<'a> Bench<'a> {
         if !sabotage.leaves_the_machine_alone() {
             self.runner.discard();
         }
-        tried.unwrap_or_else(Tried::not_done)
+        tried.unwrap_or_else(|why| Tried::without(Outcome::NotDone, why))
     }
 
     fn on_this_machine(&mut self, sabotage: &Sabotage) -> Result<Tried, String> {
@@ -138,7 +142,11 @@ impl<'a> Bench<'a> {
             None => base,
         };
         if let Some(load) = &sabotage.load {
-            let policies = change::policies(self.prepared, load)?;
+            let policies = match change::policies(self.prepared, load) {
+                Ok(policies) => policies,
+                Err(NoPolicy::Refused(why)) => return Ok(Tried::without(Outcome::Refused, why)),
+                Err(NoPolicy::Broken(why)) => return Err(why),
+            };
             let session = self.runner.session().map_err(|error| error.to_string())?;
             session
                 .load(policies, base.set.overlay())

@@ -20,6 +20,7 @@ use nix::sys::socket::{
 };
 use nix::unistd::pipe2;
 
+use crate::case_run::AGENT;
 use crate::process_watch::ProcessWatch;
 use crate::protocol::RawRecord;
 
@@ -203,7 +204,7 @@ impl AuditSocket {
         let mut records = std::mem::take(&mut self.shared.seen().records);
         records.sort_by_key(|record| record.serial);
         for record in &mut records {
-            record.subject = pid_of(&record.text).and_then(|pid| watch.owner(pid));
+            record.subject = pid_of(&record.text).and_then(|pid| owner(pid, watch));
         }
         records
     }
@@ -445,6 +446,12 @@ fn serial_of(text: &str) -> Option<u64> {
     stamp.split_once(':')?.1.parse().ok()
 }
 
+/// Whose process it is. The agent itself is nobody's descendant; before Linux 5.14 its signals leave records.
+fn owner(pid: i32, watch: &ProcessWatch) -> Option<String> {
+    let is_own = u32::try_from(pid).is_ok_and(|pid| pid == std::process::id());
+    watch.owner(pid).or_else(|| is_own.then(|| AGENT.into()))
+}
+
 fn pid_of(text: &str) -> Option<i32> {
     let at = text.find(" pid=")?;
     let digits = &text[at + 5..];
@@ -462,6 +469,15 @@ mod tests {
     fn serials_and_processes_are_read() {
         assert_eq!(serial_of(RECORD), Some(4711));
         assert_eq!(pid_of(RECORD), Some(12));
+    }
+
+    #[test]
+    fn what_the_agent_does_is_its_own_and_not_that_of_whoever_started_it() {
+        let watch = ProcessWatch::start();
+        let own = std::process::id().cast_signed();
+        let parent = std::os::unix::process::parent_id().cast_signed();
+        assert_eq!(owner(own, &watch).as_deref(), Some(AGENT));
+        assert_eq!(owner(parent, &watch), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::subject::Subject;
 use crate::switches::{self, Switches};
 
 /// Who does unconfined steps, as their processes' owner.
-const AGENT: &str = "agent";
+pub const AGENT: &str = "agent";
 /// AppArmor's audit mode in a machine of ours: it logs what a `deny` would hide.
 const QUIET_ABOUT_NOTHING: &str = "noquiet";
 /// Denials by the canary in a sabotage's burst.

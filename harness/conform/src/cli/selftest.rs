@@ -12,6 +12,7 @@ use super::failure::Failure;
 use super::setup;
 use crate::backend::Backend;
 use crate::prepare::{Wanted, prepare};
+use crate::report::human::count;
 use crate::root::Root;
 use crate::runner::Runner;
 use crate::selftest::{Bench, Outcome, Sabotage, Tried, table};
@@ -48,7 +49,7 @@ pub fn selftest(root: &Root, args: &SelftestArgs) -> Result<u8, Failure> {
     let (tell, told) = mpsc::channel();
     let mut session = Some(session);
     let mut printed = Ok(());
-    let (mut caught, mut not_done) = (0, 0);
+    let (mut caught, mut refused, mut not_done) = (0, 0, 0);
     thread::scope(|scope| {
         for _ in 0..args.jobs {
             let (session, tell) = (session.take(), tell.clone());
@@ -67,6 +68,7 @@ pub fn selftest(root: &Root, args: &SelftestArgs) -> Result<u8, Failure> {
         for (sabotage, tried) in told {
             match tried.outcome {
                 Outcome::Caught => caught += 1,
+                Outcome::Refused => refused += 1,
                 Outcome::NotDone => not_done += 1,
                 Outcome::Missed | Outcome::Otherwise => {}
             }
@@ -78,17 +80,19 @@ pub fn selftest(root: &Root, args: &SelftestArgs) -> Result<u8, Failure> {
     });
     printed?;
     let all = chosen.len();
-    let seconds = started.elapsed().as_secs_f64();
-    put(
-        &mut out,
-        &format!(
-            "{all} sabotages in {seconds:.1} s: {caught} caught, {} not",
-            all - caught
-        ),
-    )?;
-    Ok(if caught == all {
+    let good = caught + refused;
+    let mut told = format!(
+        "{} in {:.1} s: {caught} caught",
+        count(all, "sabotage"),
+        started.elapsed().as_secs_f64()
+    );
+    if refused > 0 {
+        told += &format!(", {refused} unknown to the image's parser");
+    }
+    put(&mut out, &format!("{told}, {} not", all - good))?;
+    Ok(if good == all {
         exit::OK
-    } else if caught + not_done == all {
+    } else if good + not_done == all {
         exit::BROKEN
     } else {
         exit::RED

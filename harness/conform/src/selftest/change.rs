@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aa_policy::CompileError;
 use nix::sys::signal::Signal;
 use virt_aa_probe::protocol::Policy;
 
@@ -14,8 +15,22 @@ const SCRIPT: Duration = Duration::from_secs(60);
 /// How long a machine may be silent that was stopped.
 const SILENCE: Duration = Duration::from_secs(3);
 
+/// Why there is no changed policy.
+pub enum NoPolicy {
+    /// The image's parser does not take it, as the sabotage says it may.
+    Refused(String),
+    /// Anything else.
+    Broken(String),
+}
+
+impl From<String> for NoPolicy {
+    fn from(text: String) -> NoPolicy {
+        NoPolicy::Broken(text)
+    }
+}
+
 /// The base set's policies, with one of them changed.
-pub fn policies(prepared: &Prepared, load: &Load) -> Result<Vec<Policy>, String> {
+pub fn policies(prepared: &Prepared, load: &Load) -> Result<Vec<Policy>, NoPolicy> {
     let set = &prepared.base.set;
     let name = &load.profile;
     let file = &set
@@ -31,7 +46,7 @@ pub fn policies(prepared: &Prepared, load: &Load) -> Result<Vec<Policy>, String>
     if !load.replace.is_empty() {
         let text = tree.get(file).ok_or_else(|| format!("no text of {file}"))?;
         if !text.contains(&load.replace) {
-            return Err(format!("{file} does not hold `{}`", load.replace));
+            return Err(format!("{file} does not hold `{}`", load.replace).into());
         }
         let changed = text.replacen(&load.replace, &load.by, 1);
         tree.insert(file, changed).map_err(|error| error.to_string())?;
@@ -42,13 +57,18 @@ pub fn policies(prepared: &Prepared, load: &Load) -> Result<Vec<Policy>, String>
     let compiled = prepared
         .parser
         .compile(dir.path(), file, &flags)
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| match error {
+            CompileError::Policy { .. } if load.may_be_refused => NoPolicy::Refused(error.to_string()),
+            other => NoPolicy::Broken(other.to_string()),
+        })?;
     let policy = policies
         .iter_mut()
         .find(|policy| policy.name == *file)
         .ok_or_else(|| format!("no policy of {file}"))?;
     if policy.binary == compiled.binary {
-        return Err("the changed policy is the same as the honest one".into());
+        return Err("the changed policy is the same as the honest one"
+            .to_string()
+            .into());
     }
     policy.binary = compiled.binary;
     Ok(policies)

@@ -80,6 +80,9 @@ pub struct Load {
     /// What replaces it.
     #[serde(default)]
     pub by: String,
+    /// The parser of some images does not know it, so that there nobody can load it.
+    #[serde(default)]
+    pub may_be_refused: bool,
 }
 
 /// What is done to QEMU right before the case.
