@@ -24,5 +24,6 @@ mod ready;
 mod standin;
 mod subject;
 mod switches;
+mod timed;
 mod users;
 mod worker;

@@ -2,13 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
-
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::cgroup::Cgroup;
 use crate::last_words::LastWords;
@@ -18,6 +15,7 @@ use crate::process;
 use crate::process_watch::ProcessWatch;
 use crate::protocol::{Act, Daemon, Escaped, Identity, Outcome, SubjectFacts, SubjectPlan, receive, send};
 use crate::ready;
+use crate::timed::Timed;
 use crate::users::{self, User};
 use crate::worker::{Order, Reply, SUBJECT};
 
@@ -215,13 +213,14 @@ impl Subject {
             .pipes
             .as_mut()
             .ok_or_else(|| io::Error::other("a daemon takes no orders; use a step by the agent"))?;
-        send(orders, order)?;
-        let mut waiting = [PollFd::new(replies.as_fd(), PollFlags::POLLIN)];
-        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
-        if poll(&mut waiting, timeout)? == 0 {
-            return Ok(None);
+        let deadline = Instant::now() + timeout;
+        // A process that is stopped takes nothing, or stops in the middle of its reply.
+        let reply = send(&mut Timed::new(orders, deadline)?, order)
+            .and_then(|()| receive(&mut Timed::new(replies, deadline)?));
+        match reply {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(None),
+            other => other.map(Some),
         }
-        receive(replies).map(Some)
     }
 
     fn note_pids(&mut self) {

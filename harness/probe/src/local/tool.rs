@@ -1,13 +1,11 @@
 //! Programs of the host that the agent calls: to their end, within a time.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
-use crate::pidfd;
+use crate::{pidfd, timed};
 
 /// Run a program to its end and return what it said; an error where it fails or takes too long. What it says must be
 /// short: it is read when the program has ended.
@@ -34,10 +32,7 @@ pub fn run(program: &str, arguments: &[&str], limit: Duration) -> io::Result<Str
 /// A started program's end and output; at the limit it is killed.
 pub fn output(command: &mut Command, limit: Duration) -> io::Result<Output> {
     let mut child = command.spawn()?;
-    let ended = pidfd::open(child.id().cast_signed())?;
-    let mut waiting = [PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
-    let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
-    if poll(&mut waiting, timeout)? == 0 {
+    if !pidfd::await_end(child.id().cast_signed(), Instant::now() + limit)? {
         child.kill()?;
         child.wait()?;
         return Err(io::Error::new(
@@ -45,7 +40,22 @@ pub fn output(command: &mut Command, limit: Duration) -> io::Result<Output> {
             format!("it did not end within {} s", limit.as_secs()),
         ));
     }
-    child.wait_with_output()
+    let status = child.wait()?;
+    Ok(Output {
+        status,
+        stdout: child.stdout.take().map(what_is_there).unwrap_or_default(),
+        stderr: child.stderr.take().map(what_is_there).unwrap_or_default(),
+    })
+}
+
+/// What a program that has ended left in its pipe. What it started may live on and hold the other side.
+fn what_is_there(mut pipe: impl Read + AsFd) -> Vec<u8> {
+    let mut said = Vec::new();
+    if timed::do_not_block(&pipe).is_ok() {
+        // It ends with an error where the other side is still held; what was read until then stays.
+        let _ = pipe.read_to_end(&mut said);
+    }
+    said
 }
 
 #[cfg(test)]
@@ -58,6 +68,10 @@ mod tests {
         assert_eq!(run("echo", &["x"], limit).unwrap(), "x\n");
         let error = run("sh", &["-c", "echo no >&2; exit 3"], limit).unwrap_err();
         assert!(error.to_string().ends_with("exit status: 3: no"), "{error}");
+        // What it leaves behind holds its pipes.
+        let begun = Instant::now();
+        assert_eq!(run("sh", &["-c", "echo x; sleep 5 &"], limit).unwrap(), "x\n");
+        assert!(begun.elapsed() < Duration::from_secs(5));
         let error = run("sleep", &["60"], Duration::from_millis(50)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
