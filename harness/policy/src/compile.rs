@@ -40,8 +40,6 @@ pub struct Compiled {
     pub binary: Vec<u8>,
     /// Every line the parser wrote to its standard error, in order.
     pub warnings: Vec<String>,
-    /// The profile names it says the file declares, children as `parent//child`, sorted.
-    pub names: Vec<String>,
 }
 
 /// Why there is no compiled policy.
@@ -178,39 +176,25 @@ impl Parser {
             path: dir.to_owned(),
             source,
         })?;
-        // Lives until both runs are over.
+        // Lives until the run is over.
         let config = self.config(&dir)?;
-        let mut both = Vec::with_capacity(2);
-        for mode in ["--stdout", "--names"] {
-            let mut command = self.command();
-            command
-                .arg(mode)
-                .args(["--skip-kernel-load", "--skip-cache", "--base"])
-                .arg(&dir);
-            command.arg("--config-file").arg(config.path());
-            if let Some(features) = &self.features {
-                command.arg("--kernel-features").arg(features);
-            }
-            command.args(extra).arg(dir.join(file)).current_dir(&dir);
-            both.push(self.finish(&mut command, &dir, file)?);
+        let mut command = self.command();
+        command
+            .args(["--stdout", "--skip-kernel-load", "--skip-cache", "--base"])
+            .arg(&dir);
+        command.arg("--config-file").arg(config.path());
+        if let Some(features) = &self.features {
+            command.arg("--kernel-features").arg(features);
         }
-        let [(binary, warnings), (names, _)] = <[_; 2]>::try_from(both).unwrap_or_default();
+        command.args(extra).arg(dir.join(file)).current_dir(&dir);
+        let (binary, warnings) = self.finish(&mut command, &dir, file)?;
         if binary.is_empty() {
             return Err(CompileError::Nothing {
                 file: file.to_owned(),
                 text: warnings.join("\n"),
             });
         }
-        let mut names: Vec<String> = String::from_utf8_lossy(&names)
-            .lines()
-            .map(str::to_owned)
-            .collect();
-        names.sort();
-        Ok(Compiled {
-            binary,
-            warnings,
-            names,
-        })
+        Ok(Compiled { binary, warnings })
     }
 
     /// What the parser says its version is: its first line for `--version`.

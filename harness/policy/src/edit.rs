@@ -1,6 +1,7 @@
 //! Edits of a set by what its rules grant: each gives a new tree and says what changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::discriminant;
 
 use crate::error::PolicyError;
 use crate::parse::{parse, parse_one};
@@ -154,8 +155,7 @@ pub fn without(tree: &Tree, file: &str, profile: &str, access: &Access) -> Resul
     };
     let asked = one(&policy, profile, &text)?;
     let granting: Vec<&Rule> = profile
-        .rules
-        .iter()
+        .all_rules()
         .filter(|rule| rule.allows() && relate::overlap(rule, &asked))
         .collect();
     if granting.is_empty() {
@@ -171,8 +171,7 @@ pub fn without(tree: &Tree, file: &str, profile: &str, access: &Access) -> Resul
         .max()
         .unwrap_or(0);
     let denies = profile
-        .rules
-        .iter()
+        .all_rules()
         .filter(|rule| rule.qualifiers.deny && rule.qualifiers.priority >= highest);
     if let Some(deny) = covering(denies, &asked) {
         let location = deny.location.clone();
@@ -182,13 +181,27 @@ pub fn without(tree: &Tree, file: &str, profile: &str, access: &Access) -> Resul
             location,
         });
     }
-    let mut edits = Edits::default();
-    for rule in &granting {
-        if relate::within(rule, &asked) {
-            edits.removed.push(rule);
-        }
-    }
-    if edits.removed.len() < granting.len() {
+    // A rule goes with what aliases make of it, so that none of these may be something else.
+    let goes_alone = |rule: &Rule| {
+        let mut made = profile.implied.iter().filter(|made| {
+            made.location == rule.location && discriminant(&made.kind) == discriminant(&rule.kind)
+        });
+        made.all(|made| relate::within(made, &asked))
+    };
+    let written = profile.rules.iter().filter(|rule| {
+        rule.allows() && relate::overlap(rule, &asked) && relate::within(rule, &asked) && goes_alone(rule)
+    });
+    let mut edits = Edits {
+        removed: written.collect(),
+        added: Vec::new(),
+    };
+    let goes = |rule: &&Rule| {
+        edits
+            .removed
+            .iter()
+            .any(|removed| removed.location == rule.location)
+    };
+    if !granting.iter().all(goes) {
         let priority = if highest > 0 {
             format!("priority={highest} ")
         } else {
@@ -204,7 +217,12 @@ pub fn without(tree: &Tree, file: &str, profile: &str, access: &Access) -> Resul
 /// The access as a deny rule says it: exec has no form there.
 fn denied_text(asked: &Rule, text: &str) -> String {
     match &asked.kind {
-        RuleKind::File { path, perms, .. } => {
+        RuleKind::File {
+            path,
+            perms,
+            link_target: None,
+            ..
+        } => {
             let owner = match asked.qualifiers.owner {
                 crate::rule::Owner::Any => "",
                 crate::rule::Owner::Own => "owner ",
@@ -212,7 +230,7 @@ fn denied_text(asked: &Rule, text: &str) -> String {
             };
             format!("{owner}{} {}", quote(path.as_str()), perms.letters())
         }
-        _ => text.to_owned(),
+        _ => crate::parse::without_qualifiers(text).to_owned(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Policy files to profiles: the preamble, blocks, includes and conditions. Single rules are read in `parse_rule`.
 
+mod implied;
 mod preamble;
 mod profile;
 
@@ -47,6 +48,9 @@ pub fn parse(tree: &Tree, file: &str) -> Result<PolicyFile, PolicyError> {
     let source = Source::new(file, text);
     let mut profiles = Vec::new();
     reader.preamble(&mut Scanner::new(&source), &mut Place::default(), &mut profiles)?;
+    for profile in &mut profiles {
+        implied::add(profile, &reader.aliases);
+    }
     Ok(PolicyFile {
         file: file.to_owned(),
         profiles,
@@ -356,6 +360,16 @@ pub(crate) fn parse_one(policy: &PolicyFile, profile: &Profile, text: &str) -> R
         Err(scanner.expected("a single rule"))
     } else {
         Ok(rule)
+    }
+}
+
+/// A rule's text without what stands before its class or path. The text was read before.
+pub(crate) fn without_qualifiers(text: &str) -> &str {
+    let source = Source::new("(rule)", text);
+    let mut scanner = Scanner::new(&source);
+    match qualifiers(&mut scanner, &mut Qualifiers::default()) {
+        Ok(()) => scanner.rest(),
+        Err(_) => text,
     }
 }
 

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use crate::glob::Glob;
-use crate::rule::{Conditional, Mount, Network, Owner, Pattern, Perms, Rule, RuleKind};
+use crate::rule::{
+    Conditional, Mount, MountOp, MountOptions, Network, Owner, Pattern, Perms, Rule, RuleKind,
+};
 
 /// All names of accesses, each with a bit of its own; classes share those of the same name.
 const ACCESS: [&str; 20] = [
@@ -277,15 +279,27 @@ fn mounts_overlap(a: &Mount, b: &Mount) -> bool {
         || !exact(a)
         || !exact(b)
         || a.options.iter().any(|options| b.options.contains(options));
-    a.op == b.op
+    let same_op = a.op == b.op
+        || (a.op == MountOp::Remount && may_remount(b))
+        || (b.op == MountOp::Remount && may_remount(a));
+    same_op
         && options
         && (a.fstype.is_empty() || b.fstype.is_empty() || any_overlap(&a.fstype, &b.fstype))
         && maybe_overlap(a.source.as_ref(), b.source.as_ref())
         && maybe_overlap(a.target.as_ref(), b.target.as_ref())
 }
 
+/// Whether a rule of `mount` is one of `remount` too: a remount has neither source nor type.
+fn may_remount(mount: &Mount) -> bool {
+    let names = |options: &MountOptions| options.names.iter().any(|name| name == "remount");
+    mount.op == MountOp::Mount
+        && mount.source.is_none()
+        && mount.fstype.is_empty()
+        && (mount.options.is_empty() || mount.options.iter().any(names))
+}
+
 fn mount_within(a: &Mount, b: &Mount) -> bool {
-    a.op == b.op
+    (a.op == b.op || (a.op == MountOp::Remount && b.options.is_empty() && may_remount(b)))
         && (b.options.is_empty()
             || (!a.options.is_empty() && a.options.iter().all(|options| b.options.contains(options))))
         && (b.fstype.is_empty() || (!a.fstype.is_empty() && all_within(&a.fstype, &b.fstype)))

@@ -168,7 +168,7 @@ pub fn grants<'p>(policy: &'p PolicyFile, profile: &str, request: &Request) -> V
             && relate::bits(&request) & relate::bits(rule) != 0
             && relate::conditions_within(&request, rule)
     };
-    profile.rules.iter().filter(gives).collect()
+    profile.all_rules().filter(gives).collect()
 }
 
 /// Where an explicit `deny` of the profile covers the whole denied request; the first rule's place if several share it.
@@ -179,8 +179,7 @@ pub fn deny_covers(policy: &PolicyFile, profile: &str, request: &Request) -> Opt
     covering(
         policy
             .profile(profile)?
-            .rules
-            .iter()
+            .all_rules()
             .filter(|rule| rule.qualifiers.deny),
         &request,
     )

@@ -379,6 +379,9 @@ pub struct Profile {
     pub hat: bool,
     /// Its own rules, includes followed, children's not among them, in the order they are read.
     pub rules: Vec<Rule>,
+    /// What the parser gives it beside these: the rules of aliases, and what changing its profile needs. Each has the place
+    /// and the text of what it comes from.
+    pub implied: Vec<Rule>,
     /// Its hats and child profiles.
     pub children: Vec<Profile>,
     /// Where it begins.
@@ -407,8 +410,15 @@ pub struct PolicyFile {
     pub files: Vec<String>,
 }
 
+impl Profile {
+    /// All that it says: its own rules, and what the parser adds.
+    pub fn all_rules(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().chain(&self.implied)
+    }
+}
+
 impl PolicyFile {
-    /// The full names of all profiles, hats and children, sorted: equal to [`Compiled::names`](crate::Compiled).
+    /// The full names of all profiles, hats and children, sorted: equal to those in what is compiled.
     pub fn declared_names(&self) -> Vec<String> {
         let mut names = Vec::new();
         let mut todo: Vec<&Profile> = self.profiles.iter().collect();

@@ -63,6 +63,16 @@ fn signal(signal: &str, peer: &str) -> Access {
 #[case::lower_deny("deny /a w,\npriority=1 /a w,", file("/a", "w"), &["priority=1 /a w,"], &[])]
 #[case::all("all,", network("packet raw"), &[], &["audit deny network packet raw,"])]
 #[case::unix_of_network("network unix,", Access::Rule("unix type=stream".into()), &[], &["audit deny unix type=stream,"])]
+#[case::with_allow("unix,", Access::Rule("allow unix,".into()), &["unix,"], &[])]
+#[case::with_allow_broad("unix,", Access::Rule("allow unix type=stream,".into()), &[], &["audit deny unix type=stream,"])]
+#[case::with_audit("network,", Access::Rule("audit network packet raw,".into()), &[], &["audit deny network packet raw,"])]
+#[case::with_priority("priority=3 unix,", Access::Rule("priority=3 audit unix type=stream".into()), &[], &["priority=3 audit deny unix type=stream,"])]
+#[case::with_owner("/** rw,", Access::Rule("allow owner /a w,".into()), &[], &["audit deny owner /a w,"])]
+#[case::link("/** l,", Access::Rule("link /a -> /b".into()), &[], &["audit deny link /a -> /b,"])]
+#[case::remount_of_mount("mount,", Access::Rule("remount".into()), &[], &["audit deny remount,"])]
+#[case::remount_by_option("mount options=(remount, ro) -> /a,", Access::Rule("remount /a".into()), &[], &["audit deny remount /a,"])]
+#[case::attributes("change_profile -> a,", file("/proc/*/attr/current", "w"), &[], &["audit deny /proc/*/attr/current w,"])]
+#[case::change_alone("change_profile -> a,", Access::ChangeProfile("a".into()), &["change_profile -> a,"], &[])]
 #[case::two_lines("network\n  inet\n  stream, /a r,", network("inet stream"), &["network inet stream,"], &[])]
 fn an_access_is_taken_away(
     #[case] rules: &str,
@@ -206,4 +216,27 @@ fn one_line_profiles_take_a_rule() {
 #[case::breaking_out(with_rule(&one(""), "top", "p", "/a r, } profile q { /b r").unwrap_err(), "\"/a r, } profile q { /b r\" is no rule")]
 fn edits_that_can_not_be(#[case] error: EditError, #[case] message: &str) {
     assert!(error.to_string().starts_with(message), "{error}");
+}
+
+#[rstest]
+#[case::where_it_leads("/b/x", &[], &["audit deny /b/x r,"])]
+#[case::where_it_begins("/a/x", &[], &["audit deny /a/x r,"])]
+#[case::both("/{a,b}/x", &["/a/x r,"], &[])]
+#[case::below_a_variable("/b/home/y", &[], &["audit deny /b/home/y r,"])]
+fn an_alias_grants_too(#[case] path: &str, #[case] removed: &[&str], #[case] added: &[&str]) {
+    let text = "alias /a/ -> /b/,\n@{dirs} = /c/ /a/home/\nprofile p {\n/a/x r,\n@{dirs}* r,\n^h {\n}\n}\n";
+    let tree = tree(&[("top", text)]);
+    let edited = without(&tree, "top", "p", &file(path, "r")).unwrap();
+    let texts = |rules: &[(aa_policy::Location, String)]| -> Vec<String> {
+        rules.iter().map(|(_, text)| text.clone()).collect()
+    };
+    assert_eq!(texts(&edited.removed), removed);
+    assert_eq!(texts(&edited.added), added);
+}
+
+#[test]
+fn a_hat_lets_its_parent_change_to_it() {
+    let tree = tree(&[("top", "profile p {\n^h {\n}\n}\n")]);
+    let edited = without(&tree, "top", "p", &file("/proc/*/attr/current", "w")).unwrap();
+    assert_eq!(edited.added.len(), 1);
 }

@@ -12,7 +12,7 @@ fn places_includes_and_children() {
     let policy = policy(&[
         (
             "top",
-            "#include <tunables/all>\n\nprofile outer /bin/{a,b} flags=(complain, attach_disconnected) {\n  include <abs/one>\n  capability kill,\n  profile inner {\n    /x r,\n  }\n  ^hat { /h r, }\n  include if exists <nothing>\n  include \"abs/dir\"\n}\n",
+            "#include <tunables/all>\n\nprofile outer /bin/{a,b} flags=(complain, attach_disconnected) {\n  include <abs/one>\n  capability kill,\n  profile inner {\n    /x r,\n  }\n  ^hat { /h r, }\n  include if exists <nothing>\n  include if exists \"/absolute/missing\"\n  include \"abs/dir\"\n}\n",
         ),
         ("tunables/all", "@{HERE}=/here/\n@{HERE}+=/there\n"),
         (

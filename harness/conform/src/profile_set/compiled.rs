@@ -209,23 +209,16 @@ fn compile_file(
         file: file.file.clone(),
         source,
     })?;
-    let sorted = |mut names: Vec<String>| {
-        names.sort();
-        names
-    };
-    let declared = sorted(file.declared_names());
-    for names in [
-        compiled.names,
-        blobs.iter().map(|blob| blob.name.clone()).collect(),
-    ] {
-        let names = sorted(names);
-        if names != declared {
-            return Err(CompileSetError::Names {
-                file: file.file.clone(),
-                declared,
-                names,
-            });
-        }
+    // The parser's own `--names` leaves the variables in.
+    let declared = file.declared_names();
+    let mut names: Vec<String> = blobs.iter().map(|blob| blob.name.clone()).collect();
+    names.sort();
+    if names != declared {
+        return Err(CompileSetError::Names {
+            file: file.file.clone(),
+            declared,
+            names,
+        });
     }
     let profiles = blobs.into_iter().map(|blob| {
         let hashes = BTreeMap::from([

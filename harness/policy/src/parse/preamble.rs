@@ -45,6 +45,10 @@ impl<'t> Reader<'t> {
             scanner.skip_blanks();
         }
         let name = self.file_name(scanner)?;
+        if name.starts_with('/') && optional {
+            // It is no file of the tree, so in the set it is missing.
+            return Ok(Some(Vec::new()));
+        }
         if name.starts_with('/') {
             return Err(scanner.error(start, PolicyErrorKind::Absolute(name)));
         }

@@ -101,6 +101,7 @@ impl<'t> Reader<'t> {
             flags,
             hat,
             rules: body.rules,
+            implied: Vec::new(),
             children: body.children,
             location,
             end: scanner.source.location(scanner.at - 1),
