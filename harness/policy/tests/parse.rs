@@ -12,7 +12,7 @@ fn places_includes_and_children() {
     let policy = policy(&[
         (
             "top",
-            "#include <tunables/all>\n\nprofile outer /bin/{a,b} flags=(complain, attach_disconnected) {\n  include <abs/one>\n  capability kill,\n  profile inner {\n    /x r,\n  }\n  ^hat { /h r, }\n  include if exists <nothing>\n  include if exists \"/absolute/missing\"\n  include \"abs/dir\"\n}\n",
+            "#include <tunables/all>\n\nprofile outer /bin/{a,b} flags=(complain, attach_disconnected) {\n  include <abs/one>\n  capability kill,\n  profile inner {\n    /x r,\n  }\n  ^hat { /h r, }\n  include if exists <nothing>\n  include \"abs/dir\"\n}\n",
         ),
         ("tunables/all", "@{HERE}=/here/\n@{HERE}+=/there\n"),
         (
@@ -318,4 +318,10 @@ fn an_include_circle_ends() {
         ("b", "/b r,\ninclude <a>\n"),
     ]);
     assert_eq!(policy.profiles[0].rules.len(), 2);
+}
+
+#[test]
+fn an_absolute_include_may_be_missing_where_it_says_so() {
+    let policy = profile("include if exists \"/absolute/missing\"\n/a r,");
+    assert_eq!(policy.profiles[0].rules.len(), 1);
 }
