@@ -297,3 +297,96 @@ impl<'b> Reader<'b> {
         Ok(mode)
     }
 }
+
+/// A profile's automata and capabilities, as they are in the file.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct Raw<'b> {
+    pub(crate) file: Option<&'b [u8]>,
+    /// With its first state.
+    pub(crate) general: Option<(&'b [u8], u32)>,
+    pub(crate) capabilities: u64,
+}
+
+/// Of each profile, by its name.
+#[cfg(test)]
+pub(crate) fn automata(bytes: &[u8]) -> Result<Vec<(String, Raw<'_>)>, BlobError> {
+    let mut reader = Reader { bytes, at: 0 };
+    let mut all = Vec::new();
+    while reader.at < bytes.len() {
+        for name in ["version", "namespace"] {
+            if reader.name_is(name) {
+                reader.name()?;
+                match name {
+                    "version" => drop(reader.u32()?),
+                    _ => drop(reader.string()?),
+                }
+            }
+        }
+        let start = reader.at;
+        let (name, ..) = reader.profile()?;
+        let end = reader.at;
+        reader.at = start;
+        all.push((split_namespace(&name).1, reader.raw(end)?));
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+impl<'b> Reader<'b> {
+    /// What stands before `end`, which is a whole profile.
+    fn raw(&mut self, end: usize) -> Result<Raw<'b>, BlobError> {
+        let mut raw = Raw::default();
+        let mut start = classes::BEGIN;
+        let mut last: &[u8] = b"";
+        let mut within: Vec<&[u8]> = Vec::new();
+        let mut numbers = 0;
+        while self.at < end {
+            match self.tag()? {
+                NAME => last = self.text()?,
+                STRING => drop(self.text()?),
+                U8 => drop(self.take(1)?),
+                U16 => drop(self.take(2)?),
+                U64 => drop(self.take(8)?),
+                U32 => {
+                    let number = self.le32()?;
+                    match within.as_slice() {
+                        // The first number behind the flags, and the first of this structure.
+                        [b"profile"] if last == b"flags" => {
+                            if numbers == 0 {
+                                raw.capabilities |= u64::from(number);
+                            }
+                            numbers += 1;
+                        }
+                        [b"profile", b"caps64"] if last == b"caps64" => {
+                            raw.capabilities |= u64::from(number) << 32;
+                            last = b"";
+                        }
+                        [b"profile", b"policydb"] if last == b"start" => start = number,
+                        _ => {}
+                    }
+                }
+                BLOB => {
+                    let size = self.le32()? as usize;
+                    let blob = self.take(size)?;
+                    match within.as_slice() {
+                        [b"profile"] if last == b"aadfa" => raw.file = Some(blob),
+                        [b"profile", b"policydb"] => raw.general = Some((blob, start)),
+                        _ => {}
+                    }
+                }
+                STRUCT => within.push(last),
+                ARRAY => {
+                    self.le16()?;
+                    within.push(b"");
+                }
+                LIST => within.push(b""),
+                _ => {
+                    // After the flags' structure come numbers without a name.
+                    within.pop();
+                }
+            }
+        }
+        Ok(raw)
+    }
+}

@@ -10,6 +10,8 @@ pub type Class = u8;
 
 const MAGIC: u32 = 0x1B5E_783D;
 /// Kinds of tables.
+#[cfg(test)]
+const ACCEPT: u16 = 1;
 const BASE: u16 = 2;
 const CHECK: u16 = 3;
 const DEFAULT: u16 = 4;
@@ -35,7 +37,9 @@ pub(crate) fn of(automaton: &[u8], start: u32) -> Option<BTreeSet<Class>> {
 }
 
 #[derive(Default)]
-struct Tables {
+pub(crate) struct Tables {
+    #[cfg(test)]
+    accept: Vec<u32>,
     base: Vec<u32>,
     check: Vec<u32>,
     default: Vec<u32>,
@@ -44,7 +48,7 @@ struct Tables {
 }
 
 impl Tables {
-    fn read(bytes: &[u8]) -> Option<Tables> {
+    pub(crate) fn read(bytes: &[u8]) -> Option<Tables> {
         let u32_at = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
         let u16_at = |at: usize| Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
         // The kernel, too, finds the automaton behind some padding.
@@ -63,6 +67,8 @@ impl Tables {
                 .map(|value| value.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte)))
                 .collect();
             match kind {
+                #[cfg(test)]
+                ACCEPT => tables.accept = values,
                 BASE => tables.base = values,
                 CHECK => tables.check = values,
                 DEFAULT => tables.default = values,
@@ -75,7 +81,14 @@ impl Tables {
         Some(tables)
     }
 
-    fn next(&self, mut state: u32, byte: u8) -> Option<u32> {
+    /// What a word is granted that ends here.
+    #[cfg(test)]
+    pub(crate) fn accepted(&self, state: u32) -> u32 {
+        let index = usize::try_from(state).unwrap_or(usize::MAX);
+        self.accept.get(index).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn next(&self, mut state: u32, byte: u8) -> Option<u32> {
         let byte = match self.equivalence.is_empty() {
             true => u32::from(byte),
             false => *self.equivalence.get(usize::from(byte))?,

@@ -11,6 +11,8 @@ mod compile;
 mod condition;
 mod edit;
 mod error;
+#[cfg(test)]
+mod every_rule;
 mod glob;
 mod parse;
 mod parse_rule;

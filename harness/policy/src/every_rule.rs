@@ -1,0 +1,198 @@
+//! Takes every rule away from every profile of a system, with that system's own parser, and looks for what the rule
+//! granted in what is compiled. `ci/every-rule` runs it.
+//!
+//! What a rule grants is read from the rule's own automaton: the shortest words that it accepts, with their bits. The
+//! profile accepts these words before, and must not accept them afterwards. So nothing here rests on how this crate reads
+//! rules.
+
+mod accepts;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use self::accepts::{Grants, grants};
+use crate::{Access, EditError, Parser, PolicyFile, Profile, Rule, Tree, parse, without};
+
+/// The system's root: its parser, its policy and its further profiles are below it.
+const ROOT: &str = "AA_POLICY_ROOT";
+/// Only every so manieth rule.
+const EVERY: &str = "AA_POLICY_EVERY";
+/// The name of the profile with a rule alone.
+const ALONE: &str = "made-up-rule-alone";
+
+/// How often each thing was so, and what must not be so at all.
+#[derive(Default)]
+struct Seen {
+    counts: BTreeMap<&'static str, usize>,
+    faults: Vec<String>,
+}
+
+impl Seen {
+    fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+}
+
+#[test]
+#[ignore = "needs a system's root with a parser and profiles: ci/every-rule"]
+fn every_rule_that_is_taken_away_is_gone_from_the_compiled_policy() {
+    let root = PathBuf::from(std::env::var_os(ROOT).expect("AA_POLICY_ROOT names the root"));
+    let every: usize = std::env::var(EVERY).map_or(1, |every| every.parse().expect("a number"));
+    let tree = Tree::read(&root.join("etc/apparmor.d")).unwrap();
+    let further = Tree::read(&root.join("usr/share/apparmor/extra-profiles")).unwrap();
+    let parser = Parser::from_tree(&root).unwrap();
+    let features = tempfile::NamedTempFile::new().unwrap();
+    let of_system = std::fs::read_to_string(root.join("usr/share/apparmor-features/features")).unwrap();
+    std::fs::write(features.path(), with_plain_tables(&of_system)).unwrap();
+    let parser = parser.with_features(features.path());
+    let own = tree.paths().filter(|path| !path.contains('/'));
+    let own: Vec<(String, Tree)> = own.map(|path| (path.to_owned(), tree.clone())).collect();
+    let further = further
+        .paths()
+        .filter(|path| !path.contains('/') && *path != "README");
+    let further = further.map(|path| {
+        let name = format!("further.{path}");
+        let mut with = tree.clone();
+        with.replace(&name, further_text(&root, path));
+        (name, with)
+    });
+    let files: Vec<(String, Tree)> = own.into_iter().chain(further).collect();
+    assert!(files.len() > 100, "{} files only", files.len());
+    let (next, seen, met) = (AtomicUsize::new(0), Mutex::new(Seen::default()), Mutex::default());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some((file, tree)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    Bench::new(&parser, tree, file).all_rules(every, &met, &seen);
+                }
+            });
+        }
+    });
+    let seen = seen.into_inner().unwrap();
+    println!("{:#?}", seen.counts);
+    assert!(seen.counts.get("gone").is_some_and(|gone| gone * every > 2000));
+    assert!(seen.faults.is_empty(), "{}", seen.faults.join("\n"));
+}
+
+/// Features of a kernel that is told permissions in the automata themselves, not by numbers of a table.
+fn with_plain_tables(features: &str) -> String {
+    let mut left = features;
+    let mut plain = String::new();
+    while let Some(at) = left.find("permstable32") {
+        plain += &left[..at];
+        left = left[at..].split_once('}').map_or("", |(_, rest)| rest);
+    }
+    plain + left
+}
+
+fn further_text(root: &Path, path: &str) -> String {
+    std::fs::read_to_string(root.join("usr/share/apparmor/extra-profiles").join(path)).unwrap()
+}
+
+/// One file's policy, written out to be compiled again and again.
+struct Bench<'p> {
+    parser: &'p Parser,
+    tree: &'p Tree,
+    file: &'p str,
+    dir: tempfile::TempDir,
+}
+
+impl<'p> Bench<'p> {
+    fn new(parser: &'p Parser, tree: &'p Tree, file: &'p str) -> Bench<'p> {
+        let dir = tempfile::tempdir().unwrap();
+        tree.write_to(dir.path()).unwrap();
+        Bench {
+            parser,
+            tree,
+            file,
+            dir,
+        }
+    }
+
+    /// What each profile of the file grants, with these files changed.
+    fn compiled(&self, tree: &Tree) -> Result<BTreeMap<String, Grants>, String> {
+        let changed = tree.changed_files(self.tree);
+        let write = |tree: &Tree| {
+            for path in &changed {
+                std::fs::write(self.dir.path().join(path), tree.get(path).unwrap()).unwrap();
+            }
+        };
+        write(tree);
+        let compiled = self.parser.compile(self.dir.path(), self.file, &[]);
+        write(self.tree);
+        Ok(grants(&compiled.map_err(|error| error.to_string())?.binary))
+    }
+
+    fn all_rules(&self, every: usize, met: &Mutex<BTreeSet<String>>, seen: &Mutex<Seen>) {
+        let count = |what| seen.lock().unwrap().count(what);
+        if self.compiled(self.tree).is_err() {
+            return count("file that its own parser does not take");
+        }
+        let policy = match parse(self.tree, self.file) {
+            Ok(policy) => policy,
+            Err(error) => return seen.lock().unwrap().faults.push(error.to_string()),
+        };
+        let mut todo: Vec<&Profile> = policy.profiles.iter().collect();
+        while let Some(profile) = todo.pop() {
+            todo.extend(&profile.children);
+            for rule in profile.rules.iter().filter(|rule| rule.allows()) {
+                let place = format!("{} {}", rule.location, rule.text);
+                let is_chosen = {
+                    let mut met = met.lock().unwrap();
+                    met.insert(place.clone()) && met.len().is_multiple_of(every)
+                };
+                if !is_chosen {
+                    continue;
+                }
+                match self.one(&policy, profile, rule) {
+                    Ok(what) => count(what),
+                    Err(fault) => {
+                        let mut seen = seen.lock().unwrap();
+                        seen.faults.push(format!("{} {place}: {fault}", profile.name));
+                    }
+                }
+            }
+        }
+    }
+
+    fn one(&self, policy: &PolicyFile, profile: &Profile, rule: &Rule) -> Result<&'static str, String> {
+        let mut with = self.tree.clone();
+        let mut text = self.tree.get(&policy.file).unwrap_or_default().to_owned();
+        let _ = write!(text, "\nprofile {ALONE} {{\n  {}\n}}\n", rule.text);
+        with.replace(&policy.file, text);
+        // A rule may need what is around it, as a child to change to.
+        let Ok(before) = self.compiled(&with) else {
+            return Ok("rule that cannot stand alone");
+        };
+        let (Some(alone), Some(before)) = (before.get(ALONE), before.get(&profile.name)) else {
+            return Err("a profile is not in what is compiled".into());
+        };
+        let words = alone.words(rule);
+        let (held, other): (Vec<_>, Vec<_>) =
+            words.into_iter().partition(|word| before.has(word) == word.bits);
+        if held.is_empty() && other.is_empty() {
+            return Ok("class that is not mediated");
+        }
+        if held.is_empty() {
+            return Ok("rule that a deny or the profile's own name makes another one");
+        }
+        let access = Access::Rule(rule.text.clone());
+        let edited = match without(self.tree, self.file, &profile.name, &access) {
+            Ok(edited) => edited,
+            Err(EditError::Denied { .. }) => return Ok("rule that is denied already"),
+            Err(error) => return Err(error.to_string()),
+        };
+        let after = self.compiled(&edited.tree)?;
+        let after = after.get(&profile.name).ok_or("the profile is gone")?;
+        match held.iter().find(|word| after.has(word) != 0) {
+            None => Ok("gone"),
+            Some(word) => Err(format!(
+                "still granted: {word}; removed {:?}, added {:?}",
+                edited.removed, edited.added
+            )),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What a compiled profile accepts, word by word.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+
+use crate::blob::automata;
+use crate::classes::Tables;
+use crate::{Perms, Rule, RuleKind};
+
+/// Bits of a file's automaton: exec to map, for the owner and for others.
+const FILE: u32 = 0x7f | 0x7f << 14;
+/// One of them.
+const MMAP: u32 = 0x40;
+/// The same automaton's bits for changes of the profile.
+const CHANGE: u32 = 0xc000_0000;
+/// The general automaton's bit for a class alone: it is mediated.
+const MEDIATED: u32 = 4;
+/// How many words of a rule are looked for.
+const WORDS: usize = 12;
+/// How many states are looked at for them.
+const STATES: usize = 4000;
+
+/// A word of one of the automata, and what is granted by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    kind: Kind,
+    bytes: Vec<u8>,
+    /// What is granted.
+    pub bits: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    File,
+    General,
+    Capability,
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Word { kind, bytes, bits } = self;
+        write!(out, "{kind:?} {:?} {bits:#x}", String::from_utf8_lossy(bytes))
+    }
+}
+
+/// What a profile grants.
+pub struct Grants {
+    file: Option<Tables>,
+    general: Option<(Tables, u32)>,
+    capabilities: u64,
+}
+
+/// Each profile of a compiled file.
+pub fn grants(binary: &[u8]) -> BTreeMap<String, Grants> {
+    let all = automata(binary).unwrap().into_iter();
+    all.map(|(name, raw)| {
+        let grants = Grants {
+            file: raw.file.and_then(Tables::read),
+            general: raw
+                .general
+                .and_then(|(bytes, start)| Some((Tables::read(bytes)?, start))),
+            capabilities: raw.capabilities,
+        };
+        (name, grants)
+    })
+    .collect()
+}
+
+impl Grants {
+    /// The bits of a word that are granted.
+    pub fn has(&self, word: &Word) -> u32 {
+        let accepted = match word.kind {
+            Kind::File => self.file.as_ref().map(|tables| accepted(tables, 1, &word.bytes)),
+            Kind::General => {
+                let general = self.general.as_ref();
+                general.map(|(tables, start)| accepted(tables, *start, &word.bytes))
+            }
+            Kind::Capability => {
+                let has = |bit: &u8| self.capabilities & 1 << bit != 0;
+                Some(u32::from(word.bytes.iter().all(has)))
+            }
+        };
+        accepted.unwrap_or_default() & word.bits
+    }
+
+    /// Some of the words that are granted by a profile with this rule alone.
+    pub fn words(&self, rule: &Rule) -> Vec<Word> {
+        let mut words = Vec::new();
+        let bits = match &rule.kind {
+            RuleKind::File { perms, .. } if perms.contains(Perms::MMAP) => FILE,
+            // An exec that keeps the profile brings `m` along, which is no access of the rule's own.
+            RuleKind::File { .. } => FILE & !(MMAP | MMAP << 14),
+            RuleKind::ChangeProfile { .. } => CHANGE,
+            RuleKind::All => FILE | CHANGE,
+            _ => 0,
+        };
+        if let Some(tables) = &self.file {
+            words.extend(shortest(tables, 1, bits, Kind::File));
+        }
+        if let Some((tables, start)) = &self.general
+            && !matches!(rule.kind, RuleKind::File { .. } | RuleKind::ChangeProfile { .. })
+        {
+            // A word that goes on says only that the other side is looked at next.
+            let all = shortest(tables, *start, u32::MAX, Kind::General);
+            let goes_on = |word: &Word| {
+                let mut longer = all.iter().filter(|other| other.bytes.len() > word.bytes.len());
+                longer.any(|other| other.bytes.starts_with(&word.bytes))
+            };
+            words.extend(all.iter().filter(|word| !goes_on(word)).cloned());
+        }
+        let bits = (0..64).filter(|bit| self.capabilities & 1 << bit != 0);
+        words.extend(bits.map(|bit| Word {
+            kind: Kind::Capability,
+            bytes: vec![bit],
+            bits: 1,
+        }));
+        words
+    }
+}
+
+fn accepted(tables: &Tables, start: u32, word: &[u8]) -> u32 {
+    let end = word
+        .iter()
+        .try_fold(start, |state, byte| tables.next(state, *byte));
+    end.map_or(0, |state| tables.accepted(state))
+}
+
+/// Breadth first, so that the words are the shortest; one for each state that accepts.
+fn shortest(tables: &Tables, start: u32, bits: u32, kind: Kind) -> Vec<Word> {
+    let mut words = Vec::new();
+    let mut known = BTreeSet::from([0, start]);
+    let mut next = VecDeque::from([(start, Vec::new())]);
+    while let Some((state, bytes)) = next.pop_front() {
+        let mut granted = tables.accepted(state) & bits;
+        if kind == Kind::General && bytes.len() == 1 {
+            granted &= !MEDIATED;
+        }
+        if granted != 0 {
+            words.push(Word {
+                kind,
+                bytes: bytes.clone(),
+                bits: granted,
+            });
+        }
+        if words.len() >= WORDS || known.len() > STATES {
+            break;
+        }
+        // Letters first, so that the words can be read.
+        let bytes_of = (b'a'..=b'z').chain(0..=u8::MAX);
+        for byte in bytes_of {
+            let Some(to) = tables.next(state, byte).filter(|to| known.insert(*to)) else {
+                continue;
+            };
+            let mut longer = bytes.clone();
+            longer.push(byte);
+            next.push_back((to, longer));
+        }
+    }
+    words
+}
