@@ -15,6 +15,7 @@ use crate::profile_set::assemble::SetUnderTest;
 use crate::profile_set::compiled::CompileSetError;
 use crate::proofs::{applies, label};
 use crate::runner::{CaseRun, Runner};
+use crate::session::SessionError;
 use crate::verdict::expected::guarded;
 use crate::verdict::judge::Verdict;
 use crate::verdict::mediation::mediated;
@@ -109,10 +110,52 @@ impl Proof {
     }
 }
 
+/// What compiles sets.
+pub trait Compiler {
+    /// The set under test.
+    fn base(&self) -> &Candidate;
+    /// An edited set, compiled.
+    fn candidate(&self, set: SetUnderTest) -> Result<Candidate, CompileSetError>;
+}
+
+impl Compiler for Prepared {
+    fn base(&self) -> &Candidate {
+        &self.base
+    }
+
+    fn candidate(&self, set: SetUnderTest) -> Result<Candidate, CompileSetError> {
+        Prepared::candidate(self, set)
+    }
+}
+
+/// What runs a variant with a set.
+pub trait Lab {
+    /// Load a set into a kernel that has no other policy.
+    fn load_anew(&mut self, candidate: &Candidate) -> Result<(), SessionError>;
+    /// Run a variant; failures known of the set count only if `with_known`.
+    fn run(&mut self, variant: &Variant, candidate: &Candidate, with_known: bool) -> CaseRun;
+    /// What is there now is not to be used again.
+    fn discard(&mut self);
+}
+
+impl Lab for Runner<'_> {
+    fn load_anew(&mut self, candidate: &Candidate) -> Result<(), SessionError> {
+        Runner::load_anew(self, candidate)
+    }
+
+    fn run(&mut self, variant: &Variant, candidate: &Candidate, with_known: bool) -> CaseRun {
+        Runner::run(self, variant, candidate, with_known)
+    }
+
+    fn discard(&mut self) {
+        Runner::discard(self);
+    }
+}
+
 /// Prove every guard of a variant; `each` is told of every one as it ends.
 pub fn prove(
-    runner: &mut Runner<'_>,
-    prepared: &Prepared,
+    runner: &mut dyn Lab,
+    prepared: &dyn Compiler,
     variant: &Variant,
     known: &[&KnownFailure],
     each: &mut dyn FnMut(&Proof),
@@ -145,7 +188,7 @@ pub fn prove(
     let fixed;
     let stays = beyond_mending(known);
     let base = if known.is_empty() || stays.is_some() {
-        &prepared.base
+        prepared.base()
     } else {
         match fix(prepared, known) {
             Ok(candidate) => {
@@ -209,7 +252,7 @@ fn beyond_mending<'k>(known: &[&'k KnownFailure]) -> Option<&'k str> {
         .filter(|_| !mended)
 }
 
-fn fix(prepared: &Prepared, known: &[&KnownFailure]) -> Result<Candidate, String> {
+fn fix(prepared: &dyn Compiler, known: &[&KnownFailure]) -> Result<Candidate, String> {
     let edits: Vec<_> = known.iter().flat_map(|known| known.fix.clone()).collect();
     if edits.is_empty() {
         return Err(
@@ -217,7 +260,7 @@ fn fix(prepared: &Prepared, known: &[&KnownFailure]) -> Result<Candidate, String
         );
     }
     let set = prepared
-        .base
+        .base()
         .set
         .edited(&edits)
         .map_err(|error| format!("the known failure's `fix`: {error}"))?;
@@ -227,8 +270,8 @@ fn fix(prepared: &Prepared, known: &[&KnownFailure]) -> Result<Candidate, String
 }
 
 fn prove_guard(
-    runner: &mut Runner<'_>,
-    prepared: &Prepared,
+    runner: &mut dyn Lab,
+    prepared: &dyn Compiler,
     ground: &Base<'_>,
     variant: &Variant,
     case: &Case,
@@ -260,7 +303,9 @@ fn prove_guard(
             .is_some_and(|other| other.policy.binary == file.policy.binary)
     });
     // A template or abstraction that only virt-aa-helper reads changes no binary here, and yet what the machine does.
-    if same && candidate.set.overlay() == base.set.overlay() {
+    let changed = candidate.set.tree.changed_files(&base.set.tree);
+    let is_compiled = |file: &String| base.compiled.files.contains_key(file);
+    if same && changed.iter().all(is_compiled) {
         return (Outcome::SameBinary, None);
     }
     if let Err(error) = runner.load_anew(&candidate) {
@@ -338,3 +383,7 @@ fn outcome(run: &CaseRun, guard: &Guard, subject: &str, ground: &Base<'_>) -> (O
         _ => (Outcome::Inconclusive, reason),
     }
 }
+
+#[cfg(test)]
+#[path = "prove/tests.rs"]
+mod tests;

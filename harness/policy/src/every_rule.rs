@@ -190,8 +190,10 @@ impl<'p> Bench<'p> {
         match held.iter().find(|word| after.has(word) != 0) {
             None => Ok("gone"),
             Some(word) => Err(format!(
-                "still granted: {word}; removed {:?}, added {:?}",
-                edited.removed, edited.added
+                "still granted: {:#x} of {word}; removed {:?}, added {:?}",
+                after.has(word),
+                edited.removed,
+                edited.added
             )),
         }
     }

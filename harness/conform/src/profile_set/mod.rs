@@ -15,4 +15,4 @@ pub mod spec;
 pub mod template;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -35,12 +35,12 @@ fn write(base: &Path, files: &[(&str, &str)]) {
 }
 
 /// An image whose packages brought a daemon, a helper and what they include.
-struct Bench {
+pub struct Bench {
     dir: tempfile::TempDir,
 }
 
 impl Bench {
-    fn new() -> Bench {
+    pub fn new() -> Bench {
         let bench = Bench {
             dir: tempfile::tempdir().unwrap(),
         };
@@ -55,8 +55,13 @@ impl Bench {
             ("local/usr.sbin.daemon", "  /local r,\n"),
             ("other", "profile other {\n}\n"),
         ];
-        write(&bench.dir.path().join("tree/etc/apparmor.d"), &policy);
+        bench.write_policy(&policy);
         bench
+    }
+
+    /// More files of the image's policy.
+    pub fn write_policy(&self, files: &[(&str, &str)]) {
+        write(&self.dir.path().join("tree/etc/apparmor.d"), files);
     }
 
     /// The folder for what the command line gives.
@@ -68,7 +73,7 @@ impl Bench {
         write(&self.given().join("src/security/apparmor"), files);
     }
 
-    fn open(&self, from: &str, spec: &str, parser: &str) -> Result<SetUnderTest, OpenError> {
+    pub fn open(&self, from: &str, spec: &str, parser: &str) -> Result<SetUnderTest, OpenError> {
         let spec = SetSpec::parse(&spec.replace("DIR", &self.given().display().to_string()));
         let path = |name: &str| self.dir.path().join(name);
         let image = Image {
@@ -320,7 +325,7 @@ fn the_harness_own_file_is_not_overwritten_without_a_word() {
 fn what_is_known_of_the_packaged_profiles_is_known_of_the_same_ones_by_another_name() {
     let bench = Bench::new();
     let of_image = bench.dir.path().join("tree/etc/apparmor.d");
-    write(&of_image, &[("libvirt/TEMPLATE.qemu", GUEST)]);
+    bench.write_policy(&[("libvirt/TEMPLATE.qemu", GUEST)]);
     let read = |file: &str| fs::read_to_string(of_image.join(file)).unwrap();
     let daemon = "usr.sbin.daemon";
     let with = |files: &[(&str, &str)]| {
