@@ -24,7 +24,7 @@ const WITHOUT: &str = "{without: {network: packet raw}, denial: {operation: crea
 
 /// What the lab does next.
 enum Next {
-    Run(Made),
+    Run(Box<Made>),
     Skip,
 }
 
@@ -45,7 +45,7 @@ impl Lab for Fake {
             Next::Skip => CaseRun::skipped(variant.clone(), "no such machine".into()),
             Next::Run(mut made) => {
                 made.expected.case.guards.clone_from(&self.case.guards);
-                ran("c", made, |_| {})
+                ran("c", *made, |_| {})
             }
         }
     }
@@ -137,7 +137,7 @@ impl Proving {
             compiles: Compiles::Well,
             load: Ok(()),
             policy: Made::of(&[POSITIVE]).policy,
-            next: next.into_iter().map(Next::Run).collect(),
+            next: next.into_iter().map(|made| Next::Run(Box::new(made))).collect(),
         }
     }
 

@@ -11,6 +11,8 @@ use crate::{Perms, Rule, RuleKind};
 const FILE: u32 = 0x7f | 0x7f << 14;
 /// One of them.
 const MMAP: u32 = 0x40;
+/// Another.
+const LINK: u32 = 0x10;
 /// The same automaton's bits for changes of the profile.
 const CHANGE: u32 = 0xc000_0000;
 /// The general automaton's bit for a class alone: it is mediated.
@@ -100,13 +102,7 @@ impl Grants {
         if let Some((tables, start)) = &self.general
             && !matches!(rule.kind, RuleKind::File { .. } | RuleKind::ChangeProfile { .. })
         {
-            // A word that goes on says only that the other side is looked at next.
-            let all = shortest(tables, *start, u32::MAX, Kind::General);
-            let goes_on = |word: &Word| {
-                let mut longer = all.iter().filter(|other| other.bytes.len() > word.bytes.len());
-                longer.any(|other| other.bytes.starts_with(&word.bytes))
-            };
-            words.extend(all.iter().filter(|word| !goes_on(word)).cloned());
+            words.extend(shortest(tables, *start, u32::MAX, Kind::General));
         }
         let bits = (0..64).filter(|bit| self.capabilities & 1 << bit != 0);
         words.extend(bits.map(|bit| Word {
@@ -132,8 +128,13 @@ fn shortest(tables: &Tables, start: u32, bits: u32, kind: Kind) -> Vec<Word> {
     let mut next = VecDeque::from([(start, Vec::new())]);
     while let Some((state, bytes)) = next.pop_front() {
         let mut granted = tables.accepted(state) & bits;
-        if kind == Kind::General && bytes.len() == 1 {
-            granted &= !MEDIATED;
+        // Behind a zero byte comes the other side, or what a link points to: that says whether the whole is granted.
+        let goes_on = tables.next(state, 0).is_some_and(|to| to != 0);
+        match kind {
+            Kind::File if goes_on => granted &= !(LINK | LINK << 14),
+            Kind::General if goes_on => granted = 0,
+            Kind::General if bytes.len() == 1 => granted &= !MEDIATED,
+            _ => {}
         }
         if granted != 0 {
             words.push(Word {
