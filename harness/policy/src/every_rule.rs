@@ -18,7 +18,7 @@ use crate::{Access, EditError, Parser, PolicyFile, Profile, Rule, RuleKind, Tree
 
 /// The system's root: its parser, its policy and its further profiles are below it.
 const ROOT: &str = "AA_POLICY_ROOT";
-/// Only every so manieth rule.
+/// N: only every N-th rule is taken away.
 const EVERY: &str = "AA_POLICY_EVERY";
 /// The name of the profile with a rule alone.
 const ALONE: &str = "made-up-rule-alone";
