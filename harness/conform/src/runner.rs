@@ -188,10 +188,15 @@ impl<'a> Runner<'a> {
 
     /// Run a variant with the set that is to be judged; failures known of it count only if `with_known`.
     pub fn run(&mut self, variant: &Variant, candidate: &Candidate, with_known: bool) -> CaseRun {
-        self.run_otherwise(variant, candidate, with_known, &|_| {})
+        let run = self.run_otherwise(variant, candidate, with_known, &|_| {});
+        // What a case could not put back, or what spoilt its evidence, is not handed on to the next.
+        if matches!(run.verdict, Verdict::Error | Verdict::Inconclusive) {
+            self.discard();
+        }
+        run
     }
 
-    /// The same, with a plan that is changed behind the verdict's back.
+    /// The same, with a plan that is changed behind the verdict's back. A machine that can go on is kept.
     pub fn run_otherwise(
         &mut self,
         variant: &Variant,
@@ -215,10 +220,6 @@ impl<'a> Runner<'a> {
                 (Verdict::Error, Some(error.to_string()), None)
             }
         };
-        // What a case could not put back, or what spoilt its evidence, is not handed on to the next.
-        if matches!(verdict, Verdict::Error | Verdict::Inconclusive) {
-            self.discard();
-        }
         CaseRun {
             id: variant.id.clone(),
             profile: profile_of(variant),
