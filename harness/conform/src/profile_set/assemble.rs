@@ -202,10 +202,12 @@ impl SetUnderTest {
                 Err(error) => return Err(error),
             }
         }
-        if tree.contains(CANARY_PROFILE) {
+        let canary = format!("profile {CANARY_PROFILE} {{\n}}\n");
+        // A machine in which a harness runs may have it already.
+        if tree.contains(CANARY_PROFILE) && tree.get(CANARY_PROFILE) != Some(&canary) {
             return Err(SetError::CanarysFile(manifest.name.clone()));
         }
-        tree.insert(CANARY_PROFILE, format!("profile {CANARY_PROFILE} {{\n}}\n"))?;
+        tree.insert(CANARY_PROFILE, canary)?;
         let of_profiles = file_of.values().chain(&material.profiles);
         let names: BTreeSet<&str> = of_profiles.map(String::as_str).chain([CANARY_PROFILE]).collect();
         let mut files = Vec::new();
