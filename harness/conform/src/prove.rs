@@ -99,7 +99,7 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// The evidence lacks something that showed only after the verdict: what was shown is so no more.
+    /// Adds gaps that were found after the last run. A killed guard becomes inconclusive.
     pub fn add_gaps(&mut self, gaps: Vec<String>) {
         if let Some(first) = gaps.into_iter().next()
             && self.outcome == Outcome::Killed
@@ -110,7 +110,7 @@ impl Proof {
     }
 }
 
-/// What compiles sets.
+/// Compiles edited sets; the image's parser, or a test's stand-in.
 pub trait Compiler {
     /// The set under test.
     fn base(&self) -> &Candidate;
@@ -128,13 +128,13 @@ impl Compiler for Prepared {
     }
 }
 
-/// What runs a variant with a set.
+/// Loads a set and runs a variant with it; a machine, or a test's stand-in.
 pub trait Lab {
     /// Load a set into a kernel that has no other policy.
     fn load_anew(&mut self, candidate: &Candidate) -> Result<(), SessionError>;
     /// Run a variant; failures known of the set count only if `with_known`.
     fn run(&mut self, variant: &Variant, candidate: &Candidate, with_known: bool) -> CaseRun;
-    /// What is there now is not to be used again.
+    /// Throw the machine away.
     fn discard(&mut self);
 }
 

@@ -52,7 +52,7 @@ impl CaseRun {
         }
     }
 
-    /// The evidence lacks something that showed only after the verdict: what was green is so no more.
+    /// Adds gaps that were found after the verdict. A green verdict becomes inconclusive.
     pub fn add_gaps(&mut self, gaps: Vec<String>) {
         let Some(first) = gaps.first() else { return };
         if self.verdict.is_green() {
@@ -172,8 +172,8 @@ impl<'a> Runner<'a> {
         self.loaded = None;
     }
 
-    /// Look at the log once more, as nothing is run any more: what speaks against the last case. A machine that was given
-    /// up has nothing to tell, and its last case was not green.
+    /// Read the audit log once more after the last case. Each gap speaks against that case. There is no machine if the
+    /// last case ended with an error, and then there are no gaps either.
     pub fn last_gaps(&mut self) -> Vec<String> {
         let policy = &self.prepared.base.policy;
         match self.session.as_mut().map(Session::strays) {
@@ -196,7 +196,8 @@ impl<'a> Runner<'a> {
         run
     }
 
-    /// The same, with a plan that is changed behind the verdict's back. A machine that can go on is kept.
+    /// The same, but the agent gets a changed plan while the verdict is judged by the original one. The machine is kept if
+    /// it can go on.
     pub fn run_otherwise(
         &mut self,
         variant: &Variant,

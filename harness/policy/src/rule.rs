@@ -379,8 +379,8 @@ pub struct Profile {
     pub hat: bool,
     /// Its own rules, includes followed, children's not among them, in the order they are read.
     pub rules: Vec<Rule>,
-    /// What the parser gives it beside these: the rules of aliases, and what changing its profile needs. Each has the place
-    /// and the text of what it comes from.
+    /// Rules that the parser adds: copies for aliases, and write access to the files through which a process changes its
+    /// profile. Each has the place and the text of the rule or hat that it comes from.
     pub implied: Vec<Rule>,
     /// Its hats and child profiles.
     pub children: Vec<Profile>,

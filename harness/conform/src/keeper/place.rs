@@ -152,8 +152,8 @@ fn key(target: &Target) -> Result<String, PlaceError> {
         .collect())
 }
 
-/// What the profiles under test are now. Those of an image's packages change with its recipe alone, which is one of the
-/// data files; the host's, in `of_host`, and those given change as somebody edits them.
+/// A text that changes whenever the profiles under test change. An image's profiles change only with its recipe, which is
+/// among the data files. Those of the host, in `of_host`, and those of a given folder change when somebody edits them.
 fn profiles(target: &args::Target, of_host: &Path) -> String {
     if let Some(given) = SetSpec::parse(&target.profiles).given {
         return given.state();

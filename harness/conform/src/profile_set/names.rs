@@ -1,4 +1,4 @@
-//! Names that no two profiles may have, and that none of a set may have.
+//! Checks the names of profiles: each is declared once, none is the canary's, and none is in a namespace.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use virt_aa_probe::protocol::CANARY_PROFILE;
 
 use super::assemble::SetError;
 
-/// The files with a profile that an earlier one declares too, or that is the canary's, or in a namespace other than that
-/// of the subjects; each file once.
+/// The files with a bad name, each with the first error. A name is bad if an earlier file declares it, if it is the
+/// canary's, or if it has a namespace of its own.
 pub fn badly_named(set: &str, files: &[PolicyFile]) -> Vec<(String, SetError)> {
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
     let mut bad = Vec::new();

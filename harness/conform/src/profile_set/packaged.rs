@@ -1,4 +1,5 @@
-//! Whether profiles of a set are those of the image's packages: what is known of these holds of them then.
+//! Compares profiles of a given set with those of the image's packages. The known failures of the packaged set hold for
+//! profiles that are the same.
 
 use aa_policy::{PolicyFile, Tree};
 
@@ -8,8 +9,8 @@ use super::assemble::SetUnderTest;
 pub const PACKAGED: &str = "packaged";
 
 impl SetUnderTest {
-    /// The sets of which failures are known that hold of the profiles with these labels: the set itself and, where all of
-    /// them are word for word those of the image's packages, that one.
+    /// The names of the sets whose known failures apply to the profiles with these labels. These are the set's own name
+    /// and, if every profile is word for word the packaged one, the packaged set's.
     pub fn known_as<'l>(&self, mut labels: impl Iterator<Item = &'l str>) -> Vec<&str> {
         let mut names = vec![self.manifest.name.as_str()];
         let is_packaged = |label| self.file_of(label).is_some_and(|file| self.is_packaged(file));
@@ -21,7 +22,7 @@ impl SetUnderTest {
 
     fn is_packaged(&self, file: &PolicyFile) -> bool {
         file.files.iter().all(|path| {
-            // What is made for a guest is made from its template in the same way for every set.
+            // A guest's profile is generated from its template, so the templates are compared.
             let made = self
                 .manifest
                 .profiles
@@ -34,8 +35,8 @@ impl SetUnderTest {
     }
 }
 
-/// The lines of a file that are neither empty nor a comment; none of a file that is not there, which an optional include
-/// takes for an empty one.
+/// The lines of a file that are neither empty nor a comment. A missing file has no lines, as an optional include of it
+/// reads nothing.
 fn says<'t>(tree: &'t Tree, path: &str) -> Vec<&'t str> {
     let lines = tree.get(path).unwrap_or_default().lines().map(str::trim);
     lines

@@ -65,7 +65,7 @@ impl SetSpec {
 }
 
 impl Given {
-    /// What the files are now, in a text that differs where they do; why they cannot be read, where they cannot.
+    /// A text that changes whenever the files change. If they cannot be read, it is the reason.
     pub fn state(&self) -> String {
         if let Some(revision) = &self.revision {
             let repository = Repository::open(&self.dir);

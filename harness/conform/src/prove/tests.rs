@@ -1,4 +1,4 @@
-//! Every outcome of a guard, with a lab and a compiler that are made up.
+//! Every outcome of a guard. Stand-ins take the places of the machine and of the compiler.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

@@ -25,7 +25,7 @@ pub fn once<T, K: Hash + Eq>(all: impl IntoIterator<Item = T>, key: impl Fn(&T) 
     told
 }
 
-/// The same of texts; the audit system's stamp and the number of the process do not make two of them different.
+/// The same for texts. Texts that differ only in the audit stamp or the process number are equal.
 pub fn texts_once(texts: impl IntoIterator<Item = String>) -> Vec<String> {
     let told = once(texts, |text| match &*STAMP {
         Some(stamp) => stamp.replace_all(text, "").into_owned(),
@@ -38,7 +38,7 @@ pub fn texts_once(texts: impl IntoIterator<Item = String>) -> Vec<String> {
 
 static STAMP: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"audit\([\d.:]+\)|\bpid=\d+").ok());
 
-/// What two records of a case have alike if a report tells them as one.
+/// The key by which a report counts records of a case as equal.
 pub fn key(
     record: &Attributed,
 ) -> (

@@ -1,11 +1,11 @@
-//! What the parser gives a profile beside what is written in it.
+//! Rules that the parser adds to a profile.
 
 use crate::rule::{Pattern, Perms, Profile, Qualifiers, Rule, RuleKind};
 
-/// Where a process changes its profile, now and at its next exec.
+/// The files through which a process changes its profile, now or at its next exec.
 const ATTRIBUTES: &str = "/proc/*/attr/{,apparmor/}{current,exec}";
 
-/// Add it to a profile and its children. `aliases` are those of the whole file, wherever they stand in it.
+/// Add the rules to a profile and its children. An alias applies to the whole file, wherever it stands in it.
 pub(super) fn add(profile: &mut Profile, aliases: &[(String, String)]) {
     let mut implied: Vec<Rule> = Vec::new();
     let changing = profile.rules.iter().find(|rule| changes_profile(rule));
@@ -37,7 +37,7 @@ fn changes_profile(rule: &Rule) -> bool {
     rule.allows() && matches!(rule.kind, RuleKind::ChangeProfile { .. })
 }
 
-/// The right to write to these, which comes with a rule or a hat.
+/// The rule that lets a profile write to [`ATTRIBUTES`]. A `change_profile` rule or a hat brings it.
 fn attributes(with: &Rule) -> Rule {
     Rule {
         kind: RuleKind::File {
@@ -51,7 +51,7 @@ fn attributes(with: &Rule) -> Rule {
     }
 }
 
-/// A file's rule once more for where an alias leads, if its path begins as the alias says.
+/// A copy of a file rule with the alias's target in its path. `None` if the path does not begin with the alias.
 fn aliased(rule: &Rule, from: &str, to: &str) -> Option<Rule> {
     let RuleKind::File {
         path,

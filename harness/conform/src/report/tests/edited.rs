@@ -1,4 +1,4 @@
-//! What a report says of a denial by a rule that an edit of the set brought.
+//! Reports of a denial by a `deny` rule that an edit of the set added.
 
 use std::path::Path;
 
