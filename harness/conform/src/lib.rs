@@ -7,6 +7,7 @@ pub mod data;
 pub mod denial;
 pub mod emit;
 pub mod fixture;
+mod hex;
 pub mod image;
 pub mod jobs;
 pub mod keeper;

@@ -14,6 +14,7 @@ use crate::case::expand::SubjectProfile;
 use crate::case::model::{Case, Guard};
 use crate::case::rules::owner;
 use crate::data::Data;
+use crate::hex::hex;
 use crate::report::model::PROGRAM_VERSION;
 use crate::verdict::summary::Guards;
 
@@ -76,7 +77,7 @@ impl Proofs {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
-        hex(&hash.finalize())
+        hex(hash.finalize())
     }
 
     /// Note how a guard ended.
@@ -170,13 +171,9 @@ impl Ground {
 fn own_hash() -> &'static str {
     static HASH: LazyLock<String> = LazyLock::new(|| {
         let program = fs::read("/proc/self/exe").unwrap_or_default();
-        hex(&Sha256::digest(program))
+        hex(Sha256::digest(program))
     });
     &HASH
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A guard in a few words: `without network packet raw`, `add /etc/shadow r,`.

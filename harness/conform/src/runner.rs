@@ -357,9 +357,7 @@ impl From<SessionError> for Stopped {
 fn token() -> Result<String, Stopped> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| Stopped::Error(format!("no random numbers: {error}")))?;
-    Ok(bytes.iter().fold(String::from("canary-"), |text, byte| {
-        text + &format!("{byte:02x}")
-    }))
+    Ok(format!("canary-{}", crate::hex::hex(bytes)))
 }
 
 #[cfg(test)]

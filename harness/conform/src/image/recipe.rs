@@ -134,11 +134,7 @@ impl Recipe {
         }
         let content = content.to_string();
         let digest = Sha256::digest(content.as_bytes());
-        digest
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()[..KEY_DIGITS]
-            .to_owned()
+        crate::hex::hex(digest)[..KEY_DIGITS].to_owned()
     }
 
     /// What a parser of its types cannot see. The values become arguments of tools, hence the strictness.

@@ -15,6 +15,8 @@ use sha2::{Digest, Sha256};
 
 use super::error::ImageError;
 
+use crate::hex::hex;
+
 /// How the notes' names begin; no recipe's name begins so.
 pub const NOTE_PREFIX: &str = ".tree-";
 
@@ -100,7 +102,7 @@ pub fn default_trees(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
 fn of_file(path: &Path, found: &Metadata, notes: &Path) -> Result<String, ImageError> {
     let name = format!(
         "{NOTE_PREFIX}{}",
-        &hex(&Sha256::digest(path.as_os_str().as_bytes()))[..16]
+        &hex(Sha256::digest(path.as_os_str().as_bytes()))[..16]
     );
     let note = notes.join(name);
     let state = state(found);
@@ -119,7 +121,7 @@ fn of_file(path: &Path, found: &Metadata, notes: &Path) -> Result<String, ImageE
             count => hash.update(&buffer[..count]),
         }
     }
-    let hash = hex(&hash.finalize());
+    let hash = hex(hash.finalize());
     // Without the note it is read again the next time.
     let _ = fs::create_dir_all(notes).and_then(|()| fs::write(&note, format!("{state} {hash}\n")));
     Ok(hash)
@@ -145,7 +147,7 @@ fn of_folder(root: &Path) -> Result<String, ImageError> {
             waiting.extend(below);
         }
     }
-    Ok(hex(&hash.finalize()))
+    Ok(hex(hash.finalize()))
 }
 
 /// All that changes when a file does, in one word.
@@ -163,10 +165,6 @@ fn state(of: &Metadata) -> String {
         of.ctime_nsec().to_string(),
     ]
     .join(":")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -146,10 +146,7 @@ fn key(target: &Target) -> Result<String, PlaceError> {
         add_files(&target.root.join(mark), &mut hash)?;
     }
     hash.update(profiles(&target.target, Path::new(POLICY_DIR)));
-    Ok(hash.finalize()[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(crate::hex::hex(&hash.finalize()[..8]))
 }
 
 /// A text that changes whenever the profiles under test change. An image's profiles change only with its recipe, which is

@@ -64,10 +64,7 @@ pub fn check(
                 text,
             });
         }
-        let digest: String = Sha256::digest(&here.policy.binary)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digest = crate::hex::hex(Sha256::digest(&here.policy.binary));
         if text.split_whitespace().next() != Some(digest.as_str()) {
             return Err(AlikeError::Differs { file: file.clone() });
         }

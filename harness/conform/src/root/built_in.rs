@@ -69,10 +69,7 @@ fn hash(files: &Files<&[u8]>) -> String {
         hash.update(bytes.len().to_le_bytes());
         hash.update(bytes);
     }
-    hash.finalize()[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    crate::hex::hex(&hash.finalize()[..8])
 }
 
 /// The folder with what is built in, which is made below the folder `cache` if it is not there or was changed.

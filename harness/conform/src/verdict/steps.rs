@@ -179,7 +179,7 @@ fn of_probe(expect: &Expect, effect: &Effect) -> Vec<String> {
 fn readable(data: &[u8]) -> String {
     match std::str::from_utf8(data) {
         Ok(text) if !text.contains('\0') => text.to_string(),
-        _ => data.iter().map(|byte| format!("{byte:02x}")).collect(),
+        _ => crate::hex::hex(data),
     }
 }
 
