@@ -24,6 +24,6 @@ mod ready;
 mod standin;
 mod subject;
 mod switches;
-mod timed;
+pub mod timed;
 mod users;
 mod worker;

@@ -1,13 +1,10 @@
 //! The byte stream to the agent. Every read and write has a deadline.
 
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use nix::poll::PollFlags;
-
-use super::children::{readable, ready};
+use virt_aa_probe::timed::Timed;
 
 /// The byte stream to the agent. A read or write that goes beyond its time fails with
 /// [`io::ErrorKind::TimedOut`]; a read of 0 bytes means that the machine has ended.
@@ -50,31 +47,23 @@ impl AgentStream {
 
 impl Read for AgentStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.socket.read(buffer) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(0),
-                done => return done,
+        match Timed::new(&mut self.socket, self.deadline)?.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(late("the agent has not answered in time"))
             }
-            if !readable(self.socket.as_fd(), self.deadline)? {
-                return Err(late("the agent has not answered in time"));
-            }
+            done => done,
         }
     }
 }
 
 impl Write for AgentStream {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        loop {
-            match self.socket.write(buffer) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                done => return done,
+        match Timed::new(&mut self.socket, self.deadline)?.write(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(late("the agent has not taken its orders in time"))
             }
-            if !ready(self.socket.as_fd(), PollFlags::POLLOUT, self.deadline)? {
-                return Err(late("the agent has not taken its orders in time"));
-            }
+            done => done,
         }
     }
 
