@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -23,13 +23,14 @@ impl<'s, S: AsFd> Timed<'s, S> {
 
     /// Wait until it can be read or written, or there is no other side any more.
     fn wait(&self, for_what: PollFlags) -> io::Result<()> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        // poll counts whole milliseconds, and would give up before the deadline.
+        let left = self.deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
         let mut waiting = [PollFd::new(self.stream.as_fd(), for_what)];
         match poll(
             &mut waiting,
             PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
         ) {
-            Ok(0) => Err(io::ErrorKind::TimedOut.into()),
+            Ok(0) if Instant::now() >= self.deadline => Err(io::ErrorKind::TimedOut.into()),
             Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
@@ -79,7 +80,6 @@ impl<S: Write + AsFd> Write for Timed<'_, S> {
 #[cfg(test)]
 mod tests {
     use std::io::pipe;
-    use std::time::Duration;
 
     use super::*;
     use crate::protocol::{receive, send};
@@ -94,8 +94,10 @@ mod tests {
         send(&mut message, &"a message").unwrap();
         let (first, second) = message.split_at(7);
         there.write_all(first).unwrap();
-        let late = receive::<String>(&mut Timed::new(&mut here, Instant::now() + SOON).unwrap());
+        let deadline = Instant::now() + SOON;
+        let late = receive::<String>(&mut Timed::new(&mut here, deadline).unwrap());
         assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(Instant::now() >= deadline);
         // A whole one is read.
         there.write_all(&message).unwrap();
         there.write_all(second).unwrap();
