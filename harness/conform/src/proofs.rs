@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use virt_aa_probe::lock::lock_within;
@@ -167,11 +168,11 @@ impl Ground {
     }
 }
 
-/// The hash of the program that runs now, which is the agent too; empty where it cannot be read.
+/// The hash of the program that runs now, which is the agent too. If it cannot be read, no proof is found again.
 fn own_hash() -> &'static str {
-    static HASH: LazyLock<String> = LazyLock::new(|| {
-        let program = fs::read("/proc/self/exe").unwrap_or_default();
-        hex(Sha256::digest(program))
+    static HASH: LazyLock<String> = LazyLock::new(|| match fs::read("/proc/self/exe") {
+        Ok(program) => hex(Sha256::digest(program)),
+        Err(error) => format!("{error} {:?}", SystemTime::now()),
     });
     &HASH
 }

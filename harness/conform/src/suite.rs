@@ -136,26 +136,43 @@ impl Suite<'_> {
                     let session = first.lock().unwrap_or_else(PoisonError::into_inner).take();
                     let mut runner = Runner::new(self.data, self.prepared, self.backend, session)
                         .until(self.bounds.deadline);
-                    let mut last = None;
-                    // Whoever collects the results lives until every thread has ended.
-                    let tell = |result| drop(done.send(result));
-                    loop {
+                    let mine = std::iter::from_fn(|| {
                         let index = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(variant) = variants.get(index) else {
-                            break;
-                        };
-                        last.take().into_iter().for_each(tell);
-                        last = Some((index, work(&mut runner, variant)));
-                    }
-                    if let Some((index, mut result)) = last {
-                        add_gaps(&mut result, runner.last_gaps());
-                        tell((index, result));
-                    }
+                        variants.get(index).map(|variant| (index, variant))
+                    });
+                    all_of_one_machine(
+                        &mut runner,
+                        mine,
+                        |runner, (index, variant)| (index, work(runner, variant)),
+                        |runner, (_, result)| add_gaps(result, runner.last_gaps()),
+                        // Whoever collects the results lives until every thread has ended.
+                        |result| drop(done.send(result)),
+                    );
                 });
             }
             drop(done);
             in_order(results, ended)
         })
+    }
+}
+
+/// Do all jobs on one machine. Each result is told before the next job begins, and the last one after `end` was called with
+/// it.
+fn all_of_one_machine<M, J, T>(
+    machine: &mut M,
+    jobs: impl Iterator<Item = J>,
+    work: impl Fn(&mut M, J) -> T,
+    end: impl FnOnce(&mut M, &mut T),
+    tell: impl Fn(T),
+) {
+    let mut last = None;
+    for job in jobs {
+        last.take().into_iter().for_each(&tell);
+        last = Some(work(machine, job));
+    }
+    if let Some(mut result) = last {
+        end(machine, &mut result);
+        tell(result);
     }
 }
 
@@ -188,6 +205,20 @@ mod tests {
         let all = in_order(receive, &mut |result| told.push(*result));
         assert_eq!(all, [0, 10, 20, 30]);
         assert_eq!(told, all);
+    }
+
+    #[test]
+    fn the_last_result_of_a_machine_is_told_after_its_end_and_the_others_as_they_come() {
+        let told = std::cell::RefCell::new(Vec::new());
+        let work = |_: &mut (), job: usize| {
+            assert_eq!(told.borrow().len(), job);
+            vec![job]
+        };
+        let end = |_: &mut (), result: &mut Vec<usize>| result.push(99);
+        all_of_one_machine(&mut (), 0..3, work, end, |result| told.borrow_mut().push(result));
+        assert_eq!(told.into_inner(), [vec![0], vec![1], vec![2, 99]]);
+        let nothing = |_: &mut (), _: usize| unreachable!("there is no job");
+        all_of_one_machine(&mut (), 0..0, nothing, |_, _: &mut ()| unreachable!(), |()| {});
     }
 
     #[test]
