@@ -361,30 +361,4 @@ fn token() -> Result<String, Stopped> {
 }
 
 #[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-    use crate::report::tests::made::ran;
-    use crate::verdict::tests::made::{Made, POSITIVE};
-
-    #[rstest]
-    #[case::pass(Verdict::Pass, Verdict::Inconclusive)]
-    #[case::known_failure(Verdict::KnownFailure, Verdict::Inconclusive)]
-    #[case::vacuous(Verdict::Vacuous, Verdict::Inconclusive)]
-    #[case::fail(Verdict::Fail, Verdict::Fail)]
-    #[case::error(Verdict::Error, Verdict::Error)]
-    fn what_is_found_later_makes_no_verdict_better(#[case] before: Verdict, #[case] after: Verdict) {
-        let whole = Made::of(&[POSITIVE]);
-        let mut run = ran("made", whole, |_| ());
-        (run.verdict, run.reason) = (before, Some("first".into()));
-        run.add_gaps(Vec::new());
-        assert_eq!(run.verdict, before);
-        run.add_gaps(vec!["later".into(), "more".into()]);
-        assert_eq!(run.verdict, after);
-        let reason = run.reason.unwrap();
-        assert_eq!(reason, if before == after { "first" } else { "later" });
-        let judgement = run.ran.unwrap().judgement;
-        assert_eq!((judgement.verdict, judgement.gaps.len()), (after, 2));
-    }
-}
+mod tests;

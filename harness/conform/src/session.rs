@@ -66,7 +66,7 @@ pub enum SessionError {
 
 /// A machine with its agent, and what was brought up in it.
 pub struct Session {
-    machine: Machine,
+    machine: Box<dyn Machine>,
     /// What machine this is.
     pub facts: MachineFacts,
     /// How long its answers may take.
@@ -77,14 +77,18 @@ pub struct Session {
 impl Session {
     /// Start a machine and greet its agent.
     pub fn start(image: &Image, backend: &Backend) -> Result<Session, SessionError> {
+        Session::greet(backend.start(image)?)
+    }
+
+    /// Greet the agent of a machine.
+    pub(crate) fn greet(mut machine: Box<dyn Machine>) -> Result<Session, SessionError> {
         let limits = Limits::default();
-        let mut machine = Machine::start(image, backend)?;
         machine.stream().set_deadline(Instant::now() + limits.short);
         let facts = match receive::<Response>(machine.stream()) {
             Ok(Response::Hello {
                 protocol: PROTOCOL_VERSION,
                 ..
-            }) => match exchange(&mut machine, &Request::Facts, limits.short, None)? {
+            }) => match exchange(machine.as_mut(), &Request::Facts, limits.short, None)? {
                 Response::Facts(facts) => facts,
                 other => return Err(nonsense(&other)),
             },
@@ -106,7 +110,7 @@ impl Session {
     }
 
     fn call(&mut self, request: &Request, timeout: Duration) -> Result<Response, SessionError> {
-        exchange(&mut self.machine, request, timeout, self.limits.until)
+        exchange(self.machine.as_mut(), request, timeout, self.limits.until)
     }
 
     /// The kernel's features in the parser's flat form.
@@ -217,7 +221,7 @@ impl Session {
 }
 
 fn exchange(
-    machine: &mut Machine,
+    machine: &mut dyn Machine,
     request: &Request,
     timeout: Duration,
     until: Option<Instant>,
@@ -315,7 +319,7 @@ mod tests {
                 let _ = there.read(&mut [0]);
             }
         });
-        let mut stream = AgentStream::new(here, limit).unwrap();
+        let mut stream = AgentStream::new(here, limit);
         let got = ask(&mut stream, &Request::PolicyState, Instant::now() + limit);
         drop(stream);
         guest.join().unwrap();

@@ -12,12 +12,14 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use virt_aa_probe::local::{Engine, LOCAL, Plan, READY_LINE, Sandbox};
 
 use super::children::readable;
 use super::console::Tail;
+use super::machine::Machine;
 use super::stream::AgentStream;
 use super::vm::VmError;
 use super::watch::{DeathReason, VmDeath};
@@ -77,7 +79,7 @@ impl LocalConfig {
 
 /// A running agent. Dropping it lets it undo what it did, and waits for that.
 #[derive(Debug)]
-pub struct LocalMachine {
+pub(super) struct LocalMachine {
     stream: AgentStream,
     child: Child,
     said: Option<JoinHandle<Tail>>,
@@ -86,7 +88,7 @@ pub struct LocalMachine {
 
 impl LocalMachine {
     /// Start the agent and wait until it has reported.
-    pub fn start(image: &Image, config: &LocalConfig) -> Result<LocalMachine, VmError> {
+    pub(super) fn start(image: &Image, config: &LocalConfig) -> Result<LocalMachine, VmError> {
         let start = Instant::now();
         let (agent, there) = UnixStream::pair()?;
         let there = OwnedFd::from(there);
@@ -126,7 +128,7 @@ impl LocalMachine {
             None => None,
         };
         let mut machine = LocalMachine {
-            stream: AgentStream::new(agent, config.start_timeout)?,
+            stream: AgentStream::new(agent, config.start_timeout),
             child,
             said,
             boot_time: Duration::ZERO,
@@ -141,33 +143,6 @@ impl LocalMachine {
                 death: Box::new(machine.post_mortem()),
                 after: start.elapsed(),
             }),
-        }
-    }
-
-    /// The stream to the agent, behind its greeting.
-    pub fn stream(&mut self) -> &mut AgentStream {
-        &mut self.stream
-    }
-
-    /// How long it took from the start to the agent's greeting.
-    pub fn boot_time(&self) -> Duration {
-        self.boot_time
-    }
-
-    /// How the agent ended; one that still runs is ended now, as not responding.
-    pub fn post_mortem(&mut self) -> VmDeath {
-        let reason = match self.wait(GRACE) {
-            Some(status) => DeathReason::AgentEnded(status),
-            None => {
-                self.end();
-                DeathReason::NotResponding
-            }
-        };
-        VmDeath {
-            reason,
-            console_tail: Vec::new(),
-            stderr_tail: self.said(),
-            speaker: "the agent",
         }
     }
 
@@ -206,6 +181,36 @@ impl LocalMachine {
     fn said(&mut self) -> Vec<String> {
         let tail = self.said.take().and_then(|reader| reader.join().ok());
         tail.map(|tail| tail.lines()).unwrap_or_default()
+    }
+}
+
+impl Machine for LocalMachine {
+    fn stream(&mut self) -> &mut AgentStream {
+        &mut self.stream
+    }
+
+    fn boot_time(&self) -> Duration {
+        self.boot_time
+    }
+
+    fn signal(&self, _: Signal) -> io::Result<()> {
+        Err(io::Error::other("the agent is no machine of its own"))
+    }
+
+    fn post_mortem(&mut self) -> VmDeath {
+        let reason = match self.wait(GRACE) {
+            Some(status) => DeathReason::AgentEnded(status),
+            None => {
+                self.end();
+                DeathReason::NotResponding
+            }
+        };
+        VmDeath {
+            reason,
+            console_tail: Vec::new(),
+            stderr_tail: self.said(),
+            speaker: "the agent",
+        }
     }
 }
 

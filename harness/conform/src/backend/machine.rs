@@ -1,5 +1,6 @@
 //! The one of the backends that is used, and a machine of it.
 
+use std::fmt::Debug;
 use std::io;
 use std::time::Duration;
 
@@ -22,6 +23,14 @@ pub enum Backend {
 }
 
 impl Backend {
+    /// Start a machine and wait until its agent has reported.
+    pub fn start(&self, image: &Image) -> Result<Box<dyn Machine>, VmError> {
+        Ok(match self {
+            Backend::Vm(config) => Box::new(Vm::start(image, config)?),
+            Backend::Local(config) => Box::new(LocalMachine::start(image, config)?),
+        })
+    }
+
     /// As reports call it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -88,52 +97,16 @@ impl Backend {
 }
 
 /// A running machine. Dropping it ends it.
-#[derive(Debug)]
-pub enum Machine {
-    /// A virtual one.
-    Vm(Vm),
-    /// An agent on this host.
-    Local(LocalMachine),
-}
-
-impl Machine {
-    /// Start one and wait until its agent has reported.
-    pub fn start(image: &Image, backend: &Backend) -> Result<Machine, VmError> {
-        Ok(match backend {
-            Backend::Vm(config) => Machine::Vm(Vm::start(image, config)?),
-            Backend::Local(config) => Machine::Local(LocalMachine::start(image, config)?),
-        })
-    }
-
+pub trait Machine: Debug + Send {
     /// The stream to the agent, behind its greeting.
-    pub fn stream(&mut self) -> &mut AgentStream {
-        match self {
-            Machine::Vm(vm) => vm.stream(),
-            Machine::Local(local) => local.stream(),
-        }
-    }
+    fn stream(&mut self) -> &mut AgentStream;
 
     /// How long it took from the start to the agent's greeting.
-    pub fn boot_time(&self) -> Duration {
-        match self {
-            Machine::Vm(vm) => vm.boot_time(),
-            Machine::Local(local) => local.boot_time(),
-        }
-    }
+    fn boot_time(&self) -> Duration;
 
     /// Sends QEMU a signal: for tests of what is made of its end.
-    pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        match self {
-            Machine::Vm(vm) => vm.signal(signal),
-            Machine::Local(_) => Err(io::Error::other("the agent is no machine of its own")),
-        }
-    }
+    fn signal(&self, signal: Signal) -> io::Result<()>;
 
     /// How the machine ended; one that still runs is ended now, as not responding.
-    pub fn post_mortem(&mut self) -> VmDeath {
-        match self {
-            Machine::Vm(vm) => vm.post_mortem(),
-            Machine::Local(local) => local.post_mortem(),
-        }
-    }
+    fn post_mortem(&mut self) -> VmDeath;
 }

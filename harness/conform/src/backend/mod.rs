@@ -11,8 +11,8 @@ mod stream;
 mod vm;
 mod watch;
 
-pub use local::{Kind, LocalConfig, LocalMachine};
+pub use local::{Kind, LocalConfig};
 pub use machine::{Backend, Machine};
 pub use stream::AgentStream;
-pub use vm::{Console, Vm, VmConfig, VmError};
+pub use vm::{Console, VmConfig, VmError};
 pub use watch::{DeathReason, VmDeath};

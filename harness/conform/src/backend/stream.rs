@@ -16,12 +16,11 @@ pub struct AgentStream {
 
 impl AgentStream {
     /// Takes the socket over. The first deadline is so much later than now.
-    pub(crate) fn new(socket: UnixStream, limit: Duration) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        Ok(Self {
+    pub(crate) fn new(socket: UnixStream, limit: Duration) -> Self {
+        Self {
             socket,
             deadline: Instant::now() + limit,
-        })
+        }
     }
 
     /// Until when the reads and writes from here on may take.
@@ -86,7 +85,7 @@ mod tests {
     #[test]
     fn a_silent_agent_is_noticed_and_a_speaking_one_heard() {
         let (here, mut there) = UnixStream::pair().unwrap();
-        let mut stream = AgentStream::new(here, SOON).unwrap();
+        let mut stream = AgentStream::new(here, SOON);
         let mut buffer = [0; 8];
         assert_eq!(
             stream.read(&mut buffer).unwrap_err().kind(),
@@ -102,7 +101,7 @@ mod tests {
     #[test]
     fn an_agent_that_does_not_read_is_noticed() {
         let (here, _there) = UnixStream::pair().unwrap();
-        let mut stream = AgentStream::new(here, SOON).unwrap();
+        let mut stream = AgentStream::new(here, SOON);
         let more_than_fits = vec![0; 16 * 1024 * 1024];
         assert_eq!(
             stream.write_all(&more_than_fits).unwrap_err().kind(),

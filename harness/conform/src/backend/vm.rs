@@ -12,7 +12,8 @@ use virt_aa_probe::init::READY_LINE;
 
 use super::accel::Accelerator;
 use super::children::{self, Group};
-use super::qemu::{self, Boots, Machine};
+use super::machine::Machine;
+use super::qemu::{self, Boots};
 use super::stream::AgentStream;
 use super::watch::{VmDeath, Watch};
 use crate::image::{AgentError, Image, boot_initrd};
@@ -54,7 +55,7 @@ pub struct VmConfig {
 
 /// A running machine. Dropping it ends it.
 #[derive(Debug)]
-pub struct Vm {
+pub(super) struct Vm {
     stream: AgentStream,
     watch: Watch,
     boot_time: Duration,
@@ -99,7 +100,7 @@ impl Default for VmConfig {
 
 impl Vm {
     /// Starts the machine and waits until its agent has reported.
-    pub fn start(image: &Image, config: &VmConfig) -> Result<Self, VmError> {
+    pub(super) fn start(image: &Image, config: &VmConfig) -> Result<Self, VmError> {
         let start = Instant::now();
         tools::require(&[QEMU])?;
         let initrd = boot_initrd(&image.initrd, &config.program)?;
@@ -123,7 +124,7 @@ impl Vm {
             },
             None => Boots::Kernel(&image.kernel),
         };
-        let arguments = qemu::arguments(&Machine {
+        let arguments = qemu::arguments(&qemu::Machine {
             accelerator: config.accelerator,
             memory_mib: config.memory_mib,
             cpus: config.cpus,
@@ -154,7 +155,7 @@ impl Vm {
         inherited.extend(dom0.map(|(_, kernel)| OwnedFd::from(kernel)));
         let child = children::spawn(expression, group, inherited)?;
         let watch = Watch::start(child, agent.try_clone()?, console, stderr)?;
-        let stream = AgentStream::new(agent, config.boot_timeout)?;
+        let stream = AgentStream::new(agent, config.boot_timeout);
         let mut vm = Self {
             stream,
             watch,
@@ -172,31 +173,6 @@ impl Vm {
         }
     }
 
-    /// The stream to the agent, behind its greeting.
-    pub fn stream(&mut self) -> &mut AgentStream {
-        &mut self.stream
-    }
-
-    /// How long it took from the start to the agent's greeting.
-    pub fn boot_time(&self) -> Duration {
-        self.boot_time
-    }
-
-    /// The end of the machine, if it comes within that time.
-    pub fn wait_failure(&self, limit: Duration) -> Option<VmDeath> {
-        self.watch.wait(limit)
-    }
-
-    /// How the machine ended; one that still runs is ended now, as not responding.
-    pub fn post_mortem(&mut self) -> VmDeath {
-        self.watch.wait(GRACE).unwrap_or_else(|| self.watch.end())
-    }
-
-    /// Sends QEMU a signal: for tests of what is made of its end.
-    pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        self.watch.signal(signal)
-    }
-
     fn read_greeting(&mut self) -> io::Result<()> {
         let mut greeting = vec![0; READY_LINE.len()];
         self.stream.read_exact(&mut greeting)?;
@@ -207,5 +183,23 @@ impl Vm {
             io::ErrorKind::InvalidData,
             "the agent's greeting is not of this program",
         ))
+    }
+}
+
+impl Machine for Vm {
+    fn stream(&mut self) -> &mut AgentStream {
+        &mut self.stream
+    }
+
+    fn boot_time(&self) -> Duration {
+        self.boot_time
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        self.watch.signal(signal)
+    }
+
+    fn post_mortem(&mut self) -> VmDeath {
+        self.watch.wait(GRACE).unwrap_or_else(|| self.watch.end())
     }
 }

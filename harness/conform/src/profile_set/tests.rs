@@ -73,10 +73,10 @@ impl Bench {
         write(&self.given().join("src/security/apparmor"), files);
     }
 
-    pub fn open(&self, from: &str, spec: &str, parser: &str) -> Result<SetUnderTest, OpenError> {
-        let spec = SetSpec::parse(&spec.replace("DIR", &self.given().display().to_string()));
+    /// The image that the set is of.
+    pub fn image(&self, parser: &str) -> Image {
         let path = |name: &str| self.dir.path().join(name);
-        let image = Image {
+        Image {
             name: "i".into(),
             dir: path(""),
             kernel: path("kernel"),
@@ -92,7 +92,12 @@ impl Bench {
                 packages: BTreeMap::new(),
                 build_seconds: 1,
             },
-        };
+        }
+    }
+
+    pub fn open(&self, from: &str, spec: &str, parser: &str) -> Result<SetUnderTest, OpenError> {
+        let spec = SetSpec::parse(&spec.replace("DIR", &self.given().display().to_string()));
+        let image = self.image(parser);
         let programs = Programs::parse("/usr/libexec/virt-aa-helper\n/usr/bin/libvirtd\n");
         let dirs = GivenDirs::from([("sysconfdir".to_owned(), "/conf".to_owned())]);
         open(&manifest(from), &spec, &dirs, &image, &programs)

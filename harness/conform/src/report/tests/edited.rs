@@ -1,12 +1,8 @@
 //! Reports of a denial by a `deny` rule that an edit of the set added.
 
-use std::path::Path;
-
 use aa_policy::{Tree, parse};
 
-use super::made::{AGAIN, ran};
-use crate::proofs::{Ground, Proofs};
-use crate::report::build::Context;
+use super::made::{ran, told};
 use crate::report::human;
 use crate::report::model::PlaceKind;
 use crate::verdict::judge::Verdict;
@@ -24,20 +20,14 @@ fn a_denial_by_a_rule_of_an_edit_is_red_and_no_rule_is_said_to_allow_it() {
     let policy = made.policy.clone();
     let run = ran("denied", made, |_| {});
     assert_eq!(run.verdict, Verdict::Fail);
-    let proofs = Proofs::open(Path::new("/nonexistent"), "none", None, Ground::default());
-    let context = Context {
-        policy: &policy,
-        proofs: &proofs,
-        again: AGAIN,
-    };
-    let case = context.case(&run);
+    let case = &told(&policy, &[run])[0];
     let finding = &case.findings[0];
     let place = finding.place.as_ref().unwrap();
     assert_eq!(
         (place.what, place.line, &finding.rule),
         (PlaceKind::Deny, 3, &None)
     );
-    let details = human::details(&case).join("\n");
+    let details = human::details(case).join("\n");
     assert!(details.contains("a `deny` rule denies it"), "{details}");
     assert!(!details.contains("would allow it"), "{details}");
 }

@@ -58,7 +58,8 @@ fn policy() -> Policy {
     }
 }
 
-fn variant(made: &Made, name: &str) -> Variant {
+/// The variant that was made up.
+pub fn variant(made: &Made, name: &str) -> Variant {
     Variant {
         id: format!("{name}@daemon"),
         variant: None,
@@ -149,16 +150,20 @@ fn hostile(of: &CaseReport) -> CaseReport {
     case
 }
 
-/// The run.
-pub fn report(strict: bool) -> Report {
+/// The cases of these runs under this policy, none of them proven.
+pub fn told(policy: &Policy, runs: &[CaseRun]) -> Vec<CaseReport> {
     let proofs = Proofs::open(Path::new("/nonexistent"), "none", None, Ground::default());
-    let policy = policy();
     let context = Context {
-        policy: &policy,
+        policy,
         proofs: &proofs,
         again: AGAIN,
     };
-    let mut cases: Vec<CaseReport> = cases().iter().map(|case| context.case(case)).collect();
+    runs.iter().map(|run| context.case(run)).collect()
+}
+
+/// The run.
+pub fn report(strict: bool) -> Report {
+    let mut cases = told(&policy(), &cases());
     cases.push(hostile(&cases[1]));
     Report::new(info(), strict, None, 12_345.6, cases)
 }

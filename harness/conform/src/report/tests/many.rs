@@ -1,10 +1,6 @@
 //! A program that is denied the same thing again and again.
 
-use std::path::Path;
-
-use super::made::{AGAIN, info, ran};
-use crate::proofs::{Ground, Proofs};
-use crate::report::build::Context;
+use super::made::{info, ran, told};
 use crate::report::format::{Format, Telling};
 use crate::report::human::{self, Paint};
 use crate::report::model::Report;
@@ -21,13 +17,7 @@ fn every_format_tells_equal_denials_once_with_their_count() {
     let another = DENIED.replace("comm=\"", "comm=\"another-");
     let made = made.saying(0, &another);
     let policy = made.policy.clone();
-    let proofs = Proofs::open(Path::new("/nonexistent"), "none", None, Ground::default());
-    let context = Context {
-        policy: &policy,
-        proofs: &proofs,
-        again: AGAIN,
-    };
-    let case = context.case(&ran("denied", made, |_| {}));
+    let case = told(&policy, &[ran("denied", made, |_| {})]).remove(0);
     let counts: Vec<u64> = case.findings.iter().map(|finding| finding.count).collect();
     assert_eq!(counts, [TIMES as u64, 1, 1]);
     let report = Report::new(info(), false, None, 1.0, vec![case]);

@@ -1,0 +1,491 @@
+//! Runs on a machine that a thread stands in for: it answers what a test says it does.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+
+use aa_policy::Parser;
+use nix::sys::signal::Signal;
+use rstest::rstest;
+use virt_aa_probe::protocol::{
+    MachineFacts, PROTOCOL_VERSION, PolicyState, RawRecord, Request, Response, receive, send,
+};
+
+use super::*;
+use crate::backend::{AgentStream, DeathReason, Kind, LocalConfig, Machine, VmDeath};
+use crate::known::Known;
+use crate::prepare::Timings;
+use crate::profile_set::compiled::CompiledSet;
+use crate::profile_set::programs::Programs;
+use crate::profile_set::tests::Bench;
+use crate::report::tests::made::{ran, variant};
+use crate::verdict::features::Features;
+use crate::verdict::tests::made::{DENIED, Made, POSITIVE, errno};
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// What the machine does when it is asked the next time.
+enum Next {
+    Say(Response),
+    /// The steps it was told to do, with what was seen of them.
+    Case(Box<Made>),
+    /// Evidence of a case, with a gap in its serial numbers.
+    Gap(Box<Made>),
+    /// Its end.
+    End,
+    /// Nothing, for as long as anybody listens.
+    Silence,
+}
+
+fn case() -> Next {
+    Next::Case(Box::new(green()))
+}
+
+fn green() -> Made {
+    Made::of(&[POSITIVE])
+}
+
+fn refused() -> Made {
+    green().ending(errno(libc::EACCES)).saying(0, DENIED)
+}
+
+fn loaded() -> Next {
+    Next::Say(Response::Policy(PolicyState {
+        revision: 1,
+        profiles: Vec::new(),
+    }))
+}
+
+fn cannot() -> Next {
+    Next::Say(Response::Failed {
+        message: "no memory".into(),
+    })
+}
+
+fn brought(outcome: FixtureOutcome) -> Next {
+    Next::Say(Response::Fixture(outcome))
+}
+
+fn up() -> Next {
+    brought(FixtureOutcome::Up {
+        facts: BTreeMap::new(),
+    })
+}
+
+fn strays(text: &str) -> Next {
+    Next::Say(Response::Strays {
+        records: vec![RawRecord {
+            kind: 1400,
+            serial: 9,
+            text: format!("audit(1.000:9): {text}"),
+            subject: Some("d".into()),
+        }],
+    })
+}
+
+fn name(request: &Request) -> &'static str {
+    match request {
+        Request::LoadPolicy { .. } => "load",
+        Request::Fixture { .. } => "fixture",
+        Request::Strays => "strays",
+        Request::Case(_) => "case",
+        _ => "something else",
+    }
+}
+
+/// Evidence of that, with the canary's own token.
+fn evidence(made: &Made, plan: &CasePlan) -> CaseEvidence {
+    let mut evidence = made.evidence();
+    evidence.steps.truncate(plan.steps.len());
+    for record in &mut evidence.records {
+        record.text = record
+            .text
+            .replace("/run/token-", &format!("/run/{}-", plan.token));
+    }
+    evidence
+}
+
+fn guest(mut stream: UnixStream, mut script: VecDeque<Next>, asked: &Sender<&'static str>) -> io::Result<()> {
+    send(
+        &mut stream,
+        &Response::Hello {
+            protocol: PROTOCOL_VERSION,
+            uptime: 1.0,
+        },
+    )?;
+    let _: Request = receive(&mut stream)?;
+    send(
+        &mut stream,
+        &Response::Facts(MachineFacts {
+            kernel: "6.1".into(),
+            machine: "x86_64".into(),
+            apparmor: true,
+            audit_mode: "noquiet".into(),
+            cpus: 1,
+            memory: 1,
+            agent: "/init".into(),
+        }),
+    )?;
+    while let Ok(request) = receive::<Request>(&mut stream) {
+        asked.send(name(&request)).map_err(io::Error::other)?;
+        let made = |made: &Made| match &request {
+            Request::Case(plan) => evidence(made, plan),
+            _ => made.evidence(),
+        };
+        let answer = match script.pop_front() {
+            Some(Next::Say(answer)) => answer,
+            Some(Next::Case(of)) => Response::Case(Box::new(made(&of))),
+            Some(Next::Gap(of)) => {
+                let mut evidence = made(&of);
+                evidence.serial_gaps = 1;
+                Response::Case(Box::new(evidence))
+            }
+            Some(Next::Silence) => {
+                let _ = stream.read(&mut [0])?;
+                return Ok(());
+            }
+            Some(Next::End) | None => return Ok(()),
+        };
+        send(&mut stream, &answer)?;
+    }
+    Ok(())
+}
+
+#[derive(Debug)]
+struct Fake(AgentStream);
+
+impl Machine for Fake {
+    fn stream(&mut self) -> &mut AgentStream {
+        &mut self.0
+    }
+
+    fn boot_time(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn signal(&self, _: Signal) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn post_mortem(&mut self) -> VmDeath {
+        self.0.shut_down();
+        VmDeath {
+            reason: DeathReason::NotResponding,
+            console_tail: Vec::new(),
+            stderr_tail: Vec::new(),
+            speaker: "nobody",
+        }
+    }
+}
+
+/// A machine that is up, and what it is asked.
+fn machine(script: impl IntoIterator<Item = Next>) -> (Session, Receiver<&'static str>) {
+    let (here, there) = UnixStream::pair().unwrap();
+    let (asked, heard) = mpsc::channel();
+    let script = script.into_iter().collect();
+    thread::spawn(move || guest(there, script, &asked));
+    let machine = Fake(AgentStream::new(here, LONG));
+    (Session::greet(Box::new(machine)).unwrap(), heard)
+}
+
+/// All that a runner needs besides a machine. No other one can be started.
+struct Place {
+    data: Data,
+    prepared: Prepared,
+    backend: Backend,
+}
+
+fn set_of(text: &str) -> (Bench, Candidate) {
+    let bench = Bench::new();
+    bench.write_policy(&[("usr.sbin.daemon", text)]);
+    let set = bench.open("packaged", "packaged", "4.1.0").unwrap();
+    let candidate = Candidate {
+        set,
+        compiled: CompiledSet::default(),
+        policy: green().policy,
+    };
+    (bench, candidate)
+}
+
+fn place() -> Place {
+    let (bench, base) = set_of("profile daemon /usr/sbin/daemon {\n}\n");
+    let fixture = serde_yaml::from_str("{name: disk, summary: s, timeout: 1, up: 'true'}").unwrap();
+    Place {
+        data: Data {
+            fixtures: BTreeMap::from([("disk".into(), fixture)]),
+            ..Data::default()
+        },
+        prepared: Prepared {
+            image: bench.image("4.1.0"),
+            base,
+            parser: Parser {
+                program: "/nonexistent".into(),
+                loader: None,
+                library_path: Vec::new(),
+                root: None,
+                config_file: None,
+                features: None,
+                timeout: LONG,
+            },
+            kernel: Features::default(),
+            kernel_release: "6.1".into(),
+            namespace: None,
+            programs: Programs::parse("/usr/sbin/daemon\n"),
+            timings: Timings::default(),
+        },
+        backend: Backend::Local(LocalConfig {
+            program: "/nonexistent".into(),
+            ..LocalConfig::new(Kind::Host)
+        }),
+    }
+}
+
+impl Place {
+    fn runner(&self, session: Session) -> Runner<'_> {
+        Runner::new(&self.data, &self.prepared, &self.backend, Some(session))
+    }
+}
+
+fn needing_a_disk() -> Variant {
+    let mut made = green();
+    made.expected.case.needs = vec!["disk".into()];
+    variant(&made, "c")
+}
+
+#[test]
+fn a_set_is_loaded_once_and_another_one_in_its_place() {
+    let place = place();
+    let (_bench, other) = set_of("profile daemon /usr/sbin/daemon {\n  /more r,\n}\n");
+    let base = &place.prepared.base;
+    let c = variant(&green(), "c");
+    let script = [loaded(), case(), case(), loaded(), case(), loaded(), case()];
+    let (session, heard) = machine(script);
+    let mut runner = place.runner(session);
+    for set in [base, base, &other, base] {
+        assert_eq!(runner.run(&c, set, true).verdict, Verdict::Pass);
+    }
+    drop(runner);
+    let asked: Vec<&str> = heard.iter().collect();
+    assert_eq!(asked, ["load", "case", "case", "load", "case", "load", "case"]);
+}
+
+#[test]
+fn a_fixture_is_brought_up_once() {
+    let place = place();
+    let (session, heard) = machine([loaded(), up(), case(), case()]);
+    let mut runner = place.runner(session);
+    for _ in 0..2 {
+        let run = runner.run(&needing_a_disk(), &place.prepared.base, true);
+        assert_eq!(run.verdict, Verdict::Pass, "{:?}", run.reason);
+    }
+    drop(runner);
+    let asked: Vec<&str> = heard.iter().collect();
+    assert_eq!(asked, ["load", "fixture", "case", "case"]);
+}
+
+/// What becomes of the machine.
+#[derive(Debug, PartialEq, Eq)]
+enum Machines {
+    Kept,
+    GivenUp,
+}
+
+#[rstest]
+#[case::pass(vec![loaded(), up(), case()], Verdict::Pass, "", Machines::Kept)]
+#[case::fail(vec![loaded(), up(), Next::Case(Box::new(refused()))], Verdict::Fail, "was denied create", Machines::Kept)]
+#[case::no_such_machine(
+    vec![loaded(), brought(FixtureOutcome::Unavailable { reason: "no disk here".into() })],
+    Verdict::Skip, "disk: no disk here", Machines::Kept
+)]
+#[case::broken_fixture(
+    vec![loaded(), brought(FixtureOutcome::Broken { message: "it hangs".into() })],
+    Verdict::Error, "fixture disk: it hangs", Machines::GivenUp
+)]
+#[case::not_loaded(vec![cannot()], Verdict::Error, "the agent: no memory", Machines::GivenUp)]
+#[case::cannot_run_it(vec![loaded(), up(), cannot()], Verdict::Error, "the agent: no memory", Machines::GivenUp)]
+#[case::answers_something_else(
+    vec![loaded(), up(), loaded()], Verdict::Error, "something else than it was asked", Machines::GivenUp
+)]
+#[case::ends_in_the_case(vec![loaded(), up(), Next::End], Verdict::Error, "the machine is gone", Machines::GivenUp)]
+#[case::ends_while_it_loads(vec![Next::End], Verdict::Error, "the machine is gone", Machines::GivenUp)]
+#[case::incomplete(
+    vec![loaded(), up(), Next::Gap(Box::new(green()))], Verdict::Inconclusive, "serial", Machines::GivenUp
+)]
+fn every_end_is_told_and_a_spoilt_machine_is_given_up(
+    #[case] script: Vec<Next>,
+    #[case] verdict: Verdict,
+    #[case] reason: &str,
+    #[case] machines: Machines,
+) {
+    let place = place();
+    let (session, _heard) = machine(script);
+    let mut runner = place.runner(session);
+    let run = runner.run(&needing_a_disk(), &place.prepared.base, true);
+    let told = run.reason.unwrap_or_default();
+    assert_eq!(run.verdict, verdict, "{told}");
+    assert!(told.contains(reason), "{told}");
+    let left = if runner.session.is_some() {
+        Machines::Kept
+    } else {
+        Machines::GivenUp
+    };
+    assert_eq!(left, machines);
+    assert_eq!(runner.loaded.is_some(), machines == Machines::Kept);
+}
+
+#[test]
+fn no_case_is_judged_without_a_machine() {
+    let place = place();
+    let (session, _heard) = machine([Next::End]);
+    let mut runner = place.runner(session);
+    let c = variant(&green(), "c");
+    for reason in [
+        "the machine is gone",
+        "cannot start the machine",
+        "cannot start the machine",
+    ] {
+        let run = runner.run(&c, &place.prepared.base, true);
+        assert_eq!(run.verdict, Verdict::Error);
+        assert!(
+            run.reason.as_ref().is_some_and(|told| told.contains(reason)),
+            "{:?}",
+            run.reason
+        );
+    }
+}
+
+#[test]
+fn a_case_is_judged_by_its_own_plan_and_not_by_a_changed_one() {
+    let place = place();
+    let (session, _heard) = machine([loaded(), case()]);
+    let mut runner = place.runner(session);
+    let c = variant(&green(), "c");
+    let run = runner.run_otherwise(&c, &place.prepared.base, true, &|plan| plan.steps.clear());
+    assert_eq!(run.verdict, Verdict::Inconclusive);
+    // Who changes the plan decides what becomes of the machine.
+    assert!(runner.session.is_some());
+}
+
+#[test]
+fn what_an_agent_cannot_do_once_it_may_do_the_next_time() {
+    let place = place();
+    let (session, heard) = machine([cannot(), loaded(), cannot(), case()]);
+    let mut runner = place.runner(session);
+    let c = variant(&green(), "c");
+    let mut verdict = || {
+        runner
+            .run_otherwise(&c, &place.prepared.base, true, &|_| {})
+            .verdict
+    };
+    assert_eq!(
+        [verdict(), verdict(), verdict()],
+        [Verdict::Error, Verdict::Error, Verdict::Pass]
+    );
+    drop(runner);
+    let asked: Vec<&str> = heard.iter().collect();
+    assert_eq!(asked, ["load", "load", "case", "case"]);
+}
+
+#[test]
+fn nothing_is_asked_when_the_time_of_the_whole_run_is_over() {
+    let place = place();
+    let (session, heard) = machine([loaded()]);
+    let mut runner = place.runner(session).until(Instant::now());
+    let run = runner.run(&variant(&green(), "c"), &place.prepared.base, true);
+    assert_eq!(run.verdict, Verdict::Error);
+    assert!(run.reason.is_some_and(|told| told.contains("--timeout")));
+    drop(runner);
+    assert_eq!(heard.iter().count(), 0);
+}
+
+#[test]
+fn a_silent_machine_is_waited_for_no_longer_than_the_whole_run_may_take() {
+    let place = place();
+    let (session, _heard) = machine([loaded(), Next::Silence]);
+    let mut runner = place.runner(session);
+    let c = variant(&green(), "c");
+    runner.load_anew(&place.prepared.base).unwrap();
+    let soon = Instant::now() + Duration::from_millis(300);
+    let run = runner.until(soon).run(&c, &place.prepared.base, true);
+    assert_eq!(run.verdict, Verdict::Error);
+    assert!(run.reason.is_some_and(|told| told.contains("--timeout")));
+    assert!(Instant::now() >= soon);
+}
+
+#[rstest]
+#[case::nothing(Next::Say(Response::Strays { records: Vec::new() }), None)]
+#[case::a_denial(strays(DENIED), Some("a record came after the case"))]
+#[case::no_look(cannot(), Some("the log could not be looked at once more"))]
+#[case::its_end(Next::End, Some("the log could not be looked at once more"))]
+fn the_log_is_looked_at_once_more_after_the_last_case(#[case] next: Next, #[case] gap: Option<&str>) {
+    let place = place();
+    let (session, _heard) = machine([next]);
+    let mut runner = place.runner(session);
+    let gaps = runner.last_gaps();
+    assert_eq!(gaps.len(), usize::from(gap.is_some()), "{gaps:?}");
+    assert!(gap.is_none_or(|gap| gaps[0].contains(gap)), "{gaps:?}");
+    runner.discard();
+    assert_eq!(runner.last_gaps(), Vec::<String>::new());
+}
+
+#[test]
+fn a_known_failure_counts_only_where_it_is_asked_for() {
+    let mut place = place();
+    let made = refused()
+        .knowing("step: 0, denial: {operation: create}")
+        .knowing("step: 0, effect: failed");
+    let mut known = made.known.clone();
+    for known in &mut known {
+        known.sets = vec!["packaged".into()];
+    }
+    place.data.known = Known(known);
+    let refused = || Next::Case(Box::new(refused()));
+    let (session, _heard) = machine([loaded(), refused(), refused(), case()]);
+    let mut runner = place.runner(session);
+    let c = variant(&green(), "c");
+    let base = &place.prepared.base;
+    assert_eq!(runner.run(&c, base, true).verdict, Verdict::KnownFailure);
+    assert_eq!(runner.run(&c, base, false).verdict, Verdict::Fail);
+    // It is known to fail, and does not.
+    assert_eq!(runner.run(&c, base, true).verdict, Verdict::UnexpectedPass);
+}
+
+#[test]
+fn a_program_that_the_image_lacks_is_a_skip_and_named() {
+    let mut place = place();
+    let mut made = Made::of(&["{as: agent, socket: {family: packet, type: raw}}"]);
+    let subject = "{role: daemon, daemon: {argv: [/usr/sbin/daemon], ready: /run/x}}";
+    made.expected
+        .case
+        .subjects
+        .insert("d".into(), serde_yaml::from_str(subject).unwrap());
+    let c = variant(&made, "c");
+    place.prepared.programs = Programs::parse("/usr/sbin/another\n");
+    let (session, _heard) = machine([loaded()]);
+    let run = place.runner(session).run(&c, &place.prepared.base, true);
+    assert_eq!(run.verdict, Verdict::Skip, "{:?}", run.reason);
+    assert!(run.reason.is_some_and(|told| told.contains("/usr/sbin/daemon")));
+    assert_eq!(run.without_program, ["daemon"]);
+}
+
+#[rstest]
+#[case::pass(Verdict::Pass, Verdict::Inconclusive)]
+#[case::known_failure(Verdict::KnownFailure, Verdict::Inconclusive)]
+#[case::vacuous(Verdict::Vacuous, Verdict::Inconclusive)]
+#[case::fail(Verdict::Fail, Verdict::Fail)]
+#[case::error(Verdict::Error, Verdict::Error)]
+fn what_is_found_later_makes_no_verdict_better(#[case] before: Verdict, #[case] after: Verdict) {
+    let whole = green();
+    let mut run = ran("made", whole, |_| ());
+    (run.verdict, run.reason) = (before, Some("first".into()));
+    run.add_gaps(Vec::new());
+    assert_eq!(run.verdict, before);
+    run.add_gaps(vec!["later".into(), "more".into()]);
+    assert_eq!(run.verdict, after);
+    let reason = run.reason.unwrap();
+    assert_eq!(reason, if before == after { "first" } else { "later" });
+    let judgement = run.ran.unwrap().judgement;
+    assert_eq!((judgement.verdict, judgement.gaps.len()), (after, 2));
+}
