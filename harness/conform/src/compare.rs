@@ -229,6 +229,24 @@ mod tests {
         assert_eq!(compared(None, case(Verdict::Fail)), Some(Kind::NewRed));
     }
 
+    #[rstest]
+    fn its_name_is_that_of_the_json(
+        #[values(
+            Kind::Allows,
+            Kind::Broke,
+            Kind::MoreRed,
+            Kind::NewRed,
+            Kind::Untested,
+            Kind::Unknown,
+            Kind::Mended,
+            Kind::New,
+            Kind::Otherwise
+        )]
+        kind: Kind,
+    ) {
+        assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+    }
+
     #[test]
     fn what_makes_a_set_worse() {
         let all = [

@@ -280,6 +280,33 @@ mod tests {
     }
 
     #[test]
+    fn a_ground_is_of_the_data_and_of_the_program_that_runs() {
+        let own = hex(Sha256::digest(fs::read("/proc/self/exe").unwrap()));
+        let data = |up: &str, fix: &str| {
+            let fixture = format!("{{name: disk, summary: s, timeout: 1, up: '{up}'}}");
+            let known = format!(
+                "[{{case: one, sets: [s], images: [i], step: 0, effect: x, reason: r, link: l, no-fix: {fix}}}]"
+            );
+            Data {
+                fixtures: [("disk".into(), serde_yaml::from_str(&fixture).unwrap())].into(),
+                known: serde_yaml::from_str(&known).unwrap(),
+                ..Data::default()
+            }
+        };
+        let mut one = case("one");
+        one.needs = vec!["disk".into()];
+        let ground = |data: Data| {
+            let ground = Ground::of(&data);
+            ground.of_case("one@p", &one).join(" ")
+        };
+        let base = ground(data("true", "a"));
+        assert!(base.contains(&own) && base.contains(PROGRAM_VERSION), "{base}");
+        assert_eq!(base, ground(data("true", "a")));
+        assert_ne!(base, ground(data("false", "a")));
+        assert_ne!(base, ground(data("true", "b")));
+    }
+
+    #[test]
     fn a_guard_applies_by_the_profile_of_its_own_subject() {
         let text = "name: c\nsummary: s\norigin: []\nsubjects: {d: {role: daemon}, g: {role: guest}}\nsteps: []\nguards: [{of: g, without: {capability: kill}, only: [guest-a]}]\n";
         let case: Case = serde_yaml::from_str(text).unwrap();

@@ -126,3 +126,60 @@ fn an_added_rule_kills_by_an_act_in_the_name_of_its_profile() {
     let guard = "{of: g, add: '/x r,'}";
     assert!(kill(guard, &denied, &with_guest(made()).ending(ok())).is_some());
 }
+
+const OPENS: &str = "{as: g, file: {path: /x, open: r}, denied: {records: [{operation: open}]}}";
+
+#[rstest]
+#[case::another_subject(OPENS, "{of: d, add: '/x r,'}", false)]
+#[case::a_subject_that_runs_it(
+    "{as: r, file: {path: /x, open: r}, denied: {records: [{operation: open}]}}",
+    "{of: g, add: '/x r,'}",
+    true
+)]
+#[case::a_subject_that_runs_another(
+    "{as: r, file: {path: /x, open: r}, denied: {records: [{operation: open}]}}",
+    "{of: d, add: '/x r,'}",
+    false
+)]
+#[case::in_the_name_of_another(
+    "{as: g, file: {path: /x, open: r}, denied: {records: [{operation: open, profile: other}]}}",
+    "{of: d, add: '/x r,'}",
+    false
+)]
+#[case::a_signal_to_it(
+    "{as: g, signal: {to: d, signal: term}, denied: {records: [{operation: signal}]}}",
+    "{of: d, add: 'signal receive,'}",
+    true
+)]
+#[case::a_signal_to_another(
+    "{as: g, signal: {to: g, signal: term}, denied: {records: [{operation: signal}]}}",
+    "{of: d, add: 'signal receive,'}",
+    false
+)]
+#[case::a_trace_of_it(
+    "{as: g, ptrace: {of: d, how: trace}, denied: {records: [{operation: ptrace}]}}",
+    "{of: d, add: 'ptrace tracedby,'}",
+    true
+)]
+#[case::by_the_consent_of_both(OPENS, "{of: d, add: '/x r,', also: [{of: g, add: '/x r,'}]}", true)]
+#[case::by_the_consent_of_others(OPENS, "{of: d, add: '/x r,', also: [{of: r, add: '/x r,'}]}", false)]
+fn an_added_rule_kills_only_by_an_act_that_has_to_do_with_it(
+    #[case] step: &str,
+    #[case] guard: &str,
+    #[case] kills: bool,
+) {
+    let made = |outcome| {
+        let mut made = two();
+        made.expected.case.steps[1] = serde_yaml::from_str(step).unwrap();
+        for (name, text) in [("r", "{}"), ("g", "{role: guest, run-by: r}")] {
+            let subject = serde_yaml::from_str(text).unwrap();
+            made.expected.case.subjects.insert(name.into(), subject);
+        }
+        made.outcomes[1] = outcome;
+        made
+    };
+    assert_eq!(
+        kill(guard, &made(errno(libc::EACCES)), &made(ok())).is_some(),
+        kills
+    );
+}

@@ -1,194 +1,24 @@
 //! Runs on a machine that a thread stands in for: it answers what a test says it does.
 
-use std::collections::VecDeque;
-use std::io::{self, Read};
-use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
+mod machine;
 
 use aa_policy::Parser;
-use nix::sys::signal::Signal;
 use rstest::rstest;
-use virt_aa_probe::protocol::{
-    MachineFacts, PROTOCOL_VERSION, PolicyState, RawRecord, Request, Response, receive, send,
-};
+use virt_aa_probe::protocol::Response;
 
+use self::machine::{LONG, Next, brought, cannot, case, green, loaded, machine, refused, strays, up};
 use super::*;
-use crate::backend::{AgentStream, DeathReason, Kind, LocalConfig, Machine, VmDeath};
+use crate::backend::{Kind, LocalConfig};
 use crate::known::Known;
 use crate::prepare::Timings;
 use crate::profile_set::compiled::CompiledSet;
+use crate::profile_set::manifest::Origin;
 use crate::profile_set::programs::Programs;
 use crate::profile_set::tests::Bench;
+use crate::prove::Lab;
 use crate::report::tests::made::{ran, variant};
 use crate::verdict::features::Features;
-use crate::verdict::tests::made::{DENIED, Made, POSITIVE, errno};
-
-const LONG: Duration = Duration::from_secs(20);
-
-/// What the machine does when it is asked the next time.
-enum Next {
-    Say(Response),
-    /// The steps it was told to do, with what was seen of them.
-    Case(Box<Made>),
-    /// Evidence of a case, with a gap in its serial numbers.
-    Gap(Box<Made>),
-    /// Its end.
-    End,
-    /// Nothing, for as long as anybody listens.
-    Silence,
-}
-
-fn case() -> Next {
-    Next::Case(Box::new(green()))
-}
-
-fn green() -> Made {
-    Made::of(&[POSITIVE])
-}
-
-fn refused() -> Made {
-    green().ending(errno(libc::EACCES)).saying(0, DENIED)
-}
-
-fn loaded() -> Next {
-    Next::Say(Response::Policy(PolicyState {
-        revision: 1,
-        profiles: Vec::new(),
-    }))
-}
-
-fn cannot() -> Next {
-    Next::Say(Response::Failed {
-        message: "no memory".into(),
-    })
-}
-
-fn brought(outcome: FixtureOutcome) -> Next {
-    Next::Say(Response::Fixture(outcome))
-}
-
-fn up() -> Next {
-    brought(FixtureOutcome::Up {
-        facts: BTreeMap::new(),
-    })
-}
-
-fn strays(text: &str) -> Next {
-    Next::Say(Response::Strays {
-        records: vec![RawRecord {
-            kind: 1400,
-            serial: 9,
-            text: format!("audit(1.000:9): {text}"),
-            subject: Some("d".into()),
-        }],
-    })
-}
-
-fn name(request: &Request) -> &'static str {
-    match request {
-        Request::LoadPolicy { .. } => "load",
-        Request::Fixture { .. } => "fixture",
-        Request::Strays => "strays",
-        Request::Case(_) => "case",
-        _ => "something else",
-    }
-}
-
-/// Evidence of that, with the canary's own token.
-fn evidence(made: &Made, plan: &CasePlan) -> CaseEvidence {
-    let mut evidence = made.evidence();
-    evidence.steps.truncate(plan.steps.len());
-    for record in &mut evidence.records {
-        record.text = record
-            .text
-            .replace("/run/token-", &format!("/run/{}-", plan.token));
-    }
-    evidence
-}
-
-fn guest(mut stream: UnixStream, mut script: VecDeque<Next>, asked: &Sender<&'static str>) -> io::Result<()> {
-    send(
-        &mut stream,
-        &Response::Hello {
-            protocol: PROTOCOL_VERSION,
-            uptime: 1.0,
-        },
-    )?;
-    let _: Request = receive(&mut stream)?;
-    send(
-        &mut stream,
-        &Response::Facts(MachineFacts {
-            kernel: "6.1".into(),
-            machine: "x86_64".into(),
-            apparmor: true,
-            audit_mode: "noquiet".into(),
-            cpus: 1,
-            memory: 1,
-            agent: "/init".into(),
-        }),
-    )?;
-    while let Ok(request) = receive::<Request>(&mut stream) {
-        asked.send(name(&request)).map_err(io::Error::other)?;
-        let made = |made: &Made| match &request {
-            Request::Case(plan) => evidence(made, plan),
-            _ => made.evidence(),
-        };
-        let answer = match script.pop_front() {
-            Some(Next::Say(answer)) => answer,
-            Some(Next::Case(of)) => Response::Case(Box::new(made(&of))),
-            Some(Next::Gap(of)) => {
-                let mut evidence = made(&of);
-                evidence.serial_gaps = 1;
-                Response::Case(Box::new(evidence))
-            }
-            Some(Next::Silence) => {
-                let _ = stream.read(&mut [0])?;
-                return Ok(());
-            }
-            Some(Next::End) | None => return Ok(()),
-        };
-        send(&mut stream, &answer)?;
-    }
-    Ok(())
-}
-
-#[derive(Debug)]
-struct Fake(AgentStream);
-
-impl Machine for Fake {
-    fn stream(&mut self) -> &mut AgentStream {
-        &mut self.0
-    }
-
-    fn boot_time(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn signal(&self, _: Signal) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn post_mortem(&mut self) -> VmDeath {
-        self.0.shut_down();
-        VmDeath {
-            reason: DeathReason::NotResponding,
-            console_tail: Vec::new(),
-            stderr_tail: Vec::new(),
-            speaker: "nobody",
-        }
-    }
-}
-
-/// A machine that is up, and what it is asked.
-fn machine(script: impl IntoIterator<Item = Next>) -> (Session, Receiver<&'static str>) {
-    let (here, there) = UnixStream::pair().unwrap();
-    let (asked, heard) = mpsc::channel();
-    let script = script.into_iter().collect();
-    thread::spawn(move || guest(there, script, &asked));
-    let machine = Fake(AgentStream::new(here, LONG));
-    (Session::greet(Box::new(machine)).unwrap(), heard)
-}
+use crate::verdict::tests::made::{DENIED, Made};
 
 /// All that a runner needs besides a machine. No other one can be started.
 struct Place {
@@ -452,6 +282,31 @@ fn a_known_failure_counts_only_where_it_is_asked_for() {
     assert_eq!(runner.run(&c, base, true).verdict, Verdict::UnexpectedPass);
 }
 
+#[rstest]
+#[case::as_the_image_has_it(Origin::Packaged, Verdict::UnexpectedPass, Verdict::Fail)]
+#[case::as_somebody_gives_it(Origin::LibvirtSource, Verdict::Pass, Verdict::KnownFailure)]
+fn of_a_given_set_a_known_failure_need_not_show(
+    #[case] from: Origin,
+    #[case] gone: Verdict,
+    #[case] one_of_two: Verdict,
+) {
+    let mut place = place();
+    let made = green()
+        .knowing("step: 0, denial: {operation: create}")
+        .knowing("step: 0, denial: {operation: bind}");
+    place.data.known = Known(made.known);
+    for known in &mut place.data.known.0 {
+        known.sets = vec!["packaged".into()];
+    }
+    place.prepared.base.set.manifest.from = from;
+    let denied = Next::Case(Box::new(green().saying(0, DENIED)));
+    let (session, _heard) = machine([loaded(), case(), denied]);
+    let mut runner = place.runner(session);
+    let c = variant(&green(), "c");
+    assert_eq!(runner.run(&c, &place.prepared.base, true).verdict, gone);
+    assert_eq!(runner.run(&c, &place.prepared.base, true).verdict, one_of_two);
+}
+
 #[test]
 fn a_program_that_the_image_lacks_is_a_skip_and_named() {
     let mut place = place();
@@ -468,6 +323,21 @@ fn a_program_that_the_image_lacks_is_a_skip_and_named() {
     assert_eq!(run.verdict, Verdict::Skip, "{:?}", run.reason);
     assert!(run.reason.is_some_and(|told| told.contains("/usr/sbin/daemon")));
     assert_eq!(run.without_program, ["daemon"]);
+}
+
+#[test]
+fn a_lab_is_the_runner_itself() {
+    let place = place();
+    let (session, heard) = machine([loaded(), case()]);
+    let mut runner = place.runner(session);
+    let lab: &mut dyn Lab = &mut runner;
+    lab.load_anew(&place.prepared.base).unwrap();
+    let run = lab.run(&variant(&green(), "c"), &place.prepared.base, true);
+    assert_eq!(run.verdict, Verdict::Pass);
+    lab.discard();
+    assert!(runner.session.is_none());
+    let asked: Vec<&str> = heard.iter().collect();
+    assert_eq!(asked, ["load", "case"]);
 }
 
 #[rstest]

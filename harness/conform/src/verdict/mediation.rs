@@ -254,4 +254,28 @@ mod tests {
             Some(profile)
         ));
     }
+
+    #[rstest]
+    #[case::mount("mount,", 7)]
+    #[case::ptrace("ptrace,", 9)]
+    #[case::signal("signal,", 10)]
+    #[case::dbus("dbus,", 32)]
+    fn each_class_is_looked_for_where_the_parser_writes_it(#[case] rule: &str, #[case] class: Class) {
+        const KERNEL: &str = "mount {mask {mount\n}\n}\nptrace {mask {read\n}\n}\nsignal {mask {hup\n}\n}\ndbus {mask {send\n}\n}\n";
+        let access = Access::Rule(rule.into());
+        assert!(mediated(&access, &policy(KERNEL, &[class]), Some("p")));
+        let others: Vec<Class> = (0..=u8::MAX).filter(|other| *other != class).collect();
+        assert!(!mediated(&access, &policy(KERNEL, &others), Some("p")));
+    }
+
+    #[rstest]
+    #[case::a_number("priority = -5 deny /x r", ("/x", "r"))]
+    #[case::nothing_of_the_kind("priority", ("priority", ""))]
+    #[case::another_key("rlimit=3 x", ("rlimit", "=3 x"))]
+    fn only_a_priority_and_qualifiers_stand_before_the_first_word(
+        #[case] rule: &str,
+        #[case] wanted: (&str, &str),
+    ) {
+        assert_eq!(first_word(rule), wanted);
+    }
 }

@@ -5,7 +5,7 @@ use virt_aa_probe::protocol::{Effect, Outcome};
 
 use super::made::{DENIED, Made, NEGATIVE, POSITIVE, errno, exited, ok};
 use crate::verdict::features::Features;
-use crate::verdict::judge::Verdict;
+use crate::verdict::judge::{Place, Verdict};
 use crate::verdict::steps::Finding;
 
 const RUN: &str = "{as: d, run: [/x], expect: {stdout: {equals: out}}}";
@@ -232,6 +232,16 @@ fn a_cleanup_that_fails_is_an_error() {
     made.expected.case.cleanup = made.expected.case.steps.clone();
     made.cleanup.push(errno(libc::EBUSY));
     assert_eq!(made.judge().verdict, Verdict::Error);
+}
+
+#[test]
+fn a_denial_is_of_the_cleanup_step_in_whose_time_it_came() {
+    let mut made = Made::of(&[POSITIVE, POSITIVE]);
+    made.expected.case.cleanup = made.expected.case.steps.clone();
+    made.cleanup = vec![ok(), ok()];
+    let findings = made.saying(3, DENIED).judge().findings;
+    let places: Vec<_> = findings.iter().map(|(place, _)| *place).collect();
+    assert_eq!(places, [Place::Cleanup(1)]);
 }
 
 #[rstest]

@@ -176,6 +176,18 @@ fn canaries_in_another_order_are_no_fences() {
     assert!(judgement.gaps[0].contains("order"), "{:?}", judgement.gaps);
 }
 
+#[test]
+fn one_canary_is_no_fence_of_two_steps() {
+    let made = Made::of(&[POSITIVE, POSITIVE]);
+    let judgement = made.judge_spoilt(|evidence| evidence.steps[1].fence = evidence.steps[0].fence);
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    assert!(
+        judgement.gaps.iter().any(|gap| gap.contains("order")),
+        "{:?}",
+        judgement.gaps
+    );
+}
+
 #[rstest]
 #[case::by_another_profile("virt-aa-conform-canary", "daemon")]
 #[case::of_another_path("token-close", "token-other")]
@@ -270,6 +282,11 @@ fn a_record_behind_the_last_case_is_a_gap_of_it() {
         subject: None,
     };
     assert!(gaps_after_the_last(&[record("STATUS")], &made.policy).is_empty());
+    let canary = RawRecord {
+        text: format!("audit(1.000:900): {}", super::made::canary("close").text),
+        ..record("DENIED")
+    };
+    assert!(gaps_after_the_last(&[canary], &made.policy).is_empty());
     let gaps = gaps_after_the_last(&[record("STATUS"), record("DENIED")], &made.policy);
     assert_eq!(gaps.len(), 1);
     assert!(gaps[0].contains("after the case"), "{gaps:?}");

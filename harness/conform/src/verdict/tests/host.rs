@@ -1,9 +1,10 @@
 //! On a host the set has a policy namespace, and the log is not ours alone.
 
 use rstest::rstest;
-use virt_aa_probe::protocol::{AuditState, CaseEvidence};
+use virt_aa_probe::protocol::{AuditState, CaseEvidence, RawRecord};
 
 use super::made::{DENIED, Made, POSITIVE};
+use crate::verdict::complete::gaps_after_the_last;
 use crate::verdict::judge::{Judgement, Verdict};
 
 /// Judge as on a host whose audit settings are its own, the canaries in that namespace.
@@ -92,4 +93,27 @@ fn a_denial_in_the_namespace_by_a_process_of_nobody_is_a_gap(#[case] profile: &s
 fn a_process_of_ours_is_ours_in_whatever_namespace() {
     let judgement = on_a_host(Made::of(&[POSITIVE]).saying(0, DENIED), OWN, |_| {});
     assert_eq!(judgement.verdict, Verdict::Fail);
+}
+
+#[rstest]
+#[case::of_the_host("", None, 0)]
+#[case::of_the_set(OWN, None, 1)]
+#[case::of_a_subject("", Some("d"), 1)]
+fn between_cases_only_what_is_of_the_set_or_of_a_subject_counts(
+    #[case] namespace: &str,
+    #[case] subject: Option<&str>,
+    #[case] gaps: usize,
+) {
+    let mut made = Made::of(&[POSITIVE]);
+    made.policy.namespace = Some("own".into());
+    let record = RawRecord {
+        kind: 1400,
+        serial: 900,
+        text: format!(
+            "audit(1.000:900): {}",
+            DENIED.replace("profile=", &format!("{namespace} profile="))
+        ),
+        subject: subject.map(str::to_string),
+    };
+    assert_eq!(gaps_after_the_last(&[record], &made.policy).len(), gaps);
 }

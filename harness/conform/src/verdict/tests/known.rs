@@ -42,6 +42,18 @@ fn another_failure_is_red(#[case] known: &str) {
 }
 
 #[test]
+fn an_effect_is_known_by_its_text_and_is_no_denial() {
+    let failed = || failing().ending(errno(libc::EACCES));
+    assert_eq!(
+        failed().knowing("step: 0, effect: bind failed").judge().verdict,
+        Verdict::Fail
+    );
+    // The text stands in the sentence that tells the denial.
+    let denied = failing().saying(0, DENIED).knowing("step: 0, effect: was denied");
+    assert_eq!(denied.judge().verdict, Verdict::Fail);
+}
+
+#[test]
 fn one_more_failure_beside_it_is_red() {
     let more = DENIED.replace("packet", "inet");
     let made = failing().saying(0, DENIED).saying(1, &more).knowing(BY_DENIAL);
