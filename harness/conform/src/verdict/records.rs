@@ -9,8 +9,6 @@ use crate::denial::request_of;
 
 /// netlink type of AppArmor's records; user-space programs cannot send it.
 const APPARMOR: u16 = 1400;
-/// Whose processes do unconfined steps.
-const AGENT: &str = "agent";
 
 /// Whether a record speaks against a pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,10 +121,5 @@ impl Attributed {
     /// Whether nobody is known who made it. What the unconfined agent does is its own.
     pub fn is_ownerless(&self) -> bool {
         self.owner.is_none()
-    }
-
-    /// Whether it is of an unconfined step.
-    pub fn is_the_agents(&self) -> bool {
-        self.owner.as_deref() == Some(AGENT)
     }
 }

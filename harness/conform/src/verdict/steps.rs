@@ -170,7 +170,12 @@ fn of_probe(expect: &Expect, effect: &Effect) -> Vec<String> {
         missed.push(format!("{} bytes were read, not {bytes}", effect.data.len()));
     }
     if let Some(content) = &expect.content {
-        missed.extend(text("the content", content, &readable(&effect.data)));
+        let read = if content.nul_fields.is_some() {
+            String::from_utf8_lossy(&effect.data).into_owned()
+        } else {
+            readable(&effect.data)
+        };
+        missed.extend(text("the content", content, &read));
     }
     missed
 }

@@ -159,3 +159,6 @@ pub fn acts_outside_the_label(
     }
     gaps
 }
+
+#[cfg(test)]
+mod tests;

@@ -226,6 +226,59 @@ fn a_denial_of_another_step_does_not_count() {
     assert_eq!(late.judge().verdict, Verdict::Fail);
 }
 
+#[rstest]
+#[case::by_its_mode(libc::EACCES, true)]
+#[case::for_want_of_a_capability(libc::EPERM, true)]
+#[case::for_another_reason(libc::EBUSY, false)]
+fn a_refusal_that_no_record_tells_is_said_not_to_be_apparmors(#[case] code: i32, #[case] said: bool) {
+    let judgement = Made::of(&[POSITIVE]).ending(errno(code)).judge();
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    let reason = judgement.reason.unwrap();
+    assert_eq!(
+        reason.contains("no record says that AppArmor denied it"),
+        said,
+        "{reason}"
+    );
+}
+
+#[rstest]
+#[case::text("equals: a b", b"a b\n", true)]
+#[case::other_text("equals: a b", b"a c", false)]
+#[case::bytes_as_hex("equals: 00ff", b"\0\xff", true)]
+#[case::a_nul_as_hex("equals: '6100'", b"a\0", true)]
+#[case::fields("nul-fields: 2", b"a\0b\0", true)]
+#[case::too_few_fields("nul-fields: 2", b"a\0", false)]
+#[case::a_part("contains: [b]", b"abc", true)]
+#[case::no_such_part("contains: [b]", b"ac", false)]
+#[case::no_unwanted_part("lacks: [b]", b"ac", true)]
+#[case::an_unwanted_part("lacks: [b]", b"abc", false)]
+#[case::something("some: true", b"x", true)]
+#[case::nothing("some: true", b" \n", false)]
+#[case::nothing_wanted("some: false", b"", true)]
+fn what_was_read_is_compared(#[case] content: &str, #[case] data: &[u8], #[case] passes: bool) {
+    let step = format!("{{as: d, file: {{path: /x, open: r}}, expect: {{content: {{{content}}}}}}}");
+    let read = Outcome::Ok(Effect {
+        data: data.to_vec(),
+        ..Effect::default()
+    });
+    let verdict = Made::of(&[&step]).ending(read).judge().verdict;
+    assert_eq!(verdict, if passes { Verdict::Pass } else { Verdict::Fail });
+}
+
+#[rstest]
+#[case::all_of_a_short_one(200, "")]
+#[case::the_start_of_a_long_one(201, "…")]
+fn what_was_read_instead_is_told(#[case] length: usize, #[case] cut: &str) {
+    let step = "{as: d, file: {path: /x, open: r}, expect: {content: {contains: [x]}}}";
+    let read = Outcome::Ok(Effect {
+        data: "é".repeat(length).into_bytes(),
+        ..Effect::default()
+    });
+    let reason = Made::of(&[step]).ending(read).judge().reason.unwrap();
+    let told = format!("step 0: the content lacks \"x\": {:?}", "é".repeat(200) + cut);
+    assert_eq!(reason, told);
+}
+
 #[test]
 fn a_cleanup_that_fails_is_an_error() {
     let mut made = Made::of(&[POSITIVE]);

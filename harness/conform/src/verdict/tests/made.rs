@@ -119,7 +119,7 @@ impl Made {
         judge(&self.expected, &self.plan(), evidence, &self.policy, &known)
     }
 
-    fn plan(&self) -> CasePlan {
+    pub fn plan(&self) -> CasePlan {
         let step = || StepPlan {
             by: None,
             act: Act::Acct { file: None },

@@ -6,3 +6,4 @@ mod gaps;
 mod host;
 mod known;
 pub(crate) mod made;
+mod summary;
