@@ -4,7 +4,8 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
-use crate::verdict::tests::made::{Made, POSITIVE};
+use crate::verdict::records::attribute;
+use crate::verdict::tests::made::{Made, POSITIVE, exited};
 
 /// What is wrong with the subject `d` of a case of two steps.
 fn wrong(change: impl FnOnce(&mut Made, &mut CaseEvidence, &mut CasePlan)) -> Vec<String> {
@@ -65,6 +66,18 @@ fn a_user_that_is_named_has_no_capabilities(#[case] uid: u32, #[case] cap_eff: &
     assert_eq!(found.len(), gaps, "{found:?}");
 }
 
+/// A subject `h` that is a program which `d` runs.
+fn with_helper(made: &mut Made) {
+    let helper = serde_yaml::from_str("{role: helper, run-by: d}").unwrap();
+    made.expected.case.subjects.insert("h".into(), helper);
+    let chosen = crate::case::expand::SubjectProfile {
+        name: "helper".into(),
+        profile: "helper".into(),
+        user: None,
+    };
+    made.expected.profiles.insert("h".into(), chosen);
+}
+
 #[rstest]
 #[case::in_its_label("helper", "enforce", 0)]
 #[case::in_another("daemon", "enforce", 1)]
@@ -75,17 +88,53 @@ fn a_program_that_was_seen_to_run_needs_no_record(
     #[case] gaps: usize,
 ) {
     let mut made = Made::of(&[POSITIVE]);
-    let helper = serde_yaml::from_str("{role: helper, run-by: d}").unwrap();
-    made.expected.case.subjects.insert("h".into(), helper);
-    let chosen = crate::case::expand::SubjectProfile {
-        name: "helper".into(),
-        profile: "helper".into(),
-        user: None,
-    };
-    made.expected.profiles.insert("h".into(), chosen);
+    with_helper(&mut made);
     let mut evidence = made.evidence();
     let process = json!({"pid": 50, "label": label, "mode": mode, "exe": "/h"});
     subject(&mut evidence).started = vec![serde_json::from_value(process).unwrap()];
     let found = programs_entered_their_labels(&evidence, &made.expected, &Attribution::default());
     assert_eq!(found.len(), gaps, "{found:?}");
+}
+
+const EXEC: &str = r#"apparmor="AUDIT" operation="exec" class="file" profile="daemon" name="/x" pid=50 comm="x" requested_mask="x" fsuid=0 ouid=0 target="other""#;
+
+/// The gaps of a step by `d` that runs a program, and of `h`, which `d` runs, where this was said in its time.
+fn outside(expect: &str, text: &str, owner: Option<&'static str>) -> usize {
+    let step = format!("{{as: d, run: [/x], expect: {expect}}}");
+    let mut made = Made::of(&[&step]).ending(exited(0)).saying_from(0, text, owner);
+    with_helper(&mut made);
+    let evidence = made.evidence();
+    acts_outside_the_label(&evidence, &made.expected, &attribute(&evidence, &made.policy)).len()
+}
+
+#[rstest]
+#[case::another_label("other", 1)]
+#[case::its_own("daemon", 0)]
+#[case::that_of_a_subject_that_it_runs("helper", 0)]
+fn a_program_stays_in_the_labels_that_the_case_knows(#[case] target: &str, #[case] gaps: usize) {
+    let record = EXEC.replace("target=\"other\"", &format!("target=\"{target}\""));
+    assert_eq!(outside("{}", &record, Some("d")), gaps);
+}
+
+#[rstest]
+#[case::denied(EXEC.replace("AUDIT", "DENIED"), Some("d"))]
+#[case::no_exec(EXEC.replace("exec", "change_profile"), Some("d"))]
+#[case::of_another_subject(EXEC.to_string(), Some("e"))]
+#[case::of_nobody(EXEC.to_string(), None)]
+#[case::from_another_label(EXEC.replace("daemon", "daemon//child"), Some("d"))]
+fn only_what_the_subject_itself_runs_leaves_its_label(
+    #[case] record: String,
+    #[case] owner: Option<&'static str>,
+) {
+    assert_eq!(outside("{}", &record, owner), 0);
+}
+
+/// The program of the step is the process 41.
+#[rstest]
+#[case::a_program_of_its("{label: [other]}", 50, 0)]
+#[case::a_program_of_its_elsewhere("{label: [third]}", 50, 1)]
+#[case::itself("{label: [third]}", 41, 0)]
+fn a_step_may_name_a_label(#[case] expect: &str, #[case] pid: u32, #[case] gaps: usize) {
+    let record = EXEC.replace("pid=50", &format!("pid={pid}"));
+    assert_eq!(outside(expect, &record, Some("d")), gaps);
 }
