@@ -328,16 +328,17 @@ fn a_program_that_the_image_lacks_is_a_skip_and_named() {
 #[test]
 fn a_lab_is_the_runner_itself() {
     let place = place();
-    let (session, heard) = machine([loaded(), case()]);
+    let (session, heard) = machine([loaded(), loaded(), case()]);
     let mut runner = place.runner(session);
     let lab: &mut dyn Lab = &mut runner;
+    lab.load_anew(&place.prepared.base).unwrap();
     lab.load_anew(&place.prepared.base).unwrap();
     let run = lab.run(&variant(&green(), "c"), &place.prepared.base, true);
     assert_eq!(run.verdict, Verdict::Pass);
     lab.discard();
     assert!(runner.session.is_none());
     let asked: Vec<&str> = heard.iter().collect();
-    assert_eq!(asked, ["load", "case"]);
+    assert_eq!(asked, ["load", "load", "case"]);
 }
 
 #[rstest]
