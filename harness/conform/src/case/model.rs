@@ -181,6 +181,10 @@ pub struct Subject {
     /// Limit of locked memory, bytes, soft and hard.
     #[serde(default)]
     pub memlock: Option<u64>,
+    /// Capabilities that its program is started without, as by `setpriv --bounding-set -ipc_lock`: it must lack these, and
+    /// have all others of its user.
+    #[serde(default)]
+    pub drops: Vec<String>,
     /// A daemon that gets its label by attachment: program and arguments.
     #[serde(default)]
     pub daemon: Option<DaemonSpec>,

@@ -4,6 +4,7 @@ use virt_aa_probe::protocol::CANARY;
 
 use super::one_of_known;
 use crate::case::model::{Case, Subject};
+use crate::case::names;
 use crate::case::plan::AGENT;
 use crate::case::problem::{Located, Problem, exactly_one};
 use crate::case::template;
@@ -23,6 +24,10 @@ pub(super) fn check(case: &Case, world: &World, problems: &mut Vec<Located>) {
         if let Some(user) = &subject.user {
             let users = world.users.iter().map(String::as_str);
             one_of_known("user", user, users, &path.key("user"), problems);
+        }
+        for (index, capability) in subject.drops.iter().enumerate() {
+            let path = path.key("drops").index(index);
+            one_of_known("capability", capability, names::CAPABILITIES, &path, problems);
         }
         if let Some(daemon) = &subject.daemon
             && daemon.argv.is_empty()
@@ -73,6 +78,7 @@ fn check_run_by(name: &str, subject: &Subject, case: &Case, path: &Path, problem
     let given = [
         ("user", subject.user.is_some()),
         ("memlock", subject.memlock.is_some()),
+        ("drops", !subject.drops.is_empty()),
         ("daemon", subject.daemon.is_some()),
     ];
     for (key, _) in given.into_iter().filter(|(_, given)| *given) {

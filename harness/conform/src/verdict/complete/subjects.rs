@@ -3,6 +3,7 @@
 use aa_audit::{Kind, Verdict};
 use virt_aa_probe::protocol::{CaseEvidence, CasePlan, Identity, Outcome, SubjectFacts};
 
+use crate::case::names;
 use crate::verdict::expected::Expected;
 use crate::verdict::records::Attribution;
 
@@ -32,7 +33,11 @@ pub fn subjects_were_confined(evidence: &CaseEvidence, plan: &CasePlan, expected
             ));
         }
         let who = &facts.credentials;
-        gaps.extend(another_identity(name, expected.user_of(name), facts));
+        let declared = expected.case.subjects.get(name);
+        let drops = declared
+            .map(|subject| subject.drops.as_slice())
+            .unwrap_or_default();
+        gaps.extend(another_identity(name, expected.user_of(name), drops, facts));
         if who.no_new_privs || who.seccomp != 0 {
             gaps.push(format!(
                 "subject {name} was held back by something else: no_new_privs or seccomp"
@@ -55,9 +60,15 @@ pub fn subjects_were_confined(evidence: &CaseEvidence, plan: &CasePlan, expected
     gaps
 }
 
-/// Whether a subject was somebody else than the user that the case names, or than root.
-fn another_identity(name: &str, user: Option<&str>, facts: &SubjectFacts) -> Option<String> {
-    let (was, should_be) = (facts.credentials.identity(), &facts.should_be);
+/// Whether a subject was somebody else than the user that the case names, or than root; without the capabilities that it
+/// drops.
+fn another_identity(
+    name: &str,
+    user: Option<&str>,
+    drops: &[String],
+    facts: &SubjectFacts,
+) -> Option<String> {
+    let (was, should_be) = (facts.credentials.identity(), &without(drops, &facts.should_be));
     let of_the_kind = match user {
         Some(_) => should_be.uid != 0 && should_be.cap_eff.trim_start_matches('0').is_empty(),
         None => should_be.uid == 0,
@@ -76,6 +87,21 @@ fn another_identity(name: &str, user: Option<&str>, facts: &SubjectFacts) -> Opt
             told(&was)
         )
     })
+}
+
+/// The same without these capabilities.
+fn without(drops: &[String], identity: &Identity) -> Identity {
+    let mut identity = identity.clone();
+    if drops.is_empty() {
+        return identity;
+    }
+    // What is no number stays as it is, and is another identity than any that the kernel tells of.
+    if let Ok(all) = u64::from_str_radix(&identity.cap_eff, 16) {
+        let dropped = drops.iter().filter_map(|name| names::capability(name));
+        let left = dropped.fold(all, |left, number| left & !(1 << number));
+        identity.cap_eff = format!("{left:016x}");
+    }
+    identity
 }
 
 /// Point 2, for a subject that is a program which another one runs: the kernel's record of an exec names its label, or

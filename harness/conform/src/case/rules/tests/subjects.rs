@@ -82,6 +82,11 @@ fn a_daemon_that_is_given_orders_is_an_error_at_each() {
     "as: g",
     &["c.yaml:8:31: `user` has no meaning with `run-by`"]
 )]
+#[case::without_a_capability(
+    "{role: guest, run-by: d, drops: [kill]}",
+    "as: g",
+    &["c.yaml:8:31: `drops` has no meaning with `run-by`"]
+)]
 #[case::that_acts("{role: guest, run-by: d}", "as: h", &["c.yaml:21:9: unknown subject `h` (known are: d, g, late, agent)"])]
 fn a_subject_that_another_runs_does_nothing_itself(
     #[case] subject: &str,
@@ -93,4 +98,18 @@ fn a_subject_that_another_runs_does_nothing_itself(
         &format!("g: {{role: guest}}\n  h: {subject}\n"),
     );
     assert_eq!(errors(&text), want);
+}
+
+#[test]
+fn a_capability_that_is_dropped_is_one_that_there_is() {
+    let case = |drops: &str| {
+        errors(&RIGHT.replace("memlock: 65536,", &format!("memlock: 65536, drops: [{drops}],")))
+    };
+    assert_eq!(case("ipc_lock"), Vec::<String>::new());
+    let found = case("ipc_look");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("unknown capability `ipc_look`") && found[0].contains("ipc_lock"),
+        "{found:?}"
+    );
 }

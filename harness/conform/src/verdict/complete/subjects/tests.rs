@@ -66,6 +66,18 @@ fn a_user_that_is_named_has_no_capabilities(#[case] uid: u32, #[case] cap_eff: &
     assert_eq!(found.len(), gaps, "{found:?}");
 }
 
+#[rstest]
+#[case::dropped("000001ffffffbfff", 0)]
+#[case::kept("000001ffffffffff", 1)]
+#[case::one_more_dropped("000001ffffffbffe", 1)]
+fn a_capability_that_is_dropped_is_lacking_and_no_other(#[case] cap_eff: &str, #[case] gaps: usize) {
+    let found = wrong(|made, evidence, _| {
+        made.expected.case.subjects.get_mut("d").unwrap().drops = vec!["ipc_lock".into()];
+        subject(evidence).credentials.cap_eff = cap_eff.into();
+    });
+    assert_eq!(found.len(), gaps, "{found:?}");
+}
+
 /// A subject `h` that is a program which `d` runs.
 fn with_helper(made: &mut Made) {
     let helper = serde_yaml::from_str("{role: helper, run-by: d}").unwrap();
