@@ -1,4 +1,4 @@
-//! Runs on a machine that a thread stands in for: it answers what a test says it does.
+//! Tests of the runner. A thread stands in for the machine and gives the answers that a test tells it to give.
 
 mod machine;
 

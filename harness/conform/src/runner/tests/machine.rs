@@ -1,4 +1,4 @@
-//! A machine that is a thread: it answers what a script says.
+//! A thread that stands in for a machine. It answers each request with the next entry of a script.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read};
@@ -22,13 +22,13 @@ pub const LONG: Duration = Duration::from_secs(20);
 /// What the machine does when it is asked the next time.
 pub enum Next {
     Say(Response),
-    /// The steps it was told to do, with what was seen of them.
+    /// Evidence of the steps that it was told to do.
     Case(Box<Made>),
     /// Evidence of a case, with a gap in its serial numbers.
     Gap(Box<Made>),
-    /// Its end.
+    /// It ends.
     End,
-    /// Nothing, for as long as anybody listens.
+    /// It stays silent until the other side hangs up.
     Silence,
 }
 
