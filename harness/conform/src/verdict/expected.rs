@@ -58,6 +58,14 @@ impl Expected {
             .filter(|user| *user != "root")
     }
 
+    /// The capabilities that a subject is started without.
+    pub fn drops_of(&self, subject: &str) -> &[String] {
+        let subject = self.case.subjects.get(subject);
+        subject
+            .map(|subject| subject.drops.as_slice())
+            .unwrap_or_default()
+    }
+
     /// The accesses that the guards protect, each with the profile that grants or lacks it.
     pub fn guarded(&self) -> Vec<(Access, Option<&str>)> {
         let of = |guard| self.label_of(owner(&self.case, guard)?);

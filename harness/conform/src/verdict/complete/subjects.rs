@@ -33,11 +33,7 @@ pub fn subjects_were_confined(evidence: &CaseEvidence, plan: &CasePlan, expected
             ));
         }
         let who = &facts.credentials;
-        let declared = expected.case.subjects.get(name);
-        let drops = declared
-            .map(|subject| subject.drops.as_slice())
-            .unwrap_or_default();
-        gaps.extend(another_identity(name, expected.user_of(name), drops, facts));
+        gaps.extend(another_identity(name, expected, facts));
         if who.no_new_privs || who.seccomp != 0 {
             gaps.push(format!(
                 "subject {name} was held back by something else: no_new_privs or seccomp"
@@ -60,15 +56,12 @@ pub fn subjects_were_confined(evidence: &CaseEvidence, plan: &CasePlan, expected
     gaps
 }
 
-/// Whether a subject was somebody else than the user that the case names, or than root; without the capabilities that it
-/// drops.
-fn another_identity(
-    name: &str,
-    user: Option<&str>,
-    drops: &[String],
-    facts: &SubjectFacts,
-) -> Option<String> {
-    let (was, should_be) = (facts.credentials.identity(), &without(drops, &facts.should_be));
+/// Says so if a subject was not the user that the case names (root if it names none), with that user's groups and
+/// capabilities. Capabilities that the case drops must be missing.
+fn another_identity(name: &str, expected: &Expected, facts: &SubjectFacts) -> Option<String> {
+    let user = expected.user_of(name);
+    let was = facts.credentials.identity();
+    let should_be = &without(expected.drops_of(name), &facts.should_be);
     let of_the_kind = match user {
         Some(_) => should_be.uid != 0 && should_be.cap_eff.trim_start_matches('0').is_empty(),
         None => should_be.uid == 0,
@@ -92,10 +85,7 @@ fn another_identity(
 /// The same without these capabilities.
 fn without(drops: &[String], identity: &Identity) -> Identity {
     let mut identity = identity.clone();
-    if drops.is_empty() {
-        return identity;
-    }
-    // What is no number stays as it is, and is another identity than any that the kernel tells of.
+    // Text that is no number stays as it is.
     if let Ok(all) = u64::from_str_radix(&identity.cap_eff, 16) {
         let dropped = drops.iter().filter_map(|name| names::capability(name));
         let left = dropped.fold(all, |left, number| left & !(1 << number));
