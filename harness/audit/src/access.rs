@@ -61,7 +61,10 @@ pub(crate) fn phrase(record: &Record) -> String {
 }
 
 fn capability(record: &Record) -> String {
-    match (&record.capname, record.capability) {
+    match (
+        record.capname.as_ref().or(record.name.as_ref()),
+        record.capability,
+    ) {
         (Some(name), _) => format!("the capability {name}"),
         (None, Some(number)) => format!("the capability number {number}"),
         (None, None) => "a capability".to_owned(),

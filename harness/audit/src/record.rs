@@ -69,6 +69,17 @@ macro_rules! read_field {
         number::<$number>($raw)?
     };
 }
+macro_rules! is_a_number {
+    (trusted) => {
+        false
+    };
+    (untrusted) => {
+        false
+    };
+    ($number:ident) => {
+        true
+    };
+}
 macro_rules! spare_value {
     (trusted, $value:expr) => {
         Value::Text($value)
@@ -105,6 +116,15 @@ macro_rules! keys {
             $($(#[$doc])* pub $key: Option<field_type!($kind)>,)*
             /// Every other key and every repeat, in the order of the text; those around a user-space message come last.
             pub extra: Vec<(String, Value)>,
+        }
+
+        /// The keys that have a field.
+        pub(crate) const KEYS: &[&str] = &[$(stringify!($key),)*];
+
+        /// Whether a key has a number.
+        pub(crate) fn is_number(key: &[u8]) -> bool {
+            $((is_a_number!($kind) && key == stringify!($key).as_bytes()) ||)*
+                matches!(key, b"ppid" | b"auid" | b"uid" | b"ses" | b"sauid")
         }
 
         impl Record {

@@ -1,26 +1,48 @@
 //! Records of the kernel in the words of policy: what was asked for, and whether a record is the one expected.
 
+use std::borrow::Cow;
+
 use aa_audit::{Kind, Record};
-use aa_policy::{Access, Request};
+use aa_policy::{Access, MountOp, Request, rule_for};
 use serde_json::Value;
 
 use crate::case::model::{AccessSpec, RecordMatch, Scalar};
 
-/// What a record's subject asked for; `None` where no rule of the classes that aa-policy knows could grant it.
+/// What a record's subject asked for; `None` where no rule of the classes that aa-policy knows could grant it, or none
+/// can name it.
 pub fn request_of(record: &Record) -> Option<Request> {
     let mask = || {
-        let mask = record.denied_mask.as_deref().or(record.requested_mask.as_deref());
-        mask.unwrap_or_default().to_string()
+        let masks = [
+            &record.denied_mask,
+            &record.denied,
+            &record.requested_mask,
+            &record.requested,
+        ];
+        let mask = masks.into_iter().find_map(Option::as_ref);
+        mask.cloned().unwrap_or_default()
     };
     let peer = || record.peer.clone().unwrap_or_default();
+    let owner = record.fsuid.is_some() && record.fsuid == record.ouid;
+    if [&record.name, &record.target, &record.peer, &record.srcname]
+        .into_iter()
+        .flatten()
+        .any(|name| matches!(aa_audit::to_bytes(name), Cow::Owned(_)))
+    {
+        return None;
+    }
     Some(match record.kind() {
+        Kind::File if mask() == "l" && record.target.is_some() => Request::Link {
+            name: record.name.clone()?,
+            target: record.target.clone()?,
+            owner,
+        },
         Kind::File | Kind::Exec => Request::File {
             name: record.name.clone()?,
             mask: mask(),
-            owner: record.fsuid.is_some() && record.fsuid == record.ouid,
+            owner,
         },
         Kind::Capability => Request::Capability {
-            name: record.capname.clone()?,
+            name: record.capname.clone().or_else(|| record.name.clone())?,
         },
         Kind::Network => Request::Network {
             family: record.family.clone()?,
@@ -43,16 +65,80 @@ pub fn request_of(record: &Record) -> Option<Request> {
             mask: mask(),
             peer: peer(),
         },
+        // A hat is declared, and no rule lets a process change to it.
+        Kind::ChangeProfile if record.operation.as_deref() == Some("change_hat") => return None,
         Kind::ChangeProfile => Request::ChangeProfile {
             target: record.target.clone().or_else(|| record.name.clone())?,
         },
         Kind::UserNamespace => Request::Userns,
+        Kind::IoUring => Request::IoUring {
+            mask: mask(),
+            peer: None,
+        },
+        Kind::MessageQueue => Request::Mqueue {
+            kind: if record.class.as_deref() == Some("sysv_mqueue")
+                || record.operation.as_deref() == Some("sysv_mqueue")
+            {
+                "sysv".into()
+            } else {
+                "posix".into()
+            },
+            mask: mask(),
+            name: record.name.clone()?,
+        },
+        Kind::Dbus => Request::Dbus {
+            mask: record.mask.clone()?,
+            bus: record.bus.clone()?,
+            path: record.path.clone(),
+            interface: record.interface.clone(),
+            member: record.member.clone(),
+            // A connection's number is another one each time.
+            name: record.name.clone().filter(|name| !name.starts_with(':')),
+            peer: record.peer_label.clone().or_else(|| record.peer.clone()),
+        },
+        Kind::Mount => {
+            let flags = record.flags.clone().unwrap_or_default();
+            let remounts = flags.split([',', ' ']).any(|flag| flag == "remount");
+            Request::Mount {
+                op: if remounts {
+                    MountOp::Remount
+                } else {
+                    MountOp::Mount
+                },
+                flags,
+                fstype: record.fstype.clone().filter(|_| !remounts),
+                source: record.srcname.clone().filter(|_| !remounts),
+                target: record.name.clone()?,
+            }
+        }
+        Kind::Umount => Request::Mount {
+            op: MountOp::Umount,
+            flags: String::new(),
+            fstype: None,
+            source: None,
+            target: record.name.clone()?,
+        },
+        Kind::PivotRoot => Request::Mount {
+            op: MountOp::PivotRoot,
+            flags: String::new(),
+            fstype: None,
+            source: record.srcname.clone(),
+            target: record.name.clone()?,
+        },
         // Setting another process's limit is refused for want of this capability (info="cap_sys_resource").
         Kind::Rlimit if record.info.as_deref() == Some("cap_sys_resource") => Request::Capability {
             name: "sys_resource".into(),
         },
         _ => return None,
     })
+}
+
+/// The rule that would allow what a whole record says was denied; none of a record that was cut short.
+pub fn rule_of(record: &Record) -> Option<String> {
+    if !record.lacks().is_empty() {
+        return None;
+    }
+    rule_for(&request_of(record)?)
 }
 
 /// Whether every key of `expected` stands in the record with that value; a text that ends in `*` matches by prefix.

@@ -1,4 +1,5 @@
 //! Conformance tests of libvirt's AppArmor profiles.
+pub mod advice;
 pub mod backend;
 pub mod case;
 pub mod cli;

@@ -5,7 +5,7 @@
 //! profile accepts these words before, and must not accept them afterwards. So nothing here rests on how this crate reads
 //! rules.
 
-mod accepts;
+pub(crate) mod accepts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ use self::accepts::{Grants, grants};
 use crate::{Access, EditError, Parser, PolicyFile, Profile, Rule, RuleKind, Tree, parse, without};
 
 /// The system's root: its parser, its policy and its further profiles are below it.
-const ROOT: &str = "AA_POLICY_ROOT";
+pub(crate) const ROOT: &str = "AA_POLICY_ROOT";
 /// N: only every N-th rule is taken away.
 const EVERY: &str = "AA_POLICY_EVERY";
 /// The name of the profile with a rule alone.
@@ -79,7 +79,7 @@ fn every_rule_that_is_taken_away_is_gone_from_the_compiled_policy() {
 }
 
 /// Features of a kernel that is told permissions in the automata themselves, not by numbers of a table.
-fn with_plain_tables(features: &str) -> String {
+pub(crate) fn with_plain_tables(features: &str) -> String {
     let mut left = features;
     let mut plain = String::new();
     while let Some(at) = left.find("permstable32") {

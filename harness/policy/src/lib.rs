@@ -16,6 +16,8 @@ mod every_rule;
 mod glob;
 mod parse;
 mod parse_rule;
+#[cfg(test)]
+mod proposals;
 mod relate;
 mod request;
 mod rule;
@@ -32,7 +34,7 @@ pub use edit::{Access, EditError, Edited, with_rule, without};
 pub use error::{PolicyError, PolicyErrorKind};
 pub use glob::{GlobError, escape};
 pub use parse::parse;
-pub use request::{Request, deny_covers, grants, insertion_point, rule_for};
+pub use request::{Request, deny_covers, file_rule, grants, insertion_point, rule_for};
 pub use rule::{
     Conditional, Exec, Mount, MountOp, MountOptions, Network, Owner, Pattern, Perms, PolicyFile, Profile,
     Qualifiers, Rule, RuleKind,

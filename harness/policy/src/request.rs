@@ -3,9 +3,16 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::glob::escape;
+mod text;
+
+pub(crate) use text::quote;
+pub use text::{file_rule, rule_for};
+
 use crate::relate;
-use crate::rule::{Conditional, Network, Owner, Pattern, Perms, PolicyFile, Qualifiers, Rule, RuleKind};
+use crate::rule::{
+    Conditional, Mount, MountOp, MountOptions, Network, Owner, Pattern, Perms, PolicyFile, Qualifiers, Rule,
+    RuleKind,
+};
 use crate::source::Location;
 
 /// What a process asked for. Texts are the audit record's own, decoded; a mask is what was denied.
@@ -18,6 +25,15 @@ pub enum Request {
         /// Letters, as in `denied_mask`: `r`, `wc`, `x`…
         mask: String,
         /// Whether the process's user owns the file (`fsuid` equals `ouid`).
+        owner: bool,
+    },
+    /// A hard link.
+    Link {
+        /// The link's path.
+        name: String,
+        /// The path that it shall point to.
+        target: String,
+        /// Whether the process's user owns the file.
         owner: bool,
     },
     /// A capability.
@@ -70,6 +86,52 @@ pub enum Request {
     },
     /// A new user namespace.
     Userns,
+    /// An io_uring operation.
+    IoUring {
+        /// `sqpoll` or `override_creds`.
+        mask: String,
+        /// The label whose credentials are taken, as in `peer`.
+        peer: Option<String>,
+    },
+    /// A message queue.
+    Mqueue {
+        /// `posix` or `sysv`.
+        kind: String,
+        /// Accesses, parted by spaces: `create`, `read`…
+        mask: String,
+        /// The queue's name, `/…`, or its number.
+        name: String,
+    },
+    /// A D-Bus message, or a name on a bus. Only what the record tells is asked for.
+    Dbus {
+        /// `send`, `receive`, `bind` or `eavesdrop`.
+        mask: String,
+        /// As in `bus`: `system`, `session`.
+        bus: String,
+        /// The object's path.
+        path: Option<String>,
+        /// The interface.
+        interface: Option<String>,
+        /// The member.
+        member: Option<String>,
+        /// The well-known name: the one asked for, or the other side's.
+        name: Option<String>,
+        /// The other side's label, as in `peer_label`.
+        peer: Option<String>,
+    },
+    /// A mount, a remount, an unmount or a change of the root.
+    Mount {
+        /// Which of them.
+        op: MountOp,
+        /// As in `flags`, parted by commas: `rw, nosuid`.
+        flags: String,
+        /// As in `fstype`.
+        fstype: Option<String>,
+        /// As in `srcname`.
+        source: Option<String>,
+        /// As in `name`.
+        target: String,
+    },
 }
 
 impl Request {
@@ -85,6 +147,15 @@ impl Request {
                     perms,
                     exec: None,
                     link_target: None,
+                }
+            }
+            Self::Link { name, target, owner } => {
+                qualifiers.owner = if *owner { Owner::Own } else { Owner::Other };
+                RuleKind::File {
+                    path: Pattern::literal(name),
+                    perms: Perms::LINK,
+                    exec: None,
+                    link_target: Some(Pattern::literal(target)),
                 }
             }
             Self::Capability { name } => RuleKind::Capability(vec![name.clone()]),
@@ -104,19 +175,11 @@ impl Request {
                 addr,
                 peer,
                 peer_addr,
-            } => {
-                let side = |pairs: [(&str, Option<&String>); 2]| -> BTreeMap<String, Vec<Pattern>> {
-                    pairs
-                        .into_iter()
-                        .filter_map(|(key, value)| Some((key.to_owned(), vec![Pattern::literal(value?)])))
-                        .collect()
-                };
-                RuleKind::Unix(Conditional {
-                    access: words(mask),
-                    own: side([("type", Some(sock_type)), ("addr", addr.as_ref())]),
-                    peer: side([("label", peer.as_ref()), ("addr", peer_addr.as_ref())]),
-                })
-            }
+            } => RuleKind::Unix(Conditional {
+                access: words(mask),
+                own: side([("type", Some(sock_type)), ("addr", addr.as_ref())]),
+                peer: side([("label", peer.as_ref()), ("addr", peer_addr.as_ref())]),
+            }),
             Self::Signal { mask, signal, peer } => RuleKind::Signal(Conditional {
                 access: words(mask),
                 own: BTreeMap::from([("set".to_owned(), vec![Pattern::literal(signal)])]),
@@ -135,6 +198,62 @@ impl Request {
                 access: vec!["create".to_owned()],
                 ..Conditional::default()
             }),
+            Self::IoUring { mask, peer } => RuleKind::IoUring(Conditional {
+                access: words(mask),
+                own: side([("label", peer.as_ref())]),
+                peer: BTreeMap::new(),
+            }),
+            Self::Mqueue { kind, mask, name } => RuleKind::Mqueue(Conditional {
+                access: words(mask),
+                own: side([("type", Some(kind)), ("name", Some(name))]),
+                peer: BTreeMap::new(),
+            }),
+            Self::Dbus {
+                mask,
+                bus,
+                path,
+                interface,
+                member,
+                name,
+                peer,
+            } => {
+                let [own_name, peer_name] = if mask == "bind" {
+                    [name.as_ref(), None]
+                } else {
+                    [None, name.as_ref()]
+                };
+                RuleKind::Dbus(Conditional {
+                    access: words(mask),
+                    own: side([
+                        ("bus", Some(bus)),
+                        ("path", path.as_ref()),
+                        ("interface", interface.as_ref()),
+                        ("member", member.as_ref()),
+                        ("name", own_name),
+                    ]),
+                    peer: side([("name", peer_name), ("label", peer.as_ref())]),
+                })
+            }
+            Self::Mount {
+                op,
+                flags,
+                fstype,
+                source,
+                target,
+            } => {
+                let mut names = words(flags);
+                names.sort();
+                RuleKind::Mount(Mount {
+                    op: *op,
+                    options: (!names.is_empty())
+                        .then_some(MountOptions { exact: true, names })
+                        .into_iter()
+                        .collect(),
+                    fstype: fstype.iter().map(|fstype| Pattern::literal(fstype)).collect(),
+                    source: source.as_deref().map(Pattern::literal),
+                    target: Some(Pattern::literal(target)),
+                })
+            }
         };
         Some(Rule {
             kind,
@@ -149,6 +268,14 @@ impl Request {
             span: Range::default(),
         })
     }
+}
+
+/// Conditions of those keys that have a value.
+fn side<const N: usize>(pairs: [(&str, Option<&String>); N]) -> BTreeMap<String, Vec<Pattern>> {
+    pairs
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), vec![Pattern::literal(value?)])))
+        .collect()
 }
 
 fn words(mask: &str) -> Vec<String> {
@@ -201,64 +328,6 @@ pub(crate) fn covering<'p>(rules: impl Iterator<Item = &'p Rule>, asked: &Rule) 
         }
     }
     None
-}
-
-/// The text of the rule that would allow the request, closing comma included; none where no single rule can say it.
-pub fn rule_for(request: &Request) -> Option<String> {
-    Some(match request {
-        Request::File { name, mask, owner } => {
-            let perms = Perms::of_record(mask)?;
-            let owner = if *owner { "owner " } else { "" };
-            let letters = perms.letters().replace('x', "ix");
-            format!("{owner}{} {letters},", quote(&escape(name)))
-        }
-        Request::Capability { name } => format!("capability {name},"),
-        Request::Network {
-            family, sock_type, ..
-        } => format!("network {family} {sock_type},"),
-        Request::Unix {
-            sock_type,
-            mask,
-            addr,
-            peer,
-            peer_addr,
-        } => {
-            let mut text = format!("unix ({})", words(mask).join(", "));
-            text.push_str(&format!(" type={sock_type}"));
-            if let Some(addr) = addr {
-                text.push_str(&format!(" addr={}", quote(&escape(addr))));
-            }
-            let sides: Vec<String> = [("label", peer), ("addr", peer_addr)]
-                .into_iter()
-                .filter_map(|(key, value)| Some(format!("{key}={}", quote(&escape(value.as_deref()?)))))
-                .collect();
-            if !sides.is_empty() {
-                text.push_str(&format!(" peer=({})", sides.join(" ")));
-            }
-            text + ","
-        }
-        Request::Signal { mask, signal, peer } => {
-            format!("signal ({mask}) set=({signal}) peer={},", quote(&escape(peer)))
-        }
-        Request::Ptrace { mask, peer } => format!("ptrace ({mask}) peer={},", quote(&escape(peer))),
-        Request::ChangeProfile { target } => format!("change_profile -> {},", quote(&escape(target))),
-        Request::Userns => "userns create,".to_owned(),
-    })
-}
-
-/// A path or name in quotes, where a bare one would be read otherwise.
-pub(crate) fn quote(text: &str) -> String {
-    let plain = !text.is_empty()
-        && !text.starts_with(['#', '(', '=', '+'])
-        && !text.contains(|character: char| {
-            character.is_whitespace() || matches!(character, '"' | '!' | '(' | ')' | '=')
-        })
-        && !text.ends_with(',');
-    if plain || text.starts_with('"') {
-        text.to_owned()
-    } else {
-        format!("\"{text}\"")
-    }
 }
 
 /// Where a rule added to the profile would go: the place of its closing brace.

@@ -171,6 +171,8 @@ impl Perms {
     pub fn of_record(letters: &str) -> Option<Self> {
         letters.chars().try_fold(Self::default(), |all, letter| {
             Some(all.and(match letter {
+                // Old kernels part the owner's letters from the others'.
+                ':' => Self::default(),
                 'r' => Self::READ,
                 'w' | 'c' | 'd' => Self::WRITE,
                 'a' => Self::APPEND,

@@ -3,7 +3,7 @@
 
 mod common;
 
-use aa_policy::{Request, deny_covers, grants, insertion_point, parse, rule_for, with_rule};
+use aa_policy::{MountOp, Request, deny_covers, grants, insertion_point, parse, rule_for, with_rule};
 use common::{profile, tree};
 use rstest::rstest;
 
@@ -21,6 +21,52 @@ fn signal(signal: &str, peer: &str) -> Request {
         signal: signal.into(),
         peer: peer.into(),
     }
+}
+
+fn dbus(mask: &str) -> Request {
+    let sends = mask == "send";
+    Request::Dbus {
+        mask: mask.into(),
+        bus: "system".into(),
+        path: sends.then(|| "/o".into()),
+        interface: sends.then(|| "i.f".into()),
+        member: sends.then(|| "M".into()),
+        name: Some("n.m".into()),
+        peer: sends.then(|| "l".into()),
+    }
+}
+
+fn mount(op: MountOp, flags: &str) -> Request {
+    let of_type = op == MountOp::Mount;
+    Request::Mount {
+        op,
+        flags: flags.into(),
+        fstype: of_type.then(|| "tmpfs".into()),
+        source: of_type.then(|| "src".into()),
+        target: "/t/".into(),
+    }
+}
+
+/// What lacks a part is no request for everything.
+#[rstest]
+#[case::no_peer(Request::Ptrace { mask: "read".into(), peer: String::new() })]
+#[case::no_access(Request::Ptrace { mask: String::new(), peer: "a".into() })]
+#[case::no_signal(signal("", "a"))]
+#[case::no_signal_peer(signal("term", ""))]
+#[case::no_mask(file("/a", "", false))]
+#[case::unknown_mask(file("/a", "z", false))]
+#[case::no_name(file("", "r", false))]
+#[case::relative(file("dev/net/tun", "r", false))]
+#[case::control(file("/a\nb", "r", false))]
+#[case::no_family(network("", "raw"))]
+#[case::no_type(network("packet", ""))]
+#[case::no_capability(Request::Capability { name: String::new() })]
+#[case::path_of_a_socket(Request::Unix { sock_type: "stream".into(), mask: "connect".into(), addr: None, peer: None, peer_addr: Some("/run/x".into()) })]
+#[case::no_unix_access(Request::Unix { sock_type: "stream".into(), mask: String::new(), addr: None, peer: None, peer_addr: None })]
+#[case::no_target(Request::ChangeProfile { target: String::new() })]
+#[case::more_than_a_word(Request::Capability { name: "kill, network".into() })]
+fn no_rule_is_made_of_half_a_request(#[case] request: Request) {
+    assert_eq!(rule_for(&request), None);
 }
 
 fn network(family: &str, sock_type: &str) -> Request {
@@ -104,14 +150,28 @@ fn denies_cover(#[case] rules: &str, #[case] request: Request, #[case] place: Op
 #[case(network("packet", "raw"), "network packet raw,")]
 #[case(file("/a b/{c", "rw", false), r#""/a b/\{c" rw,"#)]
 #[case(file("/a", "wc", true), "owner /a w,")]
-#[case(file("/bin/x", "x", false), "/bin/x ix,")]
+#[case(file("/bin/x", "x", false), "/bin/x rmix,")]
 #[case(file("/a,", "a", false), r#""/a\," a,"#)]
 #[case(signal("term", "x"), "signal (send) set=(term) peer=x,")]
 #[case(Request::Ptrace { mask: "read".into(), peer: "/usr/sbin/a b".into() }, "ptrace (read) peer=\"/usr/sbin/a b\",")]
 #[case(Request::ChangeProfile { target: "a//b".into() }, "change_profile -> a//b,")]
 #[case(Request::Unix { sock_type: "stream".into(), mask: "send receive".into(), addr: None, peer: Some("x".into()), peer_addr: Some("@y".into()) },
-    r"unix (send, receive) type=stream peer=(label=x addr=\@y),")]
+    r"unix (send, receive) type=stream peer=(label=x addr=@y),")]
 #[case(Request::Userns, "userns create,")]
+#[case(Request::Link { name: "/a".into(), target: "/b".into(), owner: true }, "owner link /a -> /b,")]
+#[case(Request::IoUring { mask: "sqpoll".into(), peer: None }, "io_uring sqpoll,")]
+#[case(Request::Mqueue { kind: "posix".into(), mask: "read write".into(), name: "/q".into() }, "mqueue (read, write) type=posix /q,")]
+#[case(
+    dbus("send"),
+    "dbus (send) bus=system path=/o interface=i.f member=M peer=(name=n.m label=l),"
+)]
+#[case(dbus("bind"), "dbus (bind) bus=system name=n.m,")]
+#[case(
+    mount(MountOp::Mount, "rw, nosuid"),
+    "mount fstype=tmpfs options=(rw, nosuid) src -> /t/,"
+)]
+#[case(mount(MountOp::Remount, "ro, remount"), "remount options=(ro, remount) /t/,")]
+#[case(mount(MountOp::Umount, ""), "umount /t/,")]
 fn the_rule_for_a_request_grants_it(#[case] request: Request, #[case] text: &str) {
     assert_eq!(rule_for(&request).as_deref(), Some(text));
     let tree = tree(&[("top", "profile p {\n  /unrelated r,\n}\n")]);

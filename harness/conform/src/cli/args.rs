@@ -318,6 +318,10 @@ pub struct DenialsArgs {
     /// Form of the output
     #[arg(long, value_enum, default_value_t = DenialsFormat::Human)]
     pub format: DenialsFormat,
+    /// Image whose profiles say what denies or allows it already (default: debian-13 if it is built, else this
+    /// machine's own profiles)
+    #[arg(long, value_name = "NAME")]
+    pub image: Option<String>,
 }
 
 /// Work on images.

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use aa_audit::{Record, looks_like, records};
+use aa_audit::{Posted, PostedReader};
 
 /// How much is read at once.
 const PIECE: usize = 1 << 20;
@@ -10,11 +10,11 @@ const PIECE: usize = 1 << 20;
 const LONGEST_LINE: usize = 1 << 20;
 
 /// What is met in a text.
-pub enum Met<'a> {
-    /// A record, and the line that it was read from.
-    Record(Box<Record>, &'a [u8]),
-    /// A line that is meant as a record and is none: its number from 1, and what is wrong.
-    Malformed(u64, String),
+pub enum Met {
+    /// A record, or text that is meant as one.
+    Posted(Posted),
+    /// A line, by its number from 1, that is too long for a record and speaks of one.
+    TooLong(u64),
     /// No more is there for now.
     Pause,
 }
@@ -27,72 +27,87 @@ pub enum Stopped {
     HandingOn(io::Error),
 }
 
-/// Hands everything that is met to `on`.
-pub fn each(input: &mut impl Read, on: &mut impl FnMut(Met<'_>) -> io::Result<()>) -> Result<(), Stopped> {
+/// Hands everything that is met to `on`. `waits` says whether the next read would wait for more to come.
+pub fn each(
+    input: &mut impl Read,
+    waits: impl Fn() -> bool,
+    on: &mut impl FnMut(Met) -> io::Result<()>,
+) -> Result<(), Stopped> {
+    let mut reader = PostedReader::new();
     let mut buffer: Vec<u8> = Vec::new();
-    let mut lines_before = 0;
+    let mut number = 0_u64;
     // The rest of a line that was too long.
     let mut skipping = false;
     loop {
+        if waits() {
+            on(Met::Pause).map_err(Stopped::HandingOn)?;
+        }
         let start = buffer.len();
         buffer.resize(start + PIECE, 0);
         let count = match input.read(&mut buffer[start..]) {
             Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                buffer.truncate(start);
+                continue;
+            }
             Err(error) => return Err(Stopped::Reading(error)),
         };
         buffer.truncate(start + count);
         let at_end = count == 0;
-        if skipping {
-            match buffer.iter().position(|byte| *byte == b'\n') {
-                Some(newline) => {
-                    buffer.drain(..=newline);
-                    lines_before += 1;
-                    skipping = false;
-                }
-                None => buffer.clear(),
+        let mut from = 0;
+        // What was looked at before holds no newline.
+        let mut looked = start;
+        while let Some(length) = memchr::memchr(b'\n', &buffer[looked..]) {
+            let newline = looked + length;
+            number += 1;
+            if !std::mem::take(&mut skipping) {
+                line(&mut reader, &buffer[from..newline], on).map_err(Stopped::HandingOn)?;
             }
+            from = newline + 1;
+            looked = from;
         }
-        let whole = match buffer.iter().rposition(|byte| *byte == b'\n') {
-            _ if at_end => buffer.len(),
-            Some(newline) => newline + 1,
-            None => 0,
-        };
-        lines_before += lines(&buffer[..whole], lines_before, on).map_err(Stopped::HandingOn)?;
-        buffer.drain(..whole);
+        if at_end {
+            if from < buffer.len() && !skipping {
+                line(&mut reader, &buffer[from..], on).map_err(Stopped::HandingOn)?;
+            }
+            return hand_on(on, |tell| reader.end(tell)).map_err(Stopped::HandingOn);
+        }
+        buffer.drain(..from);
         if buffer.len() > LONGEST_LINE {
-            if looks_like(&buffer) {
-                let message = format!("a line of more than {LONGEST_LINE} bytes is no record of the kernel");
-                on(Met::Malformed(lines_before + 1, message)).map_err(Stopped::HandingOn)?;
+            if !skipping && memchr::memmem::find(&buffer, b"apparmor=").is_some() {
+                on(Met::TooLong(number + 1)).map_err(Stopped::HandingOn)?;
+            }
+            if !skipping {
+                // The line counts, and ends what was open before it.
+                line(&mut reader, b"", on).map_err(Stopped::HandingOn)?;
             }
             buffer.clear();
             skipping = true;
         }
-        on(Met::Pause).map_err(Stopped::HandingOn)?;
-        if at_end {
-            return Ok(());
-        }
     }
 }
 
-/// Hands on what whole lines hold, and says how many lines they are.
-fn lines(text: &[u8], before: u64, on: &mut impl FnMut(Met<'_>) -> io::Result<()>) -> io::Result<u64> {
-    for met in records(text) {
-        match met {
-            Ok(located) => {
-                let line = &text[located.offset..];
-                let end = line.iter().position(|byte| *byte == b'\n').unwrap_or(line.len());
-                on(Met::Record(Box::new(located.value), &line[..end]))?;
-            }
-            Err(located) => {
-                on(Met::Malformed(
-                    before + located.line as u64,
-                    located.value.to_string(),
-                ))?;
-            }
+fn line(
+    reader: &mut PostedReader,
+    text: &[u8],
+    on: &mut impl FnMut(Met) -> io::Result<()>,
+) -> io::Result<()> {
+    let text = text.strip_suffix(b"\r").unwrap_or(text);
+    hand_on(on, |tell| reader.line(text, tell))
+}
+
+/// Hands on what `read` tells, up to the first that cannot be.
+fn hand_on(
+    on: &mut impl FnMut(Met) -> io::Result<()>,
+    read: impl FnOnce(&mut dyn FnMut(Posted)),
+) -> io::Result<()> {
+    let mut done = Ok(());
+    read(&mut |posted| {
+        if done.is_ok() {
+            done = on(Met::Posted(posted));
         }
-    }
-    Ok(text.iter().filter(|byte| **byte == b'\n').count() as u64)
+    });
+    done
 }
 
 #[cfg(test)]
@@ -116,10 +131,11 @@ mod tests {
     /// Records with the length of their lines, and errors with their line.
     fn met(text: &[u8], step: usize) -> (Vec<usize>, Vec<(u64, String)>) {
         let (mut found, mut wrong) = (Vec::new(), Vec::new());
-        let result = each(&mut Dribble(text, step), &mut |met| {
+        let result = each(&mut Dribble(text, step), || false, &mut |met| {
             match met {
-                Met::Record(_, line) => found.push(line.len()),
-                Met::Malformed(line, message) => wrong.push((line, message)),
+                Met::Posted(Posted::Record(record)) => found.push(record.text.len()),
+                Met::Posted(Posted::Unread { line, problem }) => wrong.push((line, problem.to_string())),
+                Met::TooLong(line) => wrong.push((line, "too long".into())),
                 Met::Pause => {}
             }
             Ok(())
@@ -133,13 +149,13 @@ mod tests {
     #[case(7)]
     #[case(1 << 20)]
     fn the_size_of_the_pieces_makes_no_difference(#[case] step: usize) {
-        let broken = DENIAL.replace("\"libvirtd\"", "\"libvirtd");
+        let broken = DENIAL.split_once("ipc_").unwrap().0;
         let text = format!("noise\n{DENIAL}\n\n{broken}\n{DENIAL}");
         let (found, wrong) = met(text.as_bytes(), step);
         assert_eq!(found, [DENIAL.len(), DENIAL.len()]);
         assert_eq!(wrong.len(), 1);
         assert_eq!(wrong[0].0, 4);
-        assert!(wrong[0].1.contains("at byte"), "{}", wrong[0].1);
+        assert!(wrong[0].1.contains("cut short within"), "{}", wrong[0].1);
     }
 
     #[test]
@@ -156,11 +172,28 @@ mod tests {
     }
 
     #[test]
+    fn what_there_is_is_told_before_a_wait() {
+        let mut order = Vec::new();
+        let text = format!("{DENIAL}\n{DENIAL}\n");
+        let mut input = Dribble(text.as_bytes(), DENIAL.len() + 1);
+        let result = each(&mut input, || true, &mut |met| {
+            order.push(if matches!(met, Met::Pause) {
+                "pause"
+            } else {
+                "record"
+            });
+            Ok(())
+        });
+        assert!(result.is_ok());
+        assert_eq!(order[..4], ["pause", "record", "pause", "record"]);
+    }
+
+    #[test]
     fn who_takes_no_more_gets_no_more() {
         let text = format!("{DENIAL}\n").repeat(3);
         let mut count = 0;
-        let result = each(&mut text.as_bytes(), &mut |met| match met {
-            Met::Record(..) => {
+        let result = each(&mut text.as_bytes(), || false, &mut |met| match met {
+            Met::Posted(_) => {
                 count += 1;
                 Err(io::ErrorKind::BrokenPipe.into())
             }

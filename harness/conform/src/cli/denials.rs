@@ -1,30 +1,48 @@
 //! `denials`: audit text to records, sentences or cases.
 
+mod fold;
+
 use std::fs::File;
-use std::io::{self, BufWriter, Read, StdoutLock, Write};
+use std::io::{self, BufWriter, Read, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 
-use aa_audit::Record;
-use aa_policy::rule_for;
+use aa_audit::{Found, Posted, Problem, Record};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::args::{DenialsArgs, DenialsFormat};
 use super::audit_text::{self, Met, Stopped};
 use super::exit;
 use super::failure::Failure;
 use super::output::{self, printable};
+use super::setup;
 use super::skeleton::Skeletons;
-use crate::denial::request_of;
+use super::target::DEFAULT_IMAGE;
+use crate::advice::{Known, advise};
+use crate::image;
+use crate::root::Root;
+use fold::Fold;
 
 /// What standard input is called in messages.
 const STDIN: &str = "standard input";
+/// This machine's own profiles.
+const INSTALLED: &str = "/etc/apparmor.d";
+/// One of libvirt's profiles, by which a set of libvirt's is known.
+const OF_LIBVIRT: &str = "abstractions/libvirt-qemu";
+/// After so many milliseconds without more text, what there is is told.
+const PAUSE_MS: u16 = 200;
 
 /// Read every input to its end, whatever is wrong in it.
-pub fn denials(args: &DenialsArgs) -> Result<u8, Failure> {
+pub fn denials(root: Result<Root, Failure>, args: &DenialsArgs) -> Result<u8, Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
     let mut work = Work {
-        out: BufWriter::new(io::stdout().lock()),
+        out: &mut out,
+        err: &mut io::stderr(),
         format: args.format,
+        known: known(root, args.image.as_deref())?,
         written: 0,
         skeletons: Skeletons::default(),
+        fold: Fold::default(),
         wrong: false,
     };
     let done = work.all(&args.files);
@@ -32,11 +50,46 @@ pub fn denials(args: &DenialsArgs) -> Result<u8, Failure> {
     Ok(if work.wrong { exit::USAGE } else { exit::OK })
 }
 
+/// The profiles that rules are looked up in: the image's, or where none is named, the default image's if it is built,
+/// or this machine's own. A text can be read without any.
+fn known(root: Result<Root, Failure>, image: Option<&str>) -> Result<Option<Known>, Failure> {
+    let of_image = |root: &Root, name: &str| -> Result<Option<Known>, Failure> {
+        let found = image::find(&setup::store(root)?, name).map_err(setup::of_image)?;
+        let Some(found) = found else { return Ok(None) };
+        let dir = found.tree.join("etc/apparmor.d");
+        let known = Known::read(&dir, &format!("in image {name}"));
+        known
+            .map(Some)
+            .map_err(|error| Failure::broken(error.to_string()))
+    };
+    if let Some(name) = image {
+        return match of_image(&root?, name)? {
+            Some(known) => Ok(Some(known)),
+            None => Err(Failure::broken(format!(
+                "image {name} is not built; build it with: virt-aa-conform image build {name}"
+            ))),
+        };
+    }
+    if let Ok(root) = root
+        && let Ok(Some(known)) = of_image(&root, DEFAULT_IMAGE)
+    {
+        return Ok(Some(known));
+    }
+    let installed = Path::new(INSTALLED);
+    let is_there = installed.join(OF_LIBVIRT).exists();
+    Ok(is_there
+        .then(|| Known::read(installed, "on this machine").ok())
+        .flatten())
+}
+
 struct Work<'a> {
-    out: BufWriter<StdoutLock<'a>>,
+    out: &'a mut dyn Write,
+    err: &'a mut dyn Write,
     format: DenialsFormat,
+    known: Option<Known>,
     written: u64,
     skeletons: Skeletons,
+    fold: Fold,
     /// Whether something could not be read.
     wrong: bool,
 }
@@ -52,44 +105,80 @@ impl Work<'_> {
             let name = printable(&path.display().to_string());
             match File::open(path) {
                 Ok(mut open) => self.input(&mut open, &name)?,
-                Err(error) => self.complain(&format!("{name}: {error}")),
+                Err(error) => self.complain(&format!("{name}: {error}"))?,
             }
         }
         self.end()
     }
 
-    fn input(&mut self, input: &mut impl Read, name: &str) -> io::Result<()> {
-        let read = audit_text::each(input, &mut |met| match met {
-            Met::Record(record, line) => self.record(&record, line),
-            Met::Malformed(line, message) => {
-                self.complain(&format!("{name}:{line}: {message}"));
-                Ok(())
-            }
+    fn input<I: Read + AsFd>(&mut self, input: &mut I, name: &str) -> io::Result<()> {
+        let fd = input.as_fd().try_clone_to_owned()?;
+        let waits = || {
+            let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+            matches!(poll(&mut fds, PollTimeout::from(PAUSE_MS)), Ok(0))
+        };
+        self.read(input, waits, name)
+    }
+
+    fn read(&mut self, input: &mut impl Read, waits: impl Fn() -> bool, name: &str) -> io::Result<()> {
+        let read = audit_text::each(input, waits, &mut |met| match met {
+            Met::Posted(Posted::Record(found)) => self.found(&found, name),
+            Met::Posted(Posted::Unread { line, problem }) => self.unread(name, line, &problem),
+            Met::TooLong(line) => self.complain(&format!(
+                "{name}:{line}: the line is too long for a record of the kernel"
+            )),
             // Who follows a log sees what there is.
-            Met::Pause => self.out.flush(),
+            Met::Pause => self.tell(),
         });
         match read {
             Err(Stopped::HandingOn(error)) => return Err(error),
-            Err(Stopped::Reading(error)) => self.complain(&format!("{name}: {error}")),
+            Err(Stopped::Reading(error)) => self.complain(&format!("{name}: {error}"))?,
             Ok(()) => {}
         }
         Ok(())
     }
 
-    fn complain(&mut self, message: &str) {
+    /// Says what is wrong, behind what was told before it.
+    fn complain(&mut self, message: &str) -> io::Result<()> {
         self.wrong = true;
-        eprintln!("error: {message}");
+        self.tell()?;
+        writeln!(self.err, "error: {message}")
     }
 
-    fn record(&mut self, record: &Record, line: &[u8]) -> io::Result<()> {
+    fn unread(&mut self, name: &str, line: u64, problem: &Problem) -> io::Result<()> {
+        if let (Problem::Cut { record, .. }, DenialsFormat::Human) = (problem, self.format)
+            && record.operation.is_some()
+        {
+            self.human(
+                record,
+                vec!["the record is cut short, so no rule can be told".to_owned()],
+            )?;
+        }
+        self.complain(&format!("{name}:{line}: {problem}"))
+    }
+
+    fn found(&mut self, found: &Found, name: &str) -> io::Result<()> {
+        if let Some(key) = &found.joined_within {
+            self.tell()?;
+            writeln!(
+                self.err,
+                "warning: {name}:{}: a line ends within {key}; whether a space stood there is a guess",
+                found.line
+            )?;
+        }
+        let record = &found.record;
         let text = match self.format {
-            DenialsFormat::Human => human(record),
+            DenialsFormat::Human if record.verdict.is_clean() => return self.human(record, Vec::new()),
+            DenialsFormat::Human => {
+                let lines = advise(record, self.known.as_ref());
+                return self.human(record, lines.iter().map(|line| printable(line)).collect());
+            }
             DenialsFormat::Json => {
                 let separator = if self.written == 0 { "[\n" } else { ",\n" };
                 format!("{separator}{}", serde_json::to_string(record)?)
             }
             DenialsFormat::Case if record.verdict.is_clean() => return Ok(()),
-            DenialsFormat::Case => match self.skeletons.case(record, line) {
+            DenialsFormat::Case => match self.skeletons.case(record, &found.text) {
                 Some(case) => case,
                 None => return Ok(()),
             },
@@ -98,58 +187,36 @@ impl Work<'_> {
         self.out.write_all(text.as_bytes())
     }
 
+    fn human(&mut self, record: &Record, lines: Vec<String>) -> io::Result<()> {
+        self.written += 1;
+        if self.fold.add(record, lines) {
+            self.tell()?;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self) -> io::Result<()> {
+        let text = self.fold.take();
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+
     fn end(&mut self) -> io::Result<()> {
+        self.tell()?;
         match (self.format, self.written) {
             (DenialsFormat::Json, 0) => self.out.write_all(b"[]\n")?,
             (DenialsFormat::Json, _) => self.out.write_all(b"\n]\n")?,
-            (DenialsFormat::Human, 0) => eprintln!("there is no AppArmor record in the input"),
-            (DenialsFormat::Case, 0) => eprintln!("there is no denial in the input, so there is no case"),
+            (DenialsFormat::Human, 0) if !self.wrong => {
+                writeln!(self.err, "there is no AppArmor record in the input")?;
+            }
+            (DenialsFormat::Case, 0) => {
+                writeln!(self.err, "there is no denial in the input, so there is no case")?;
+            }
             _ => {}
         }
         self.out.flush()
     }
 }
 
-/// What happened; for what is not clean, the rule that would allow it.
-fn human(record: &Record) -> String {
-    let sentence = record.sentence();
-    if record.verdict.is_clean() {
-        return format!("{sentence}\n");
-    }
-    let hint = match request_of(record).and_then(|request| rule_for(&request)) {
-        Some(rule) => {
-            let place = record
-                .profile
-                .as_deref()
-                .map(|profile| format!(" in profile {profile}"));
-            format!("the rule `{rule}`{} would allow it", place.unwrap_or_default())
-        }
-        None => "no rule is known here that would allow it; see apparmor.d(5)".to_owned(),
-    };
-    format!("{sentence}\n    {}\n", printable(&hint))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case::denied(
-        r#"audit(1.002:3): apparmor="DENIED" operation="capable" profile="libvirtd" pid=12 comm="x" capability=14 capname="ipc_lock""#,
-        "x (pid 12, profile \"libvirtd\") was denied the capability ipc_lock\n    the rule `capability ipc_lock,` in profile libvirtd would allow it\n"
-    )]
-    #[case::nothing_to_allow(
-        r#"audit(1.002:3): apparmor="STATUS" operation="profile_load" profile="unconfined" name="a" pid=12 comm="x""#,
-        "x (pid 12, profile \"unconfined\") loaded the profile \"a\"\n"
-    )]
-    #[case::escape_sequence(
-        // The name is ESC ] 0 BEL in hexadecimal.
-        r#"audit(1.002:3): apparmor="DENIED" operation="open" profile="p" name=2F1B5D3007 pid=1 comm="x" requested_mask="r" denied_mask="r""#,
-        "x (pid 1, profile \"p\") was denied read access to \"/\\u{1b}]0\\u{7}\" (open)\n    the rule `/\\u{1b}\\]0\\u{7} r,` in profile p would allow it\n"
-    )]
-    fn a_record_is_told(#[case] text: &str, #[case] wanted: &str) {
-        let record = aa_audit::parse_record(text.as_bytes()).unwrap();
-        assert_eq!(human(&record), wanted);
-    }
-}
+mod tests;

@@ -51,7 +51,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Command::Doctor { repair: true } => repair::repair(),
         Command::Image(command) => image::image(&root()?, command),
         Command::Shell(args) => shell::shell(&root()?, args),
-        Command::Denials(args) => denials::denials(args),
+        Command::Denials(args) => denials::denials(root(), args),
         Command::Keeper(args) => keeper::keep(&root()?, args),
         Command::Schema { kind } => schema::schema(*kind),
         Command::Completions { shell } => completions::completions(*shell, root()),

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use aa_audit::{Kind, Record};
-use aa_policy::{Perms, escape, rule_for};
+use aa_policy::{Perms, escape};
 use serde_json::Value;
 
+use crate::advice;
 use crate::case::names;
-use crate::denial::request_of;
 
 /// Writes skeletons: one for each access that was refused to a profile, each with a name of its own.
 #[derive(Debug, Default)]
@@ -194,8 +194,7 @@ fn run_to_be_told(record: &Record) -> Vec<String> {
 }
 
 fn rules_note(record: &Record) -> String {
-    let like = request_of(record).and_then(|request| rule_for(&request));
-    let like = like
+    let like = advice::rule(record)
         .map(|rule| format!(", as {}", quoted(&rule)))
         .unwrap_or_default();
     format!("{MARK} the profile's own rule that grants it{like}")

@@ -1,8 +1,9 @@
 //! From a case as it went to its report: each finding with its sentence, its record, and its place in the policy.
 
-use aa_policy::{Location, Request, deny_covers, grants, insertion_point, rule_for};
+use aa_policy::{Location, Request, deny_covers, grants, insertion_point};
 
 use super::model::{CaseReport, CaseSource, FindingKind, FindingReport, OnPurpose, PlaceKind, PolicyPlace};
+use crate::advice;
 use crate::case::model::{RecordMatch, Scalar};
 use crate::denial::request_of;
 use crate::profile_set::assemble::POLICY_DIR;
@@ -95,7 +96,9 @@ impl Context<'_> {
                 count,
                 record: record.map(|record| record.text.clone()),
                 // An explicit `deny` outranks whatever would allow it.
-                rule: request.as_ref().filter(|_| denied.is_none()).and_then(rule_for),
+                rule: record
+                    .filter(|_| denied.is_none())
+                    .and_then(|record| advice::rule(&record.record)),
                 place: match (record, finding, step) {
                     (Some(record), ..) => denied.or_else(|| self.insertion(record)),
                     (None, Finding::NotDenied(_), Some(step)) => self.granted(ran, step, label),

@@ -15,8 +15,12 @@ const MMAP: u32 = 0x40;
 const LINK: u32 = 0x10;
 /// The same automaton's bits for changes of the profile.
 const CHANGE: u32 = 0xc000_0000;
+/// Of these, a change at the exec of a program.
+const ON_EXEC: u32 = 0x4000_0000;
 /// The general automaton's bit for a class alone: it is mediated.
 const MEDIATED: u32 = 4;
+/// How long a word is at most that says that a class is mediated.
+const CLASS: usize = 3;
 /// How many words of a rule are looked for.
 const WORDS: usize = 12;
 /// How many states are looked at for them.
@@ -26,7 +30,8 @@ const STATES: usize = 4000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
     kind: Kind,
-    bytes: Vec<u8>,
+    /// The word.
+    pub bytes: Vec<u8>,
     /// What is granted.
     pub bits: u32,
 }
@@ -131,9 +136,9 @@ fn shortest(tables: &Tables, start: u32, bits: u32, kind: Kind) -> Vec<Word> {
         // Behind a zero byte comes the other side, or what a link points to: that says whether the whole is granted.
         let goes_on = tables.next(state, 0).is_some_and(|to| to != 0);
         match kind {
-            Kind::File if goes_on => granted &= !(LINK | LINK << 14),
+            Kind::File if goes_on => granted &= !(LINK | LINK << 14 | ON_EXEC),
             Kind::General if goes_on => granted = 0,
-            Kind::General if bytes.len() == 1 => granted &= !MEDIATED,
+            Kind::General if bytes.len() <= CLASS => granted &= !MEDIATED,
             _ => {}
         }
         if granted != 0 {
@@ -149,7 +154,10 @@ fn shortest(tables: &Tables, start: u32, bits: u32, kind: Kind) -> Vec<Word> {
         // Letters first, so that the words can be read.
         let bytes_of = (b'a'..=b'z').chain(0..=u8::MAX);
         for byte in bytes_of {
-            let Some(to) = tables.next(state, byte).filter(|to| known.insert(*to)) else {
+            // A class alone may end in the state in which a word of another class ends.
+            let is_class = kind == Kind::General && bytes.len() < CLASS;
+            let is_new = |to: &u32| if is_class { *to != 0 } else { known.insert(*to) };
+            let Some(to) = tables.next(state, byte).filter(is_new) else {
                 continue;
             };
             let mut longer = bytes.clone();

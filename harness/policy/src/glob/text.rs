@@ -5,11 +5,15 @@ use super::{Bytes, GlobError, MAX_DEPTH, MAX_GLOB, Node};
 /// A text as the glob that matches only it: every special character escaped.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        if matches!(
-            character,
-            '*' | '?' | '[' | ']' | '{' | '}' | '\\' | '^' | ',' | '"' | '@'
-        ) {
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        let special = match character {
+            '*' | '?' | '[' | ']' | '{' | '}' | '\\' | '^' | ',' | '"' => true,
+            // A variable begins so. Elsewhere, as in a socket's address, no parser takes the backslash.
+            '@' => characters.peek() == Some(&'{'),
+            _ => false,
+        };
+        if special {
             out.push('\\');
         }
         out.push(character);

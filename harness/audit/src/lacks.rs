@@ -1,0 +1,142 @@
+//! Whether a record tells what was asked for, or was cut short.
+
+use crate::kind::Kind;
+use crate::record::Record;
+
+/// Operations on a file or a socket. A record of one that has neither a name nor a family was cut before it came to them.
+const OF_FILES_AND_SOCKETS: [&str; 17] = [
+    "open",
+    "mknod",
+    "mkdir",
+    "rmdir",
+    "unlink",
+    "rename_src",
+    "rename_dest",
+    "link",
+    "symlink",
+    "chmod",
+    "chown",
+    "getattr",
+    "truncate",
+    "file_perm",
+    "file_lock",
+    "file_mmap",
+    "file_mprotect",
+];
+const OF_SOCKETS: [&str; 13] = [
+    "create",
+    "bind",
+    "connect",
+    "listen",
+    "accept",
+    "sendmsg",
+    "recvmsg",
+    "getsockname",
+    "getpeername",
+    "getsockopt",
+    "setsockopt",
+    "socket_shutdown",
+    "file_inherit",
+];
+
+impl Record {
+    /// The keys that this record lacks of those that tell what its subject asked for; empty for a whole record.
+    ///
+    /// A record that was cut short is often well-formed: each of its fields is whole, and the last ones are missing.
+    /// What such a record asks for is not known, so no rule can be made of it.
+    ///
+    /// ```
+    /// let cut = aa_audit::parse_record(br#"apparmor="DENIED" operation="ptrace" profile="libvirtd" pid=7"#)?;
+    /// assert_eq!(cut.lacks(), ["requested_mask", "peer"]);
+    /// # Ok::<(), aa_audit::ParseError>(())
+    /// ```
+    #[must_use]
+    pub fn lacks(&self) -> Vec<&'static str> {
+        if self.verdict.is_clean() {
+            return Vec::new();
+        }
+        let mut lacks = Vec::new();
+        let mut need = |there: bool, key: &'static str| {
+            if !there {
+                lacks.push(key);
+            }
+        };
+        let masked = self.requested_mask.is_some() || self.denied_mask.is_some();
+        let spelt_short = self.requested.is_some() || self.denied.is_some();
+        need(self.operation.is_some(), "operation");
+        if self.operation.is_some() {
+            need(self.profile.is_some() || self.label.is_some(), "profile");
+        }
+        match self.kind() {
+            // The first kernels with AppArmor called it the name.
+            Kind::Capability => need(self.capname.is_some() || self.name.is_some(), "capname"),
+            Kind::Exec => need(self.name.is_some(), "name"),
+            Kind::File => {
+                need(self.name.is_some(), "name");
+                need(masked, "requested_mask");
+            }
+            Kind::Unix | Kind::Network => {
+                need(self.family.is_some(), "family");
+                need(self.sock_type.is_some(), "sock_type");
+            }
+            Kind::Signal => {
+                need(masked, "requested_mask");
+                need(self.signal.is_some(), "signal");
+                need(self.peer.is_some(), "peer");
+            }
+            Kind::Ptrace => {
+                need(masked, "requested_mask");
+                need(self.peer.is_some(), "peer");
+            }
+            Kind::ChangeProfile => need(self.target.is_some() || self.name.is_some(), "target"),
+            Kind::Mount => {
+                need(self.name.is_some(), "name");
+                need(self.flags.is_some(), "flags");
+            }
+            Kind::Umount => need(self.name.is_some(), "name"),
+            Kind::PivotRoot => {
+                need(self.name.is_some(), "name");
+                need(self.srcname.is_some(), "srcname");
+            }
+            Kind::Dbus => {
+                need(self.bus.is_some(), "bus");
+                need(self.mask.is_some(), "mask");
+                if matches!(self.mask.as_deref(), Some("send" | "receive")) {
+                    need(self.path.is_some(), "path");
+                    need(self.member.is_some(), "member");
+                }
+                if self.mask.as_deref() == Some("bind") {
+                    need(self.name.is_some(), "name");
+                }
+            }
+            Kind::Rlimit => need(self.rlimit.is_some(), "rlimit"),
+            Kind::IoUring => need(spelt_short || masked, "requested"),
+            Kind::MessageQueue => {
+                need(self.name.is_some(), "name");
+                need(spelt_short || masked, "requested");
+            }
+            Kind::Other => match self.operation.as_deref() {
+                Some(operation) if OF_FILES_AND_SOCKETS.contains(&operation) => {
+                    need(self.name.is_some(), "name");
+                    need(masked, "requested_mask");
+                }
+                Some(operation) if OF_SOCKETS.contains(&operation) => need(false, "family"),
+                _ => {}
+            },
+            Kind::UserNamespace | Kind::Policy => {}
+        }
+        lacks
+    }
+
+    /// Whether the last key that the kernel writes in a record of this kind is there, so that nothing of it can follow.
+    pub(crate) fn ends_well(&self) -> bool {
+        match self.kind() {
+            Kind::Policy => self.comm.is_some(),
+            Kind::Capability => self.capname.is_some(),
+            Kind::Exec | Kind::File => self.ouid.is_some(),
+            Kind::Signal | Kind::Ptrace => self.peer.is_some(),
+            Kind::Network => self.denied_mask.is_some(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Takes off what mail, issue trackers and loggers put around and into a line.
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+
+/// A value's opening quote as it comes out of each way of writing text, after the `=` of its key.
+const HTML: [&[u8]; 4] = [b"=&quot;", b"=&#34;", b"=&#x22;", b"=&#034;"];
+const JSON: &[u8] = b"=\\\"";
+const CURLY: [&str; 2] = ["=\u{201c}", "=\u{201d}"];
+
+const ENTITIES: [(&[u8], u8); 12] = [
+    (b"&quot;", b'"'),
+    (b"&#34;", b'"'),
+    (b"&#034;", b'"'),
+    (b"&#x22;", b'"'),
+    (b"&apos;", b'\''),
+    (b"&#39;", b'\''),
+    (b"&#039;", b'\''),
+    (b"&#x27;", b'\''),
+    (b"&lt;", b'<'),
+    (b"&gt;", b'>'),
+    (b"&nbsp;", b' '),
+    // Last, so that what it uncovers is not taken for an entity.
+    (b"&amp;", b'&'),
+];
+
+/// The line with plain quotes: HTML's entities, JSON's backslashes and a word processor's quotes are undone where a
+/// value begins with one. Any other line is itself, whatever it holds.
+pub(super) fn clean(line: &[u8]) -> Cow<'_, [u8]> {
+    let holds = |needle: &[u8]| memmem::find(line, needle).is_some();
+    if HTML.iter().any(|mark| holds(mark)) {
+        Cow::Owned(without_entities(line))
+    } else if holds(JSON) {
+        Cow::Owned(without_json(line))
+    } else if CURLY.iter().any(|mark| holds(mark.as_bytes())) {
+        let text = String::from_utf8_lossy(line);
+        Cow::Owned(text.replace(['\u{201c}', '\u{201d}'], "\"").into_bytes())
+    } else {
+        Cow::Borrowed(line)
+    }
+}
+
+fn without_entities(line: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(line.len());
+    let mut rest = line;
+    while let [first, after @ ..] = rest {
+        let entity = ENTITIES.iter().find(|(text, _)| rest.starts_with(text));
+        if let Some((text, byte)) = entity {
+            out.push(*byte);
+            rest = &rest[text.len()..];
+        } else {
+            out.push(*first);
+            rest = after;
+        }
+    }
+    out
+}
+
+fn without_json(line: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(line.len());
+    let mut rest = line;
+    while let [first, after @ ..] = rest {
+        match rest {
+            [b'\\', byte @ (b'"' | b'\\'), after @ ..] => {
+                out.push(*byte);
+                rest = after;
+            }
+            _ => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    out
+}
+
+/// The line without the marks of a quotation (`> `, `| `) and the white space before and after it.
+pub(super) fn unquoted(line: &[u8]) -> &[u8] {
+    let mut line = line.trim_ascii();
+    while let [b'>' | b'|', rest @ ..] = line {
+        line = rest.trim_ascii_start();
+    }
+    line
+}

@@ -1,0 +1,82 @@
+//! Equal denials are told once, with their count.
+
+use std::collections::HashMap;
+
+use aa_audit::{Record, Stamp};
+
+/// So many different ones are kept; then they are told, and counting begins anew.
+const MOST: usize = 4096;
+
+/// What is told of one or more equal records.
+struct Told {
+    sentence: String,
+    lines: Vec<String>,
+    /// How often with a stamp, each stamp counted once.
+    stamped: u64,
+    last: Option<Stamp>,
+    /// How often without. The journal has a record both as the kernel's line and as its own, which has no stamp.
+    bare: u64,
+}
+
+/// Counts equal records.
+#[derive(Default)]
+pub struct Fold {
+    order: Vec<Told>,
+    places: HashMap<(String, Vec<String>), usize>,
+}
+
+impl Fold {
+    /// Takes a record and what is advised; says whether it is time to [`take`](Self::take).
+    pub fn add(&mut self, record: &Record, lines: Vec<String>) -> bool {
+        let key = (same(record).sentence(), lines.clone());
+        let place = *self.places.entry(key).or_insert_with(|| {
+            self.order.push(Told {
+                sentence: record.sentence(),
+                lines,
+                stamped: 0,
+                last: None,
+                bare: 0,
+            });
+            self.order.len() - 1
+        });
+        let told = &mut self.order[place];
+        match record.stamp {
+            Some(stamp) if told.last == Some(stamp) => {}
+            Some(stamp) => {
+                told.stamped += 1;
+                told.last = Some(stamp);
+            }
+            None => told.bare += 1,
+        }
+        self.order.len() >= MOST
+    }
+
+    /// The text of all that was added, in the order of their first ones.
+    pub fn take(&mut self) -> String {
+        self.places.clear();
+        let mut text = String::new();
+        for told in self.order.drain(..) {
+            let count = told.stamped.max(told.bare);
+            let times = if count > 1 {
+                format!(" ({count} times)")
+            } else {
+                String::new()
+            };
+            text.push_str(&format!("{}{times}\n", told.sentence));
+            for line in told.lines {
+                text.push_str(&format!("    {line}\n"));
+            }
+        }
+        text
+    }
+}
+
+/// The record without what differs from one time to the next.
+fn same(record: &Record) -> Record {
+    let mut same = record.clone();
+    same.stamp = None;
+    same.pid = None;
+    same.opid = None;
+    same.peer_pid = None;
+    same
+}
