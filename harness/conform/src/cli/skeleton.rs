@@ -22,7 +22,9 @@ impl Skeletons {
     /// The case of a denial, as a YAML document with its `---`; none where it has been written already.
     pub fn case(&mut self, record: &Record, line: &[u8]) -> Option<String> {
         let parts = Parts::of(record);
-        let profile = record.profile.as_deref().unwrap_or_default();
+        // The D-Bus daemon calls it the label.
+        let profile = record.profile.as_deref().or(record.label.as_deref());
+        let profile = profile.unwrap_or_default();
         if !self.seen.insert(format!("{profile}\0{}", parts.guard)) {
             return None;
         }
@@ -47,12 +49,14 @@ struct Parts {
     /// For the name.
     words: String,
     /// Keys of the subject besides its role.
-    subject: &'static str,
+    subject: String,
     /// The label of a second subject.
     other: Option<String>,
     mediates: &'static str,
     /// The step's lines, without indentation; the first is `as`.
     step: Vec<String>,
+    /// Whether the step names a path that the image may not have.
+    own_path: bool,
     /// The value of `without`.
     guard: String,
     guard_note: String,
@@ -65,10 +69,11 @@ impl Parts {
     fn of(record: &Record) -> Parts {
         let mut parts = Parts {
             words: record.operation.clone().unwrap_or_default(),
-            subject: "",
+            subject: String::new(),
             other: None,
             mediates: "",
             step: run_to_be_told(record),
+            own_path: false,
             guard: "{rules: [\"\"]}".into(),
             guard_note: rules_note(record),
             denial: denial(record, &["operation", "name"]),
@@ -87,7 +92,7 @@ impl Parts {
                     parts.step = as_subject(step);
                 }
                 if name == "ipc_lock" {
-                    parts.subject = ", memlock: 65536";
+                    parts.subject = ", memlock: 65536".into();
                 }
                 if names::capability(&name).is_some() {
                     granted_by(format!("{{capability: {name}}}"), &mut parts);
@@ -97,6 +102,7 @@ impl Parts {
             Kind::Exec => {
                 let Some(path) = &record.name else { return parts };
                 parts.words = format!("exec {}", last(path));
+                parts.own_path = needs_fixture(path);
                 parts.mediates = "file";
                 parts.step = as_subject(&format!(
                     "run: [{}]    {MARK} its arguments, if any",
@@ -124,15 +130,12 @@ impl Parts {
                 parts.words = format!("unix {}", parts.words);
                 parts.denial = denial(record, &["operation", "family", "sock_type"]);
             }
-            Kind::Ptrace => {
-                parts.mediates = "ptrace";
-                parts.denial = denial(record, &["operation", "requested_mask", "peer"]);
+            Kind::Ptrace => ptrace(record, &mut parts),
+            Kind::Rlimit => limit(record, &mut parts),
+            Kind::Mount | Kind::Umount | Kind::PivotRoot => {
+                parts.mediates = "mount";
+                mount(record, &mut parts);
             }
-            Kind::Rlimit => {
-                parts.mediates = "rlimit";
-                parts.denial = denial(record, &["operation", "rlimit", "info"]);
-            }
-            Kind::Mount | Kind::Umount | Kind::PivotRoot => parts.mediates = "mount",
             Kind::Dbus => {
                 parts.mediates = "dbus";
                 parts.denial = denial(record, &["operation", "bus", "path", "interface", "member"]);
@@ -163,6 +166,11 @@ impl Parts {
         ));
         if let Some(other) = &self.other {
             line(&format!("  other: {{{}}}    {}", role(other), from(other)));
+        }
+        if self.own_path {
+            line(
+                "needs: []    # the fixtures that make the step's paths, where no package of the image has them",
+            );
         }
         if !self.mediates.is_empty() {
             line(&format!("mediates: [{}]", self.mediates));
@@ -205,6 +213,7 @@ fn capability_step(name: &str) -> Option<&'static str> {
         "ipc_lock" => "lock-memory: {how: mlock, bytes: 262144}",
         "sys_pacct" => "acct: \"off\"",
         "net_raw" => "socket: {family: packet, type: raw}",
+        "sys_resource" => "set-limit: {resource: nofile, to: 2000000}",
         _ => return None,
     })
 }
@@ -234,6 +243,7 @@ fn file(record: &Record, parts: &mut Parts) {
     let mask = record.denied_mask.as_deref().unwrap_or_default();
     parts.words = format!("{} {}", parts.words, last(path));
     parts.mediates = "file";
+    parts.own_path = needs_fixture(path);
     let Some(letters) = Perms::of_record(mask).map(Perms::letters) else {
         return;
     };
@@ -296,6 +306,97 @@ fn signal(record: &Record, parts: &mut Parts) {
             format!("signal: {{to: {to}, signal: {signal}}}"),
         ];
     }
+}
+
+fn ptrace(record: &Record, parts: &mut Parts) {
+    parts.mediates = "ptrace";
+    parts.denial = denial(record, &["operation", "requested_mask", "peer"]);
+    let Some(peer) = record.peer.as_deref() else {
+        return;
+    };
+    let (by, of, how) = match record.requested_mask.as_deref() {
+        Some(how @ ("read" | "trace")) => ("s", "other", how),
+        Some("readby") => ("other", "s", "read"),
+        Some("tracedby") => ("other", "s", "trace"),
+        _ => return,
+    };
+    parts.words = format!("ptrace {how}");
+    parts.other = Some(peer.to_owned());
+    parts.step = vec![format!("as: {by}"), format!("ptrace: {{of: {of}, how: {how}}}")];
+}
+
+fn limit(record: &Record, parts: &mut Parts) {
+    parts.mediates = "rlimit";
+    parts.denial = denial(record, &["operation", "rlimit", "info"]);
+    let (Some(limit), Some(value)) = (record.rlimit.as_deref(), record.value) else {
+        return;
+    };
+    parts.words = format!("limit {limit}");
+    if !names::LIMITS.contains(&limit) {
+        return;
+    }
+    if record.info.as_deref() == Some("cap_sys_resource") {
+        parts.guard = "{capability: sys_resource}".into();
+        parts.guard_note.clear();
+    }
+    if limit == "memlock" && record.peer.is_none() {
+        parts.subject = format!(", memlock: {}", value / 2);
+    }
+    // Of another process where the record names one.
+    let of = record.peer.as_ref().map_or("", |_| ", of: other");
+    parts.other = record.peer.clone();
+    parts.step = as_subject(&format!("set-limit: {{resource: {limit}, to: {value}{of}}}"));
+}
+
+/// No probe mounts; the programs that do must stay in the subject's label to be denied.
+fn mount(record: &Record, parts: &mut Parts) {
+    let Some(target) = record.name.as_deref() else {
+        return;
+    };
+    let option = |flag: &'static str, value: Option<&str>| {
+        value
+            .map(|value| format!("{flag}, {}, ", quoted(value)))
+            .unwrap_or_default()
+    };
+    let flags = record.flags.as_deref().map(|flags| flags.replace(' ', ""));
+    let words = match record.kind() {
+        Kind::Mount => {
+            let source = record
+                .srcname
+                .as_deref()
+                .map(|source| format!("{}, ", quoted(source)));
+            format!(
+                "/usr/bin/mount, {}{}{}{}",
+                option("-t", record.fstype.as_deref()),
+                option("-o", flags.as_deref()),
+                source.unwrap_or_default(),
+                quoted(target)
+            )
+        }
+        Kind::Umount => format!("/usr/bin/umount, {}", quoted(target)),
+        _ => {
+            let old = record.srcname.as_deref().unwrap_or_default();
+            format!("/usr/sbin/pivot_root, {}, {}", quoted(target), quoted(old))
+        }
+    };
+    parts.own_path = true;
+    parts.step = as_subject(&format!("run: [{words}]"));
+    parts.step.push("expect: {label: [inherit]}".into());
+}
+
+/// Whether most images lack the path.
+fn needs_fixture(path: &str) -> bool {
+    let of_kernel = ["/proc/", "/sys/"];
+    let of_base = [
+        "/etc/passwd",
+        "/etc/group",
+        "/etc/shadow",
+        "/etc/hosts",
+        "/etc/",
+        "/dev/null",
+        "/dev/zero",
+    ];
+    !of_kernel.iter().any(|folder| path.starts_with(folder)) && !of_base.contains(&path)
 }
 
 /// The record's keys that tell this denial from others, as a mapping.

@@ -121,6 +121,31 @@ fn the_raw_socket_of_the_seed() {
 }
 
 #[rstest]
+#[case::ptrace(r#"operation="ptrace" profile="libvirtd" pid=1 comm="x" requested_mask="trace" denied_mask="trace" peer="virtqemud""#, "  - as: s\n    ptrace: {of: other, how: trace}\n")]
+#[case::traced(r#"operation="ptrace" profile="libvirtd" pid=1 comm="x" requested_mask="readby" denied_mask="readby" peer="virtqemud""#, "  - as: other\n    ptrace: {of: s, how: read}\n")]
+#[case::limit(r#"operation="setrlimit" profile="libvirtd" pid=1 comm="x" rlimit=nofile value=9 peer="virtqemud" info="cap_sys_resource" error=-13"#, "    set-limit: {resource: nofile, to: 9, of: other}\n")]
+#[case::capability(
+    r#"operation="capable" profile="libvirtd" pid=1 comm="x" capability=24 capname="sys_resource""#,
+    "    set-limit: {resource: nofile, to: 2000000}\n"
+)]
+#[case::mount(r#"operation="mount" profile="libvirtd" name="/mnt/" pid=1 comm="x" fstype="tmpfs" srcname="none" flags="rw, nosuid""#, "    run: [/usr/bin/mount, -t, \"tmpfs\", -o, \"rw,nosuid\", \"none\", \"/mnt/\"]\n")]
+#[case::umount(
+    r#"operation="umount" profile="libvirtd" name="/mnt/" pid=1 comm="x""#,
+    "    run: [/usr/bin/umount, \"/mnt/\"]\n"
+)]
+#[case::dbus_label(r#"operation="dbus_method_call" bus="system" path="/org" interface="a.b" member="C" mask="send" name="d" pid=1 label="libvirtd" peer_label="unconfined""#, "  s: {role: daemon}    # profile \"libvirtd\"\n")]
+#[case::own_path(&SHADOW.replace("/etc/shadow", "/srv/a"), "\nneeds: []    # the fixtures that make the step's paths")]
+fn the_probes_that_exist_are_used(#[case] fields: &str, #[case] wanted: &str) {
+    let text = skeleton(fields);
+    assert!(text.contains(wanted), "{text}");
+}
+
+#[test]
+fn a_path_that_every_image_has_needs_no_fixture() {
+    assert!(!skeleton(SHADOW).contains("needs:"));
+}
+
+#[rstest]
 #[case("libvirtd", "role: daemon")]
 #[case("/usr/sbin/libvirtd", "role: daemon")]
 #[case("virtqemud", "role: daemon")]
