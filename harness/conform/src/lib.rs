@@ -1,6 +1,7 @@
 //! Conformance tests of libvirt's AppArmor profiles.
 pub mod advice;
 pub mod backend;
+pub mod bundle;
 pub mod case;
 pub mod cli;
 pub mod compare;

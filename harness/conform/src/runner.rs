@@ -33,6 +33,8 @@ pub struct CaseRun {
     pub without_program: Vec<String>,
     /// What it rests on; `None` if it did not get as far.
     pub ran: Option<Box<Ran>>,
+    /// Gaps that were found after the verdict.
+    pub gaps_after: Vec<String>,
     /// The variant.
     pub variant: Variant,
 }
@@ -48,22 +50,22 @@ impl CaseRun {
             without_program: Vec::new(),
             duration: Duration::ZERO,
             ran: None,
+            gaps_after: Vec::new(),
             variant,
         }
     }
 
     /// Adds gaps that were found after the verdict. A green verdict becomes inconclusive.
     pub fn add_gaps(&mut self, gaps: Vec<String>) {
-        let Some(first) = gaps.first() else { return };
-        if self.verdict.is_green() {
+        if let Some(ran) = &mut self.ran {
+            ran.judgement.add_gaps(gaps.clone());
+            self.verdict = ran.judgement.verdict;
+            self.reason.clone_from(&ran.judgement.reason);
+        } else if let Some(first) = gaps.first().filter(|_| self.verdict.is_green()) {
             self.verdict = Verdict::Inconclusive;
             self.reason = Some(first.clone());
         }
-        if let Some(ran) = &mut self.ran {
-            ran.judgement.verdict = self.verdict;
-            ran.judgement.reason.clone_from(&self.reason);
-            ran.judgement.gaps.extend(gaps);
-        }
+        self.gaps_after.extend(gaps);
     }
 }
 
@@ -71,6 +73,12 @@ impl CaseRun {
 pub struct Ran {
     /// What the case says must hold.
     pub expected: Expected,
+    /// What the agent was to do.
+    pub plan: CasePlan,
+    /// The failures known of it that it was judged by.
+    pub known: Vec<KnownFailure>,
+    /// The last lines of the machine's console.
+    pub console: Vec<String>,
     /// What was seen.
     pub evidence: CaseEvidence,
     /// What was made of it.
@@ -229,6 +237,7 @@ impl<'a> Runner<'a> {
             without_program: self.without_program(variant, &candidate.set),
             duration: started.elapsed(),
             ran,
+            gaps_after: Vec::new(),
             variant: variant.clone(),
         }
     }
@@ -267,9 +276,11 @@ impl<'a> Runner<'a> {
         };
         let mut done = planned.plan.clone();
         change(&mut done);
-        let evidence = self.session()?.case(&done)?;
+        let session = self.session()?;
+        let evidence = session.case(&done)?;
+        let console = session.console();
         let manifest = &candidate.set.manifest;
-        let known = if with_known {
+        let mut known = if with_known {
             self.known(variant, &candidate.set)
         } else {
             Vec::new()
@@ -283,9 +294,13 @@ impl<'a> Runner<'a> {
             .collect();
         if manifest.from.is_given() && showing.len() < known.len() {
             judgement = judge(&expected, &planned.plan, &evidence, &candidate.policy, &showing);
+            known = showing;
         }
         Ok(Ran {
             expected,
+            plan: planned.plan,
+            known: known.into_iter().cloned().collect(),
+            console,
             evidence,
             judgement,
         })

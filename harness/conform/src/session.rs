@@ -104,6 +104,11 @@ impl Session {
         })
     }
 
+    /// The last lines of the machine's console, oldest first.
+    pub fn console(&self) -> Vec<String> {
+        self.machine.console()
+    }
+
     /// From the start of the machine to the agent's greeting.
     pub fn boot_time(&self) -> Duration {
         self.machine.boot_time()

@@ -60,6 +60,17 @@ pub enum TreeError {
     Path(String),
 }
 
+/// Whether a path may stand in a tree.
+fn check(path: &str) -> Result<(), TreeError> {
+    let plain = Path::new(path)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    if path.is_empty() || !plain || path.ends_with('/') || path.contains("//") || path.contains('\0') {
+        return Err(TreeError::Path(path.to_owned()));
+    }
+    Ok(())
+}
+
 impl Tree {
     /// An empty tree.
     pub fn new() -> Self {
@@ -124,6 +135,11 @@ impl Tree {
         std::str::from_utf8(self.files.get(path)?).ok()
     }
 
+    /// The contents of a file, text or not.
+    pub fn bytes(&self, path: &str) -> Option<&[u8]> {
+        self.files.get(path).map(AsRef::as_ref)
+    }
+
     /// Whether the tree has a file of this path, text or not.
     pub fn contains(&self, path: &str) -> bool {
         self.files.contains_key(path)
@@ -132,6 +148,11 @@ impl Tree {
     /// Whether the tree has a directory of this path.
     pub fn is_dir(&self, path: &str) -> bool {
         self.dirs.contains(path)
+    }
+
+    /// The paths of all directories, sorted.
+    pub fn dirs(&self) -> impl Iterator<Item = &str> {
+        self.dirs.iter().map(String::as_str)
     }
 
     /// The paths of all files, sorted.
@@ -152,21 +173,23 @@ impl Tree {
             .filter(move |path| !path[prefix.len()..].contains('/'))
     }
 
-    /// Puts a file in, or replaces its text. The path is relative to the base.
-    pub fn insert(&mut self, path: &str, text: impl Into<String>) -> Result<(), TreeError> {
-        let plain = Path::new(path)
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
-        if path.is_empty() || !plain || path.ends_with('/') || path.contains("//") || path.contains('\0') {
-            return Err(TreeError::Path(path.to_owned()));
-        }
+    /// Puts a file in, or replaces its contents. The path is relative to the base.
+    pub fn insert(&mut self, path: &str, contents: impl Into<Vec<u8>>) -> Result<(), TreeError> {
+        check(path)?;
         let mut at = 0;
         while let Some(slash) = path[at..].find('/') {
             at += slash;
             self.dirs.insert(path[..at].to_owned());
             at += 1;
         }
-        self.replace(path, text.into());
+        self.files.insert(path.to_owned(), contents.into().into());
+        Ok(())
+    }
+
+    /// Puts a directory in.
+    pub fn insert_dir(&mut self, path: &str) -> Result<(), TreeError> {
+        check(path)?;
+        self.dirs.insert(path.to_owned());
         Ok(())
     }
 

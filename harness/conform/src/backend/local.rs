@@ -193,6 +193,10 @@ impl Machine for LocalMachine {
         self.boot_time
     }
 
+    fn console(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn signal(&self, _: Signal) -> io::Result<()> {
         Err(io::Error::other("the agent is no machine of its own"))
     }

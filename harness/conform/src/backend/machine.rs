@@ -107,6 +107,9 @@ pub trait Machine: Debug + Send {
     /// Sends QEMU a signal: for tests of what is made of its end.
     fn signal(&self, signal: Signal) -> io::Result<()>;
 
+    /// The last lines of its console, oldest first; none where it has no console of its own.
+    fn console(&self) -> Vec<String>;
+
     /// How the machine ended; one that still runs is ended now, as not responding.
     fn post_mortem(&mut self) -> VmDeath;
 }

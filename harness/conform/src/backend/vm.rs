@@ -195,6 +195,10 @@ impl Machine for Vm {
         self.boot_time
     }
 
+    fn console(&self) -> Vec<String> {
+        self.watch.console()
+    }
+
     fn signal(&self, signal: Signal) -> io::Result<()> {
         self.watch.signal(signal)
     }

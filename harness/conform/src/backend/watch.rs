@@ -129,6 +129,11 @@ impl Watch {
         Ok(kill(self.process, signal)?)
     }
 
+    /// The last lines of the machine's console, oldest first.
+    pub fn console(&self) -> Vec<String> {
+        self.shared.lock().console.lines()
+    }
+
     /// The machine's end, if it comes within that time.
     pub fn wait(&self, limit: Duration) -> Option<VmDeath> {
         let state = self.shared.lock();

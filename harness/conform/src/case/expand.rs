@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
 use super::load::Loaded;
 use super::model::{Case, Scalar};
 
 /// A profile that a subject enters, and as whom.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SubjectProfile {
     /// Its name in the manifest, the same in every set: in a variant's id, `except`, `only`.
     pub name: String,

@@ -51,6 +51,18 @@ pub enum Command {
     /// Exit status as of `run`, over all cases; 2 where a shard is missing, doubled, or of another run: other image,
     /// set, program or split. The report of a whole run is taken too, to have it in another form.
     Merge(MergeArgs),
+    /// Show what a bundle of `run --bundle` says, and with --case all that was seen of one case
+    ///
+    /// Every file in it is compared with its hash; nothing is judged.
+    Show(ShowArgs),
+    /// Judge the evidence in a bundle again, and compare with the verdicts that it says
+    ///
+    /// Needs neither the image nor any privilege. A bundle is no signature: who wants to know where it comes from signs
+    /// the file.
+    ///
+    /// Exit status 0: each verdict, reason and finding comes out the same, also where the run was red; 1: one does not;
+    /// 2: the file is no bundle, or not as it was written.
+    Verify(VerifyArgs),
     /// Put JSON reports of `run` and `prove` into one table, as Markdown: images by groups of cases
     ///
     /// Reports of one image, set and backend make one row. With --by-backend, of one image: cases by backends, and why
@@ -135,6 +147,9 @@ pub struct RunArgs {
     /// with annotations, and appends a summary to $GITHUB_STEP_SUMMARY.
     #[arg(long = "report", visible_alias = "format", value_name = "FORMAT[:FILE]")]
     pub reports: Vec<Spec>,
+    /// Write all that the verdicts rest on into this file, for `show` and `verify`
+    #[arg(long, value_name = "FILE", conflicts_with = "base")]
+    pub bundle: Option<PathBuf>,
     /// Only the K-th of N parts, split evenly by time; `merge` joins their JSON reports
     #[arg(long, value_name = "K/N")]
     pub shard: Option<Shard>,
@@ -207,6 +222,25 @@ pub struct MergeArgs {
     /// A skipped or vacuous case is a failure, also where the shards were run without this
     #[arg(long)]
     pub strict: bool,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The bundle
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print all that was seen of this case, as JSON
+    #[arg(long, value_name = "CASE")]
+    pub case: Option<String>,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The bundle
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }
 
 /// Arguments of `table`.

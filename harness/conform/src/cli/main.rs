@@ -8,8 +8,8 @@ use super::args::{Cli, Command};
 use super::exit;
 use super::failure::Failure;
 use super::{
-    check, completions, denials, doctor, emit, image, keeper, list, man, merge, plan, prove, repair, run,
-    schema, selftest, setup, shell, table,
+    bundle, check, completions, denials, doctor, emit, image, keeper, list, man, merge, plan, prove, repair,
+    run, schema, selftest, setup, shell, table,
 };
 use crate::backend::children;
 
@@ -42,6 +42,8 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Command::Prove(args) => prove::prove_all(&root()?, args),
         Command::Selftest(args) => selftest::selftest(&root()?, args),
         Command::Merge(args) => merge::merge(args),
+        Command::Show(args) => bundle::show(args),
+        Command::Verify(args) => bundle::verify(args),
         Command::Table(args) => table::table(args),
         Command::Plan(args) => plan::plan(&root()?, args),
         Command::Emit(args) => emit::emit(&root()?, args),

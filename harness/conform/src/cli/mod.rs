@@ -1,6 +1,7 @@
 //! The commands.
 pub mod args;
 mod audit_text;
+mod bundle;
 mod check;
 mod compare;
 mod completions;

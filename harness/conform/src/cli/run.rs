@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::reports::Reports;
 use super::select::{Selection, all_roles, leave_to_others, select};
 use super::setup;
+use crate::bundle;
 use crate::case::expand::Variant;
 use crate::merge;
 use crate::report::build::{Context, quoted};
@@ -41,6 +42,9 @@ pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
         None => Durations::new(),
     };
     let reports = Reports::open(&args.reports)?;
+    if let Some(file) = &args.bundle {
+        bundle::writable(file).map_err(Failure::usage)?;
+    }
     let backend = setup::backend(root, &args.target, args.jobs)?.within(args.timeout);
     let (prepared, session) =
         setup::prepared(root, &data, &args.target, args.known_bad.as_deref(), &backend)?;
@@ -96,6 +100,10 @@ pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
         told,
     );
     end(&reports, &report)?;
+    if let Some(file) = &args.bundle {
+        let made = bundle::make(&prepared.base.policy, &prepared.base.set.tree, &cases, &report);
+        bundle::write(&made, file).map_err(Failure::broken)?;
+    }
     printed?;
     if let Some(left) = left {
         eprintln!("{left}");

@@ -111,6 +111,16 @@ impl Judgement {
         }
     }
 
+    /// Adds gaps that were found after the verdict. A green verdict becomes inconclusive.
+    pub fn add_gaps(&mut self, gaps: Vec<String>) {
+        let Some(first) = gaps.first() else { return };
+        if self.verdict.is_green() {
+            self.verdict = Verdict::Inconclusive;
+            self.reason = Some(first.clone());
+        }
+        self.gaps.extend(gaps);
+    }
+
     /// Whether the failure shows.
     pub fn shows(&self, known: &KnownFailure) -> bool {
         let mut findings = self.findings.iter();

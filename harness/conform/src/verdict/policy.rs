@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aa_audit::Record;
 use aa_policy::PolicyFile;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::features::Features;
 
 /// A profile of the set, as compiled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Declared {
     /// Digests that the kernel may show of it, by the algorithm's name.
     pub hashes: BTreeMap<String, String>,

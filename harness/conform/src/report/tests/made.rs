@@ -48,9 +48,16 @@ pub fn info() -> RunInfo {
     }
 }
 
-fn policy() -> Policy {
+/// The set.
+pub fn set() -> Tree {
     let mut tree = Tree::new();
     tree.insert("daemon.profile", POLICY).unwrap();
+    tree
+}
+
+/// What is known of it.
+pub fn policy() -> Policy {
+    let tree = set();
     Policy {
         files: vec![parse(&tree, "daemon.profile").unwrap()],
         files_run: vec![parse(&tree, "daemon.profile").unwrap()],
@@ -87,8 +94,12 @@ pub fn ran(name: &str, mut made: Made, spoil: impl FnOnce(&mut CaseEvidence)) ->
         verdict: judgement.verdict,
         reason: judgement.reason.clone(),
         duration: Duration::from_millis(1250),
+        gaps_after: Vec::new(),
         variant: variant(&made, name),
         ran: Some(Box::new(Ran {
+            plan: made.plan(),
+            known: made.known.clone(),
+            console: vec!["[    0.000000] Linux".into()],
             expected: made.expected,
             evidence,
             judgement,
@@ -96,7 +107,8 @@ pub fn ran(name: &str, mut made: Made, spoil: impl FnOnce(&mut CaseEvidence)) ->
     }
 }
 
-fn cases() -> Vec<CaseRun> {
+/// A case of every verdict.
+pub fn cases() -> Vec<CaseRun> {
     let whole = |_: &mut CaseEvidence| {};
     let refused = || Made::of(&[POSITIVE]).ending(errno(libc::EACCES));
     let known = "step: 0, denial: {operation: create}";

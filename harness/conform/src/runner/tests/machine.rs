@@ -158,6 +158,10 @@ impl Machine for Fake {
         Duration::ZERO
     }
 
+    fn console(&self) -> Vec<String> {
+        vec!["the machine says something".into()]
+    }
+
     fn signal(&self, _: Signal) -> io::Result<()> {
         Ok(())
     }

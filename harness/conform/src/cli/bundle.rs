@@ -1,0 +1,62 @@
+//! `show` and `verify`: what a bundle says, and whether it holds.
+
+use super::args::{ShowArgs, VerifyArgs};
+use super::exit;
+use super::failure::Failure;
+use super::output::{self, printable};
+use crate::bundle::{self, Bundle};
+use crate::report::human::{self, Paint};
+
+/// Print the report that is in a bundle, or all that was seen of one case.
+pub fn show(args: &ShowArgs) -> Result<u8, Failure> {
+    let bundle = bundle::read(&args.file).map_err(Failure::usage)?;
+    let text = match &args.case {
+        None => human::report(&bundle.report, Paint(false)),
+        Some(id) => {
+            let case = bundle.cases.iter().find(|case| case.id == *id).ok_or_else(|| {
+                Failure::usage(format!(
+                    "there is no evidence of a case {id} in the bundle; it has: {}",
+                    ids(&bundle)
+                ))
+            })?;
+            serde_json::to_string_pretty(case).map_err(Failure::broken)? + "\n"
+        }
+    };
+    output::print(&printable_lines(&text))?;
+    Ok(exit::OK)
+}
+
+/// A bundle comes from anybody.
+fn printable_lines(text: &str) -> String {
+    text.lines().map(|line| printable(line) + "\n").collect()
+}
+
+fn ids(bundle: &Bundle) -> String {
+    let ids: Vec<&str> = bundle.cases.iter().map(|case| case.id.as_str()).collect();
+    ids.join(", ")
+}
+
+/// Judge again, and say what differs.
+pub fn verify(args: &VerifyArgs) -> Result<u8, Failure> {
+    let bundle = bundle::read(&args.file).map_err(Failure::usage)?;
+    let checked = bundle::verify(&bundle);
+    let mut text = format!(
+        "{}\n{} judged again, {} without evidence\n",
+        human::heading(&bundle.report.run),
+        human::count(checked.judged, "case"),
+        checked.without_evidence
+    );
+    for difference in &checked.differences {
+        let case = difference.case.as_deref().map(|case| format!("{case}: "));
+        text += &format!("differs: {}{}\n", case.unwrap_or_default(), difference.text);
+    }
+    let holds = checked.differences.is_empty();
+    text += if holds {
+        "the bundle holds: every verdict comes out the same\n"
+    } else {
+        "the bundle does not hold\n"
+    };
+    text += &format!("the run: {}\n", human::summary(&bundle.report));
+    output::print(&printable_lines(&text))?;
+    Ok(if holds { exit::OK } else { exit::RED })
+}
