@@ -3,6 +3,22 @@
 //!
 //! Start with [`Tree::read`] and [`parse`]; [`without`] and [`with_rule`] make edited trees; [`Parser::from_tree`] and
 //! [`Parser::compile`] turn them into what the kernel loads; [`blob::profiles`] reads that.
+//!
+//! ```
+//! use aa_policy::{Access, Request, Tree, grants, parse, rule_for, without};
+//!
+//! let mut tree = Tree::new();
+//! tree.insert("p", "profile p {\n  capability kill ipc_lock,\n}\n")?;
+//! let policy = parse(&tree, "p")?;
+//! let asked = Request::Capability { name: "ipc_lock".into() };
+//! assert_eq!(grants(&policy, "p", &asked)[0].location.to_string(), "p:2:3");
+//! assert_eq!(rule_for(&asked).as_deref(), Some("capability ipc_lock,"));
+//!
+//! let edited = without(&tree, "p", "p", &Access::Capability("ipc_lock".into()))?;
+//! let policy = parse(&edited.tree, "p")?;
+//! assert!(grants(&policy, "p", &asked).is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod audited;
 pub mod blob;

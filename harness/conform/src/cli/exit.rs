@@ -22,9 +22,10 @@ pub const MISSING: u8 = 5;
 pub const EXIT_STATUSES: &str = "Exit status:
   0    all is well; of run: every case passes or fails as known (without --strict also vacuous, skip)
   1    a case fails, or passes unexpectedly (with --strict also vacuous, skip); a file of the set cannot be loaded;
-       with --base: the set is worse than the base, whatever else is red in both; a guard is not killed
+       with --base: the set is worse than the base, whatever else is red in both; a guard is not killed;
+       of verify: a verdict does not come out the same
   2    the command line or a data file is wrong; of denials: some input could not be read; of merge: a shard is
-       missing, doubled, or of another run
+       missing, doubled, or of another run; of show and verify: no bundle, or not as it was written
   3    inconclusive: nothing is red, but the evidence is not complete
   4    the harness, the image or the machine broke; of doctor: the program's own files cannot be read
   5    of doctor: this machine lacks something
