@@ -5,7 +5,7 @@
 //! [`Parser::compile`] turn them into what the kernel loads; [`blob::profiles`] reads that.
 //!
 //! ```
-//! use aa_policy::{Access, Request, Tree, grants, parse, rule_for, without};
+//! use aa_policy::{Access, Request, Tree, deny_covers, grants, parse, rule_for, without};
 //!
 //! let mut tree = Tree::new();
 //! tree.insert("p", "profile p {\n  capability kill ipc_lock,\n}\n")?;
@@ -16,7 +16,8 @@
 //!
 //! let edited = without(&tree, "p", "p", &Access::Capability("ipc_lock".into()))?;
 //! let policy = parse(&edited.tree, "p")?;
-//! assert!(grants(&policy, "p", &asked).is_empty());
+//! // The rule grants another capability as well, so it stays, and a `deny` takes this one away.
+//! assert_eq!(deny_covers(&policy, "p", &asked).unwrap().to_string(), "p:3:3");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
