@@ -57,13 +57,15 @@ impl CaseRun {
 
     /// Adds gaps that were found after the verdict. A green verdict becomes inconclusive.
     pub fn add_gaps(&mut self, gaps: Vec<String>) {
-        if let Some(ran) = &mut self.ran {
-            ran.judgement.add_gaps(gaps.clone());
-            self.verdict = ran.judgement.verdict;
-            self.reason.clone_from(&ran.judgement.reason);
-        } else if let Some(first) = gaps.first().filter(|_| self.verdict.is_green()) {
+        let Some(first) = gaps.first() else { return };
+        if self.verdict.is_green() {
             self.verdict = Verdict::Inconclusive;
             self.reason = Some(first.clone());
+        }
+        if let Some(ran) = &mut self.ran {
+            ran.judgement.verdict = self.verdict;
+            ran.judgement.reason.clone_from(&self.reason);
+            ran.judgement.gaps.extend(gaps.iter().cloned());
         }
         self.gaps_after.extend(gaps);
     }
