@@ -94,8 +94,10 @@ pub enum Command {
     Shell(ShellArgs),
     /// Turn audit text into records, sentences with the rule that would allow them, or the skeleton of a case
     ///
-    /// Takes what the kernel's log, the journal or audit.log holds, other lines included, of any length. A record that
-    /// is cut short is told with its line and byte, and makes exit status 2; the rest is read all the same.
+    /// Takes what the kernel's log, the journal or audit.log holds, other lines included, of any length, and what people
+    /// make of it: wrapped over lines, quoted, in HTML or JSON, with numbers made unreadable. What is cut short, printed
+    /// by aa-log or `ausearch -i`, or not read for another reason is told with its line, and makes exit status 2; the
+    /// rest is read all the same. Equal records are told once, with their count; as JSON, each.
     Denials(DenialsArgs),
     /// Hold a machine for test processes
     #[command(hide = true)]
