@@ -23,7 +23,7 @@ fn answer(input: &[u8], format: DenialsFormat) -> String {
 }
 
 /// Every form in which people post records: `NAME.in`, and in `NAME.out` the whole answer. Where it is right that it
-/// changes, run the test with `BLESS=1`.
+/// changes, run the test with `UPDATE_EXPECT=1`.
 #[test]
 fn every_form_has_its_whole_answer() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/denials");
@@ -38,7 +38,7 @@ fn every_form_has_its_whole_answer() {
     for path in inputs {
         let found = answer(&std::fs::read(&path).unwrap(), DenialsFormat::Human);
         let wanted = path.with_extension("out");
-        if std::env::var_os("BLESS").is_some() {
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
             std::fs::write(&wanted, &found).unwrap();
         } else if std::fs::read_to_string(&wanted).unwrap_or_default() != found {
             wrong.push(format!("{}:\n{found}", wanted.display()));
