@@ -188,31 +188,4 @@ pub fn access_of(spec: &AccessSpec) -> Option<Access> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-
-    const RAW: &str = r#"audit(1.002:3): apparmor="DENIED" operation="create" class="net" profile="libvirtd" pid=12 comm="x" family="packet" sock_type="raw" protocol=768 requested_mask="create" denied_mask="create""#;
-
-    #[rstest]
-    #[case::all(&[("operation", "create".into()), ("protocol", 768.into())], true)]
-    #[case::prefix(&[("profile", "libv*".into())], true)]
-    #[case::other_value(&[("sock_type", "dgram".into())], false)]
-    #[case::absent_key(&[("name", "x".into())], false)]
-    #[case::number_as_text(&[("protocol", "768".into())], false)]
-    fn a_record_is_matched_by_each_key(#[case] keys: &[(&str, Scalar)], #[case] wanted: bool) {
-        let record = aa_audit::parse_record(RAW.as_bytes()).unwrap();
-        let keys = keys
-            .iter()
-            .map(|(key, value)| ((*key).to_string(), value.clone()))
-            .collect();
-        assert_eq!(matches(&keys, &record), wanted);
-    }
-
-    #[test]
-    fn a_socket_denial_is_a_request_for_that_socket() {
-        let record = aa_audit::parse_record(RAW.as_bytes()).unwrap();
-        let request = request_of(&record).unwrap();
-        assert_eq!(aa_policy::rule_for(&request).unwrap(), "network packet raw,");
-    }
-}
+mod tests;
