@@ -3,8 +3,8 @@
 use crate::kind::Kind;
 use crate::record::Record;
 
-/// Operations on a file or a socket. A record of one that has neither a name nor a family was cut before it came to them.
-const OF_FILES_AND_SOCKETS: [&str; 17] = [
+/// Operations on files. A record of one that is of no known kind was cut before it came to its file.
+const OF_FILES: [&str; 17] = [
     "open",
     "mknod",
     "mkdir",
@@ -23,6 +23,7 @@ const OF_FILES_AND_SOCKETS: [&str; 17] = [
     "file_mmap",
     "file_mprotect",
 ];
+/// Operations on sockets, and on what a program inherits. Some are on files too, by the socket's path.
 const OF_SOCKETS: [&str; 13] = [
     "create",
     "bind",
@@ -116,7 +117,7 @@ impl Record {
                 need(spelt_short || masked, "requested");
             }
             Kind::Other => match self.operation.as_deref() {
-                Some(operation) if OF_FILES_AND_SOCKETS.contains(&operation) => {
+                Some(operation) if OF_FILES.contains(&operation) => {
                     need(self.name.is_some(), "name");
                     need(masked, "requested_mask");
                 }

@@ -9,6 +9,7 @@ use aa_policy::{Request, file_rule, rule_for};
 
 pub use known::Known;
 use paths::general;
+pub use places::profile_of;
 use places::{Place, place_of};
 
 use crate::denial::{request_of, rule_of};
@@ -66,11 +67,7 @@ fn rule_by(record: &Record, place: &Place, exec: Option<&str>) -> Option<String>
 /// Why no rule in the subject's profile can allow it.
 fn beyond_rules(record: &Record) -> Option<String> {
     let is = |operation: &str| record.operation.as_deref() == Some(operation);
-    let subject = record
-        .profile
-        .as_deref()
-        .or(record.label.as_deref())
-        .unwrap_or_default();
+    let subject = profile_of(record);
     if subject == "unconfined" {
         return Some(
             "the process is not confined, so no rule of its own can allow it; give its program a profile"

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use memchr::memmem;
 
-/// A value's opening quote as it comes out of each way of writing text, after the `=` of its key.
-const HTML: [&[u8]; 4] = [b"=&quot;", b"=&#34;", b"=&#x22;", b"=&#034;"];
+/// A value's opening quote as JSON writes it, after the `=` of its key.
 const JSON: &[u8] = b"=\\\"";
+/// The same as a word processor writes it.
 const CURLY: [&str; 2] = ["=\u{201c}", "=\u{201d}"];
 
+/// HTML's names for characters, each with what it stands for.
 const ENTITIES: [(&[u8], u8); 12] = [
     (b"&quot;", b'"'),
     (b"&#34;", b'"'),
@@ -29,7 +30,9 @@ const ENTITIES: [(&[u8], u8); 12] = [
 /// value begins with one. Any other line is itself, whatever it holds.
 pub(super) fn clean(line: &[u8]) -> Cow<'_, [u8]> {
     let holds = |needle: &[u8]| memmem::find(line, needle).is_some();
-    if HTML.iter().any(|mark| holds(mark)) {
+    let quotes = ENTITIES.iter().filter(|(_, byte)| *byte == b'"');
+    let mut quotes = quotes.map(|(text, _)| [b"=", *text].concat());
+    if quotes.any(|mark| holds(&mark)) {
         Cow::Owned(without_entities(line))
     } else if holds(JSON) {
         Cow::Owned(without_json(line))

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use aa_audit::Record;
 use aa_policy::{PolicyFile, Profile, Request, RuleKind, Tree, TreeError, deny_covers, grants, parse};
 
-use super::places::{Place, is_guest, place_of};
+use super::places::{Place, is_guest, place_of, profile_of};
 use crate::denial::request_of;
 
 /// The file that stands for a guest's own, as virt-aa-helper would write it without any file of the guest's.
@@ -65,11 +65,7 @@ impl Known {
 
     /// What it says of what a record says was denied.
     pub fn look(&self, record: &Record) -> Look {
-        let profile = record
-            .profile
-            .as_deref()
-            .or(record.label.as_deref())
-            .unwrap_or_default();
+        let profile = profile_of(record);
         let (Some((policy, name)), Some(request)) = (self.declaring(record, profile), request_of(record))
         else {
             return Look::default();

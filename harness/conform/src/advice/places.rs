@@ -45,13 +45,15 @@ const OF_SYSTEM: [&str; 14] = [
     "/var/lib/libvirt/swtpm/",
 ];
 
+/// The profile of a record's subject; the D-Bus daemon calls it the label. Empty where the record has none.
+pub fn profile_of(record: &Record) -> &str {
+    let profile = record.profile.as_deref().or(record.label.as_deref());
+    profile.unwrap_or_default()
+}
+
 /// Where the rule goes that a record's subject needs.
 pub fn place_of(record: &Record) -> Place {
-    let profile = record
-        .profile
-        .as_deref()
-        .or(record.label.as_deref())
-        .unwrap_or_default();
+    let profile = profile_of(record);
     let name = profile.rsplit('/').next().unwrap_or(profile);
     if is_guest(profile) {
         return Place::Guest;

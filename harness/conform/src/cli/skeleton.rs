@@ -26,9 +26,7 @@ impl Skeletons {
     /// The case of a denial, as a YAML document with its `---`; none where it has been written already.
     pub fn case(&mut self, record: &Record, line: &[u8]) -> Option<String> {
         let parts = Parts::of(record);
-        // The D-Bus daemon calls it the label.
-        let profile = record.profile.as_deref().or(record.label.as_deref());
-        let profile = profile.unwrap_or_default();
+        let profile = advice::profile_of(record);
         if !self.seen.insert(format!("{profile}\0{}", parts.guard)) {
             return None;
         }
