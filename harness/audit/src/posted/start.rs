@@ -21,7 +21,7 @@ pub(super) struct Start {
 const KEY: &[u8] = b"apparmor=";
 const STAMP: &[u8] = b"audit(";
 
-/// The types that a kernel before 2.6.30 or so gives records, by number and by name.
+/// The types that kernels gave records before AppArmor came to Linux (2.6.36), by number and by name.
 const OLD_TYPES: [(&str, &str, Verdict); 6] = [
     ("1501", "APPARMOR_AUDIT", Verdict::Audit),
     ("1502", "APPARMOR_ALLOWED", Verdict::Allowed),
