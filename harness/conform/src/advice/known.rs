@@ -37,7 +37,7 @@ pub struct Look {
     pub denied: Option<String>,
     /// A rule that allows all of it.
     pub granted: Option<String>,
-    /// How the profile runs a program of the same name that is elsewhere.
+    /// How the profile runs a program of the same name that is elsewhere: `PUx`, `Cx -> child`.
     pub exec: Option<String>,
 }
 
@@ -78,14 +78,15 @@ impl Known {
             };
             format!("{}, {file}:{}", self.name, place.line)
         };
-        if let Some(deny) = deny_covers(&policy, &name, &request) {
+        let asked = single(&request);
+        // A rule cannot help where any part of it is denied.
+        if let Some(deny) = asked.iter().find_map(|one| deny_covers(&policy, &name, one)) {
             return Look {
                 denied: Some(at(&deny)),
                 ..Look::default()
             };
         }
         // Each letter that was asked for must be granted by some rule.
-        let asked = single(&request);
         let all: Vec<_> = asked.iter().map(|one| grants(&policy, &name, one)).collect();
         let granted = (!all.is_empty() && all.iter().all(|rules| !rules.is_empty()))
             .then(|| {
@@ -172,14 +173,15 @@ fn exec_like(profile: &Profile, request: &Request) -> Option<String> {
             path,
             exec: Some(exec),
             ..
-        } if rule.allows() && elsewhere.iter().any(|program| path.matches(program)) => {
-            Some((path, &exec.mode))
-        }
+        } if rule.allows() && elsewhere.iter().any(|program| path.matches(program)) => Some((path, exec)),
         _ => None,
     });
     // One that names the program says more than one for a whole folder.
     let best = modes.min_by_key(|(path, _)| !path.as_str().ends_with(base));
-    best.map(|(_, mode)| mode.clone())
+    best.map(|(_, exec)| match &exec.target {
+        Some(target) => format!("{} -> {target}", exec.mode),
+        None => exec.mode.clone(),
+    })
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ fn what_is_written_is_read_and_holds() {
     assert_eq!(checked.differences, []);
     assert_eq!(checked.judged, bundle.cases.len());
     assert_eq!(
-        checked.judged + checked.without_evidence,
+        checked.judged + checked.without_evidence.len(),
         bundle.report.cases.len()
     );
     assert_eq!(read.manifest.made, bundle.manifest.made);
@@ -177,6 +177,18 @@ fn a_verdict_without_evidence_is_none() {
     let twice = bundle.cases[0].clone();
     bundle.cases.push(twice);
     assert!(told(&verify(&bundle)).contains("its evidence is there twice"));
+}
+
+#[test]
+fn what_was_not_run_is_named_and_nothing_shows_nothing() {
+    let mut bundle = sound();
+    let checked = verify(&bundle);
+    let unrun = "unrun: skip: no profile of this set is left".to_owned();
+    assert!(checked.without_evidence.contains(&unrun), "{checked:?}");
+    bundle.cases.clear();
+    bundle.report.cases.clear();
+    bundle.report.summary.clear();
+    assert!(told(&verify(&bundle)).contains("nothing is shown"));
 }
 
 #[test]

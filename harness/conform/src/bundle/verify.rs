@@ -15,8 +15,8 @@ use crate::verdict::policy::Policy;
 pub struct Checked {
     /// How many cases were judged again.
     pub judged: usize,
-    /// How many have a verdict that rests on nothing: those that were not run, or ended with an error.
-    pub without_evidence: usize,
+    /// The cases that rest on nothing, since they were not run or ended with an error; each with its verdict and reason.
+    pub without_evidence: Vec<String>,
     /// Where the bundle does not hold.
     pub differences: Vec<Difference>,
 }
@@ -61,7 +61,7 @@ pub fn verify(bundle: &Bundle) -> Checked {
             differ(Some(&case.id), "its evidence is there twice".into());
         }
     }
-    let (mut judged, mut without_evidence) = (0, 0);
+    let (mut judged, mut without_evidence) = (0, Vec::new());
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for told in &bundle.report.cases {
         *counts.entry(told.verdict.name().into()).or_default() += 1;
@@ -72,7 +72,14 @@ pub fn verify(bundle: &Bundle) -> Checked {
                     differ(Some(&told.id), text);
                 }
             }
-            None if matches!(told.verdict, Verdict::Skip | Verdict::Error) => without_evidence += 1,
+            None if matches!(told.verdict, Verdict::Skip | Verdict::Error) => {
+                without_evidence.push(format!(
+                    "{}: {}: {}",
+                    told.id,
+                    told.verdict.name(),
+                    told.reason.as_deref().unwrap_or("no reason is given")
+                ));
+            }
             None => differ(
                 Some(&told.id),
                 format!(
@@ -87,6 +94,9 @@ pub fn verify(bundle: &Bundle) -> Checked {
             Some(id),
             "there is evidence of it, and the report does not have it".into(),
         );
+    }
+    if judged == 0 {
+        differ(None, "no case in it was run, so that nothing is shown".into());
     }
     let mut summary = bundle.report.summary.clone();
     summary.retain(|_, count| *count > 0);

@@ -44,8 +44,11 @@ pub fn verify(args: &VerifyArgs) -> Result<u8, Failure> {
         "{}\n{} judged again, {} without evidence\n",
         human::heading(&bundle.report.run),
         human::count(checked.judged, "case"),
-        checked.without_evidence
+        checked.without_evidence.len()
     );
+    for case in &checked.without_evidence {
+        text += &format!("without evidence: {case}\n");
+    }
     for difference in &checked.differences {
         let case = difference.case.as_deref().map(|case| format!("{case}: "));
         text += &format!("differs: {}{}\n", case.unwrap_or_default(), difference.text);

@@ -88,12 +88,13 @@ pub fn rule_for(request: &Request) -> Option<String> {
 }
 
 /// The text of the file rule for a pattern, closing comma included; `mask` is as in a record, and `exec` says how a
-/// program runs where the mask has `x`. None where the mask is not understood.
+/// program runs where the mask has `x`: `ix`, `Cx -> child`. None where the mask is not understood.
 ///
 /// A program that inherits the profile (`ix`) is mapped by it as well, so its rule has `m` and `r`.
 pub fn file_rule(owner: bool, pattern: &str, mask: &str, exec: &str) -> Option<String> {
     let mut perms = Perms::of_record(mask)?;
-    if perms.contains(Perms::EXEC) && exec.contains('i') {
+    let mode = exec.split(' ').next().unwrap_or(exec);
+    if perms.contains(Perms::EXEC) && mode.contains('i') {
         perms = perms.and(Perms::READ).and(Perms::MMAP);
     }
     let letters = perms.letters().replace('x', exec);

@@ -12,7 +12,7 @@ fn known() -> Known {
         (ABSTRACTION, "  /dev/net/tun rw,\n  deny /tmp/** rw,\n"),
         (
             "usr.sbin.libvirtd",
-            "profile libvirtd /usr/sbin/libvirtd {\n  /usr/bin/* PUx,\n  /usr/sbin/helper Cx,\n  audit deny /etc/x w,\n  capability kill,\n}\n",
+            "profile libvirtd /usr/sbin/libvirtd {\n  /usr/bin/* PUx,\n  /usr/sbin/helper Cx -> kid,\n  audit deny /etc/x w,\n  capability kill,\n}\n",
         ),
     ] {
         tree.insert(path, text).unwrap();
@@ -39,6 +39,11 @@ fn open(name: &str, mask: &str) -> String {
     "libvirtd",
     open("/etc/x", "w"),
     "in a set, usr.sbin.libvirtd:4 has a `deny` for it"
+)]
+#[case::in_part(
+    GUEST,
+    open("/tmp/a", "rm"),
+    "in a set, abstractions/libvirt-qemu:2 has a `deny` for it"
 )]
 #[case::by_attachment(
     "/usr/sbin/libvirtd",
@@ -68,7 +73,7 @@ fn what_the_set_allows_already_is_told_as_well() {
 }
 
 #[rstest]
-#[case::found("/usr/local/bin/helper", "Cx")]
+#[case::found("/usr/local/bin/helper", "Cx -> kid")]
 #[case::by_default("/opt/unheard/of", "PUx")]
 fn a_program_runs_as_one_of_its_name_does(#[case] program: &str, #[case] mode: &str) {
     let fields = format!(r#"operation="exec" name="{program}" requested_mask="x" denied_mask="x""#);
