@@ -2,6 +2,9 @@
 
 use thiserror::Error;
 
+/// More fields than the kernel ever writes in a record, so that what is not a record costs no memory.
+pub(crate) const MAX_FIELDS: usize = 1024;
+
 /// A record that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{kind} (at byte {offset})")]
@@ -53,9 +56,6 @@ pub enum ParseErrorKind {
     #[error("hexadecimal string with an odd number of digits; the record is cut short")]
     OddHex,
     /// There are more fields than any real record has.
-    #[error(
-        "more than {} fields; this is no record of the kernel",
-        crate::scan::MAX_FIELDS
-    )]
+    #[error("more than {} fields; this is no record of the kernel", MAX_FIELDS)]
     TooManyFields,
 }

@@ -29,7 +29,6 @@
 //! written `\xNN` with two upper-case digits, and the backslash of a text that has that look by itself is written
 //! `\x5C`; so nothing is lost, every ordinary text is itself, and [`to_bytes`] gives the bytes back.
 
-mod access;
 mod decode;
 mod error;
 mod frame;

@@ -344,7 +344,7 @@ fn surroundings(record: &mut Record, text: &[u8], carrier: Carrier<'_>) {
     for word in text
         .split(|&byte| is_separator(byte))
         .filter(|word| !word.is_empty())
-        .take(crate::scan::MAX_FIELDS)
+        .take(crate::error::MAX_FIELDS)
     {
         if let Some(equals) = memchr::memchr(b'=', word)
             && equals > 0

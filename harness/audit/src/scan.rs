@@ -2,10 +2,7 @@
 
 use memchr::memchr;
 
-use crate::error::{ParseError, ParseErrorKind};
-
-/// More fields than the kernel ever writes in a record, so that what is not a record costs no memory.
-pub(crate) const MAX_FIELDS: usize = 1024;
+use crate::error::{MAX_FIELDS, ParseError, ParseErrorKind};
 
 /// One `key=value`.
 #[derive(Clone, Copy, Debug)]

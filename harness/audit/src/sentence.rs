@@ -1,6 +1,8 @@
 //! A record in one sentence for people.
 
-use crate::access::phrase;
+mod access;
+
+use self::access::phrase;
 use crate::kind::Kind;
 use crate::record::Record;
 use crate::verdict::Verdict;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::report::build::quoted;
-use crate::report::model::{PROGRAM_VERSION, SCHEMA_VERSION};
-use crate::shard::Shard;
+use virt_aa_model::report::model::{PROGRAM_VERSION, SCHEMA_VERSION};
+use virt_aa_model::shard::Shard;
+use virt_aa_model::shell::word;
 
 /// Each shard boots a machine of its own, which takes longer than some cases: fewer than this are not split off.
 const FEWEST_CASES: usize = 8;
@@ -65,16 +65,6 @@ pub fn jobs(groups: &[Group], shards: usize, more: &[String]) -> Vec<Job> {
         .filter(|group| !group.cases.is_empty())
         .flat_map(of_group)
         .collect()
-}
-
-/// As it is where a shell takes it so.
-fn word(text: &str) -> String {
-    let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:@+,=".contains(character);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.into()
-    } else {
-        quoted(text)
-    }
 }
 
 /// All of it.

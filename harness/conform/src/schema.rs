@@ -3,11 +3,11 @@
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use crate::case::model::Case;
-use crate::fixture::model::Fixture;
-use crate::known::Known;
-use crate::profile_set::manifest::{KnownBad, Manifest};
-use crate::report::model::Report;
+use virt_aa_model::case::model::Case;
+use virt_aa_model::fixture::Fixture;
+use virt_aa_model::known::Known;
+use virt_aa_model::profile_set::manifest::{KnownBad, Manifest};
+use virt_aa_model::report::model::Report;
 
 /// Kinds of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 pub use markdown::{between, put_between};
 pub use read::{Told, Where, read};
 
-use crate::verdict::judge::Verdict;
+use virt_aa_model::verdict::judge::Verdict;
 
 /// What is wrong with the reports, or with the file that the table goes into.
 #[derive(Debug, thiserror::Error)]

@@ -16,18 +16,20 @@ use std::thread;
 use clap::ValueEnum;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use nix::unistd::geteuid;
-use virt_aa_conform::backend::children;
-use virt_aa_conform::case::expand::{Roles, expand};
-use virt_aa_conform::case::load::Loaded;
-use virt_aa_conform::cli::args::{self, BackendName, EngineName};
+use virt_aa_conform::cli::args::{BackendArg, EngineArg};
 use virt_aa_conform::cli::elsewhere;
-use virt_aa_conform::data;
-use virt_aa_conform::image::{self, Image, Store};
-use virt_aa_conform::keeper::{self, Answer, Ask, Job, Place, Target};
-use virt_aa_conform::plan::{self, Home};
-use virt_aa_conform::profile_set::assemble::SetUnderTest;
-use virt_aa_conform::profile_set::manifest::Manifest;
-use virt_aa_conform::verdict::judge::Verdict;
+use virt_aa_conform::report::human::{self, Paint};
+use virt_aa_engine::children;
+use virt_aa_engine::image::{self, Image, Store};
+use virt_aa_engine::keeper::{self, Answer, Ask, Job, Place, Target};
+use virt_aa_engine::placement::{self, Home};
+use virt_aa_engine::profile_set::assemble::SetUnderTest;
+use virt_aa_engine::target::{self, BackendName};
+use virt_aa_model::case::expand::{Roles, expand};
+use virt_aa_model::case::loaded::Loaded;
+use virt_aa_model::data;
+use virt_aa_model::profile_set::manifest::Manifest;
+use virt_aa_model::verdict::judge::Verdict;
 
 const BACKEND: &str = "VIRT_AA_CONFORM_BACKEND";
 const ENGINE: &str = "VIRT_AA_CONFORM_ENGINE";
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
     }
     if !arguments.list && !nextest() {
         match backend() {
-            Ok((name, why)) => println!("backend {}: {why}", word(name)),
+            Ok((name, why)) => println!("backend {}: {why}", name.name()),
             Err(message) => {
                 eprintln!("{message}");
                 return ExitCode::FAILURE;
@@ -63,8 +65,8 @@ fn main() -> ExitCode {
 
 /// The backend that a variable names, else the one that suits this machine, and why.
 fn backend() -> Result<(BackendName, String), String> {
-    if let Some(name) = variable(BACKEND)? {
-        return Ok((name, format!("{BACKEND} says so")));
+    if let Some(name) = variable::<BackendArg>(BACKEND)? {
+        return Ok((name.into(), format!("{BACKEND} says so")));
     }
     let enabled = std::fs::read_to_string("/sys/module/apparmor/parameters/enabled").unwrap_or_default();
     Ok(match (enabled.trim() == "Y", geteuid().is_root()) {
@@ -75,13 +77,6 @@ fn backend() -> Result<(BackendName, String), String> {
         (true, false) => (BackendName::Vm, "this is not root".into()),
         (false, _) => (BackendName::Vm, "AppArmor is not on in this kernel".into()),
     })
-}
-
-fn word(backend: BackendName) -> String {
-    let value = backend.to_possible_value();
-    value
-        .map(|value| value.get_name().to_string())
-        .unwrap_or_default()
 }
 
 /// A word of the command line, from a variable.
@@ -101,10 +96,14 @@ fn variable<T: ValueEnum>(name: &str) -> Result<Option<T>, String> {
 fn target() -> Result<Target, String> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = || here.ancestors().nth(2).unwrap_or(here).to_path_buf();
-    let image = std::env::var(IMAGE).unwrap_or_else(|_| args::DEFAULT_IMAGE.into());
+    let image = std::env::var(IMAGE).unwrap_or_else(|_| target::DEFAULT_IMAGE.into());
     Ok(Target {
         root: std::env::var_os(ROOT).map_or_else(root, PathBuf::from),
-        target: args::Target::new(backend()?.0, variable::<EngineName>(ENGINE)?, &image),
+        target: target::Target::new(
+            backend()?.0,
+            variable::<EngineArg>(ENGINE)?.map(Into::into),
+            &image,
+        ),
         program: PathBuf::from(env!("CARGO_BIN_EXE_virt-aa-conform")),
     })
 }
@@ -114,7 +113,7 @@ fn target() -> Result<Target, String> {
 /// list may have had is known.
 fn trials(listing: bool) -> Result<Vec<Trial>, String> {
     let target = target()?;
-    let data = data::read(&target.root).map_err(|errors| {
+    let data = data::read(&target.root, None).map_err(|errors| {
         let texts: Vec<String> = errors.iter().map(|error| error.render(false)).collect();
         texts.join("\n\n")
     })?;
@@ -191,9 +190,9 @@ fn left_out<'a>(target: &Target, data: &'a data::Data) -> Result<Reason<'a>, Str
     let recipe = store(target)?
         .recipe(&target.target.image)
         .map_err(|error| error.to_string())?;
-    let had = plan::of_recipe(&recipe);
+    let had = placement::of_recipe(&recipe);
     Ok(Box::new(move |loaded| {
-        match plan::home(&plan::of_case(data, loaded), &had) {
+        match placement::home(&placement::of_case(data, loaded), &had) {
             Home::Here => None,
             Home::Plainer => Some("it needs no image like this; the default one costs less".into()),
             Home::Lacking(feature) => Some(feature.lack().into()),
@@ -238,7 +237,7 @@ fn completion(answer: Answer, under_nextest: bool, strict: bool) -> Result<Compl
         Verdict::Skip | Verdict::Vacuous if under_nextest => Err(format!(
             "{}nothing was tested, and cargo-nextest cannot show that as ignored; leave the test out with -E, or \
              use cargo test",
-            answer.text
+            text(&answer)
         )
         .into()),
         Verdict::Skip | Verdict::Vacuous if !strict => Ok(Completion::ignored_with(
@@ -246,7 +245,15 @@ fn completion(answer: Answer, under_nextest: bool, strict: bool) -> Result<Compl
                 .reason
                 .unwrap_or_else(|| answer.verdict.name().to_string()),
         )),
-        _ => Err(answer.text.into()),
+        _ => Err(text(&answer).into()),
+    }
+}
+
+/// The report for people.
+fn text(answer: &Answer) -> String {
+    match &answer.case {
+        Some(case) => human::case(case, Paint(false)),
+        None => answer.reason.clone().unwrap_or_default(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Text that somebody posted, and a single record: an answer each, and no rule from half a record.
 use aa_audit::{Posted, PostedReader, parse_record, records};
-use virt_aa_conform::advice::{advise, rule};
+use virt_aa_model::advice::{advise, rule};
 
 /// Reads posted text and a single record. Panics where that does not end as it should.
 pub fn audit_text(text: &[u8]) {

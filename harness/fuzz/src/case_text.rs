@@ -1,11 +1,11 @@
 //! A case: read, or refused with its place.
 use std::path::Path;
 
-use virt_aa_conform::case::model::Case;
-use virt_aa_conform::case::rules;
-use virt_aa_conform::case::world::World;
-use virt_aa_conform::yaml::document::Document;
-use virt_aa_conform::yaml::source::Source;
+use virt_aa_model::case::known_names::KnownNames;
+use virt_aa_model::case::model::Case;
+use virt_aa_model::check;
+use virt_aa_model::yaml::document::Document;
+use virt_aa_model::yaml::source::Source;
 
 /// Reads and checks cases. Panics where that does not end as it should.
 pub fn case_text(text: &[u8]) {
@@ -15,11 +15,11 @@ pub fn case_text(text: &[u8]) {
     let Ok(documents) = Document::parse(&source) else {
         return;
     };
-    let world = World::default();
+    let world = KnownNames::default();
     for document in documents {
         match document.read::<Case>() {
             Ok(case) => {
-                for error in rules::check(&case, &document, &world) {
+                for error in check::case(&case, &document, &world) {
                     assert!(error.to_string().starts_with("case.yaml:"), "{error}");
                 }
             }

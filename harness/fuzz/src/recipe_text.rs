@@ -1,6 +1,6 @@
 //! An image's recipe: read or refused.
 
-use virt_aa_conform::image::Recipe;
+use virt_aa_engine::image::Recipe;
 
 /// Reads a recipe. Panics where that does not end as it should.
 pub fn recipe_text(text: &[u8]) {

@@ -24,20 +24,23 @@
 mod audited;
 pub mod blob;
 mod classes;
+#[cfg(feature = "compile")]
 mod compile;
 mod condition;
 mod edit;
 mod error;
 #[cfg(test)]
+#[cfg(feature = "compile")]
 mod every_rule;
 mod glob;
 mod parse;
-mod parse_rule;
 #[cfg(test)]
+#[cfg(feature = "compile")]
 mod proposals;
 mod relate;
 mod request;
 mod rule;
+#[cfg(feature = "compile")]
 mod run;
 mod scan;
 mod source;
@@ -46,6 +49,7 @@ mod vars;
 
 pub use audited::audited;
 pub use classes::Class;
+#[cfg(feature = "compile")]
 pub use compile::{CompileError, Compiled, Parser, resolve_inside};
 pub use edit::{Access, EditError, Edited, with_rule, without};
 pub use error::{PolicyError, PolicyErrorKind};

@@ -1,14 +1,14 @@
-//! Policy files to profiles: the preamble, blocks, includes and conditions. Single rules are read in `parse_rule`.
+//! Policy files to profiles: the preamble, blocks, includes and conditions. Single rules are read in `rule`.
 
 mod implied;
 mod preamble;
 mod profile;
+mod rule;
 
 use std::collections::{BTreeSet, HashSet};
 
 use crate::condition;
 use crate::error::{PolicyError, PolicyErrorKind};
-use crate::parse_rule;
 use crate::rule::{Owner, Pattern, PolicyFile, Profile, Qualifiers, Rule, RuleKind};
 use crate::scan::{Ends, Scanner, Word, normal};
 use crate::source::{Location, Source};
@@ -302,7 +302,7 @@ impl<'t> Reader<'t> {
             place.qualifiers = outer;
             return read;
         }
-        let kind = parse_rule::kind(self, scanner)?;
+        let kind = rule::kind(self, scanner)?;
         self.rules += 1;
         if self.rules > MAX_RULES {
             return Err(scanner.error(start, PolicyErrorKind::TooMuch("more than 200000 rules")));
@@ -349,7 +349,7 @@ pub(crate) fn parse_one(policy: &PolicyFile, profile: &Profile, text: &str) -> R
     let mut qualifiers_read = Qualifiers::default();
     scanner.skip();
     qualifiers(&mut scanner, &mut qualifiers_read)?;
-    let kind = parse_rule::kind(&reader, &mut scanner)?;
+    let kind = rule::kind(&reader, &mut scanner)?;
     let place = Place {
         qualifiers: qualifiers_read,
         ..Place::default()

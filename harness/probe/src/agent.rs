@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -47,8 +48,18 @@ pub fn serve(stream: &mut (impl Read + Write)) -> io::Result<()> {
     serve_at(stream, &here, Kernel::own(), None)
 }
 
+/// Serve on a machine that is not all ours.
+pub(crate) fn serve_locally(
+    stream: &mut UnixStream,
+    place: &Place,
+    kernel: Kernel,
+    local: &Local,
+) -> io::Result<()> {
+    serve_at(stream, place, kernel, Some(local))
+}
+
 /// Serve with subjects in that place, where the program is installed, under that policy.
-pub(crate) fn serve_at(
+fn serve_at(
     stream: &mut (impl Read + Write),
     place: &Place,
     kernel: Kernel,

@@ -20,8 +20,7 @@ use nix::sys::socket::{
 };
 use nix::unistd::pipe2;
 
-use crate::case_run::AGENT;
-use crate::process_watch::ProcessWatch;
+use crate::process_watch::{AGENT, ProcessWatch};
 use crate::protocol::RawRecord;
 
 const AUDIT_GET: u16 = 1000;

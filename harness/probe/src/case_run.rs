@@ -9,7 +9,7 @@ use crate::canary::Canary;
 use crate::place::Place;
 use crate::policy::{self, Kernel};
 use crate::process;
-use crate::process_watch::ProcessWatch;
+use crate::process_watch::{AGENT, ProcessWatch};
 use crate::protocol::{
     Act, AuditState, CaseEvidence, CasePlan, Effect, Escaped, Outcome, RawRecord, Sabotage, StepEvidence,
     StepPlan, SubjectFacts,
@@ -17,8 +17,6 @@ use crate::protocol::{
 use crate::subject::Subject;
 use crate::switches::{self, Switches};
 
-/// Who does unconfined steps, as their processes' owner.
-pub const AGENT: &str = "agent";
 /// AppArmor's audit mode in a machine of ours: it logs what a `deny` would hide.
 const QUIET_ABOUT_NOTHING: &str = "noquiet";
 /// Denials by the canary in a sabotage's burst.

@@ -14,7 +14,7 @@ pub fn dispatch() -> Option<ExitCode> {
     }
     match part.as_deref() {
         Some(worker::SUBJECT) => Some(worker::main()),
-        Some(local::LOCAL) => Some(local::main()),
+        Some(local::LOCAL) => Some(local::main(agent::serve_locally)),
         Some(local::HOLDER) => Some(local::hold()),
         Some(standin::STAND_IN) => Some(standin::main()),
         Some(ready::AWAIT) => Some(ready::main()),

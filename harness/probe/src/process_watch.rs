@@ -11,6 +11,9 @@ use self::socket::Look;
 use self::tree::Tree;
 use crate::protocol::ProcessWatchState;
 
+/// The owner of the processes that do unconfined steps.
+pub const AGENT: &str = "agent";
+
 /// The watch over all processes that subjects start.
 pub struct ProcessWatch {
     socket: Result<OwnedFd, String>,

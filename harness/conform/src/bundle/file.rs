@@ -128,7 +128,7 @@ fn json(value: &impl Serialize) -> io::Result<Vec<u8>> {
 }
 
 fn hash(text: &[u8]) -> String {
-    crate::hex::hex(Sha256::digest(text))
+    virt_aa_model::hex::hex(Sha256::digest(text))
 }
 
 /// Reads a bundle and looks at every hash.

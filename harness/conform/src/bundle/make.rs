@@ -5,9 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aa_policy::Tree;
 
 use super::model::{Bundle, CaseFile, FORMAT, Manifest, PolicyFacts};
-use crate::report::model::{PROGRAM_VERSION, Report};
-use crate::runner::CaseRun;
-use crate::verdict::policy::Policy;
+use virt_aa_model::case_run::CaseRun;
+use virt_aa_model::report::model::{PROGRAM_VERSION, Report};
+use virt_aa_model::verdict::policy::Policy;
 
 /// The bundle of a run with one set, which is both the one that ran and the one whose `deny` rules excuse denials. The hashes of its files are filled in when it is written.
 pub fn make(policy: &Policy, set: &Tree, runs: &[CaseRun], report: &Report) -> Bundle {

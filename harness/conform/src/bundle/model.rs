@@ -6,12 +6,12 @@ use aa_policy::Tree;
 use serde::{Deserialize, Serialize};
 use virt_aa_probe::protocol::{CaseEvidence, CasePlan};
 
-use crate::case::expand::SubjectProfile;
-use crate::case::model::Case;
-use crate::known::KnownFailure;
-use crate::report::model::Report;
-use crate::verdict::features::Features;
-use crate::verdict::policy::Declared;
+use virt_aa_model::case::expand::SubjectProfile;
+use virt_aa_model::case::model::Case;
+use virt_aa_model::known::KnownFailure;
+use virt_aa_model::report::model::Report;
+use virt_aa_model::verdict::features::Features;
+use virt_aa_model::verdict::policy::Declared;
 
 /// Raised when a bundle of an older program cannot be read any more.
 pub const FORMAT: u32 = 1;

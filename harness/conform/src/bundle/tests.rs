@@ -5,10 +5,10 @@ use rstest::rstest;
 use virt_aa_probe::protocol::{CANARY_PROFILE, RawRecord};
 
 use super::*;
-use crate::report::model::Report;
-use crate::report::tests::made;
-use crate::verdict::judge::Verdict;
-use crate::verdict::policy::Policy;
+use virt_aa_model::report::model::Report;
+use virt_aa_model::testing::reports as made;
+use virt_aa_model::verdict::judge::Verdict;
+use virt_aa_model::verdict::policy::Policy;
 
 /// A set with the profiles that the made-up cases are judged by.
 fn set() -> Tree {

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use aa_policy::{PolicyFile, parse};
 
 use super::model::{Bundle, CaseFile};
-use crate::report::model::CaseReport;
-use crate::verdict::expected::Expected;
-use crate::verdict::judge::{Verdict, judge};
-use crate::verdict::policy::Policy;
+use virt_aa_model::report::model::CaseReport;
+use virt_aa_model::verdict::expected::Expected;
+use virt_aa_model::verdict::judge::{Verdict, judge};
+use virt_aa_model::verdict::policy::Policy;
 
 /// What came of it.
 #[derive(Debug, Default, PartialEq, Eq)]

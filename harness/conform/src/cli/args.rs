@@ -6,11 +6,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::exit::EXIT_STATUSES;
 use super::reports::Spec;
-pub use super::target::{BackendName, DEFAULT_IMAGE, DEFAULT_SET, EngineName, Target};
-use crate::root;
-use crate::shard::Shard;
+pub use super::target::{BackendArg, DEFAULT_IMAGE, DEFAULT_SET, EngineArg, TargetArgs};
+use crate::exit::EXIT_STATUSES;
+use virt_aa_engine::root;
+use virt_aa_model::shard::Shard;
 
 /// Decides whether a change to libvirt's AppArmor profiles may ship.
 ///
@@ -132,7 +132,7 @@ pub struct RunArgs {
     pub cases: Vec<String>,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub target: Target,
+    pub target: TargetArgs,
     /// Edit the set as profiles/known-bad/NAME.yaml says
     #[arg(long, value_name = "NAME")]
     pub known_bad: Option<String>,
@@ -180,7 +180,7 @@ pub struct ProveArgs {
     pub cases: Vec<String>,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub target: Target,
+    pub target: TargetArgs,
     /// A report and its file, as for `run`; SARIF is none of the formats
     #[arg(long = "report", visible_alias = "format", value_name = "FORMAT[:FILE]")]
     pub reports: Vec<Spec>,
@@ -328,7 +328,7 @@ pub struct ListArgs {
 pub struct ShellArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub target: Target,
+    pub target: TargetArgs,
     /// Edit the set as profiles/known-bad/NAME.yaml says
     #[arg(long, value_name = "NAME")]
     pub known_bad: Option<String>,
@@ -339,7 +339,7 @@ pub struct ShellArgs {
 pub struct KeeperArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub target: Target,
+    pub target: TargetArgs,
     /// What program and data must be, by their hash
     #[arg(long)]
     pub key: String,

@@ -1,10 +1,10 @@
 //! `show` and `verify`: what a bundle says, and whether it holds.
 
 use super::args::{ShowArgs, VerifyArgs};
-use super::exit;
 use super::failure::Failure;
 use super::output::{self, printable};
 use crate::bundle::{self, Bundle};
+use crate::exit;
 use crate::report::human::{self, Paint};
 
 /// Print the report that is in a bundle, or all that was seen of one case.

@@ -2,22 +2,22 @@
 
 use std::path::Path;
 
-use super::exit;
-use super::failure::Failure;
+use super::failure::{Failure, coloured_errors};
 use super::output;
-use super::setup;
-use crate::data;
-use crate::image::{Recipe, RecipeError, RecipeFile};
+use crate::exit;
 use crate::report::human::count;
-use crate::root::Root;
-use crate::yaml::document::Document;
-use crate::yaml::error::DataError;
-use crate::yaml::source;
+use virt_aa_engine::image::{Recipe, RecipeError, RecipeFile};
+use virt_aa_engine::root::Root;
+use virt_aa_engine::setup;
+use virt_aa_model::data;
+use virt_aa_model::yaml::document::Document;
+use virt_aa_model::yaml::error::DataError;
+use virt_aa_model::yaml::source;
 
 /// Check the data files.
 pub fn check(root: &Root) -> Result<u8, Failure> {
     let (recipes, mut errors) = recipes(root)?;
-    match data::read_root(root) {
+    match data::read(&root.dir, root.cases.as_deref()) {
         Ok(data) if errors.is_empty() => {
             let counts = [
                 (data.cases.len(), "case"),
@@ -31,11 +31,11 @@ pub fn check(root: &Root) -> Result<u8, Failure> {
             output::print(&format!("{}: all well\n", counts.join(", ")))?;
             Ok(exit::OK)
         }
-        Ok(_) => Err(Failure::data(&errors, setup::coloured_errors())),
+        Ok(_) => Err(Failure::data(&errors, coloured_errors())),
         Err(mut found) => {
             errors.append(&mut found);
             errors.sort_by(DataError::order);
-            Err(Failure::data(&errors, setup::coloured_errors()))
+            Err(Failure::data(&errors, coloured_errors()))
         }
     }
 }

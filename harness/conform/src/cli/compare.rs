@@ -1,63 +1,52 @@
 //! `run --base`: the cases with two sets, on the same machines, and only what differs.
 
-use std::io::IsTerminal;
-use std::time::Instant;
-
 use super::args::RunArgs;
-use super::exit;
 use super::failure::Failure;
+use super::prologue::{Prologue, paint, progress};
 use super::reports::Reports;
-use super::run::{again, progress};
-use super::select::{Selection, all_roles, leave_to_others, select};
-use super::setup;
-use crate::case::expand::Variant;
-use crate::compare::{Kind, Seen, compare as differences};
-use crate::prepare::{Candidate, prepare};
-use crate::profile_set::assemble::SetUnderTest;
-use crate::report::build::Context;
+use super::run::again;
+use super::select::Selection;
+use crate::exit;
 use crate::report::comparison::{Comparison, Told};
 use crate::report::format::{Format, FormatError, Telling};
 use crate::report::human::Paint;
-use crate::report::run_info::RunInfo;
-use crate::root::Root;
-use crate::runner::CaseRun;
-use crate::suite::{Bounds, Suite};
-use crate::verdict::judge::Verdict;
+use virt_aa_engine::prepare::{Candidate, prepare};
+use virt_aa_engine::root::Root;
+use virt_aa_engine::run_info;
+use virt_aa_engine::setup;
+use virt_aa_engine::suite::{Bounds, Suite};
+use virt_aa_model::case::expand::Variant;
+use virt_aa_model::case_run::CaseRun;
+use virt_aa_model::compare::{Kind, Seen, compare as differences};
+use virt_aa_model::report::build::Context;
+use virt_aa_model::report::run_info::RunInfo;
+use virt_aa_model::verdict::judge::Verdict;
 
 /// Run both, print what differs, and say whether the set is worse than the base.
 pub fn compare(root: &Root, args: &RunArgs, base: &str) -> Result<u8, Failure> {
-    let started = Instant::now();
-    let data = setup::data(root)?;
-    // A misspelt name is told before anything is built or booted, and so is a file that cannot be written.
-    select(&data, &all_roles(&data), &args.cases)?;
-    let target = &args.target;
-    let wanted_base = setup::wanted(&data, base, target, None)?;
-    let wanted = setup::wanted(&data, &target.profiles, target, args.known_bad.as_deref())?;
+    let prologue = Prologue::read(root, &args.target, &args.cases)?;
+    let (data, started, target) = (&prologue.data, prologue.started, &prologue.target);
+    let wanted_base = setup::wanted(data, base, target, None)?;
+    let wanted = setup::wanted(data, &target.profiles, target, args.known_bad.as_deref())?;
     if args.reports.iter().any(|spec| spec.format == Format::Sarif) {
         return Err(Failure::usage(FormatError::NoComparison));
     }
     let reports = Reports::open(&args.reports)?;
-    let backend = setup::backend(root, target, args.jobs)?.within(args.timeout);
+    let backend = prologue.backend(args.jobs, args.timeout)?;
     let image = setup::image_for(root, target, &backend)?;
-    let (prepared, mut session) =
-        prepare(&data, &image, &wanted_base, &backend).map_err(setup::of_prepare)?;
-    let other = prepared.other(&data, &wanted).map_err(setup::of_prepare)?;
+    let (prepared, mut session) = prepare(data, &image, &wanted_base, &backend).map_err(setup::of_prepare)?;
+    let other = prepared.other(data, &wanted).map_err(setup::of_prepare)?;
     if wanted.known_bad.is_none() {
         let alike = prepared.check_alike(&mut session, &other);
         alike.map_err(Failure::broken)?;
     }
-    let base_info = RunInfo::of(&prepared, &backend, None);
-    let info = RunInfo::of_candidate(&prepared, &other, &backend, args.known_bad.as_deref());
-    let named = !args.cases.is_empty();
-    let choose = |set: &SetUnderTest| {
-        let mut selection = select(&data, set.roles(), &args.cases)?;
-        let left = leave_to_others(&mut selection, &data, root, target, named)?;
-        Ok::<_, Failure>((selection, left))
-    };
-    let ((of_base, _), (of_other, left)) = (choose(&prepared.base.set)?, choose(&other.set)?);
+    let base_info = run_info::of_base(&prepared, &backend, None);
+    let info = run_info::of_candidate(&prepared, &other, &backend, args.known_bad.as_deref());
+    let (of_base, _) = prologue.choose(&prepared.base.set)?;
+    let (of_other, left) = prologue.choose(&other.set)?;
     let bar = progress(of_base.variants.len() + of_other.variants.len());
     let suite = Suite {
-        data: &data,
+        data,
         prepared: &prepared,
         backend: &backend,
         bounds: Bounds::new(args.jobs, args.timeout, started.elapsed()),
@@ -78,9 +67,10 @@ pub fn compare(root: &Root, args: &RunArgs, base: &str) -> Result<u8, Failure> {
     let kinds = differences(&seen(&base_runs), &seen(&runs));
     let again = again(root, args);
     let told = |runs: &[CaseRun], candidate: &Candidate, info: &RunInfo| {
+        let proofs = prepared.proofs(data, &info.profile_set.hash);
         let context = Context {
             policy: &candidate.policy,
-            proofs: &prepared.proofs(&data, &info.profile_set.hash),
+            guards: &|id, case, profiles| proofs.guards(id, case, profiles),
             again: &again,
         };
         let told = runs.iter().map(|run| (run.variant.key(), context.case(run)));
@@ -102,9 +92,7 @@ pub fn compare(root: &Root, args: &RunArgs, base: &str) -> Result<u8, Failure> {
 }
 
 fn print(reports: &Reports, comparison: &Comparison) -> Result<(), Failure> {
-    let paint = Paint(
-        reports.may_paint() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-    );
+    let paint = paint(reports);
     let closing = comparison.closing();
     reports.begin(&comparison.heading(paint))?;
     reports.line(&comparison.differences(paint))?;

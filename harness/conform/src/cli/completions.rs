@@ -5,11 +5,11 @@ use clap::{Arg, Command, CommandFactory};
 use clap_complete::Shell;
 
 use super::args::Cli;
-use super::exit;
 use super::failure::Failure;
 use super::output;
-use super::setup;
-use crate::root::Root;
+use crate::exit;
+use virt_aa_engine::root::Root;
+use virt_aa_engine::setup;
 
 /// For bash, clap_complete 4.6 calls the commands of a program with hyphens in its name so where it says what they
 /// have, and otherwise where it finds out which one it is.

@@ -12,16 +12,16 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::args::{DenialsArgs, DenialsFormat};
 use super::audit_text::{self, Met, Stopped};
-use super::exit;
 use super::failure::Failure;
 use super::output::{self, printable};
-use super::setup;
 use super::skeleton::Skeletons;
 use super::target::DEFAULT_IMAGE;
-use crate::advice::{Known, advise};
-use crate::image;
-use crate::root::Root;
+use crate::exit;
 use fold::Fold;
+use virt_aa_engine::image;
+use virt_aa_engine::root::Root;
+use virt_aa_engine::setup;
+use virt_aa_model::advice::{Known, advise};
 
 /// What standard input is called in messages.
 const STDIN: &str = "standard input";

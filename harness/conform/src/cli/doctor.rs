@@ -7,15 +7,16 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::geteuid;
 use virt_aa_probe::local::{self, Engine, Traces};
 
-use super::exit;
 use super::failure::Failure;
 use super::output;
-use super::setup;
-use crate::backend::accel::Accelerator;
-use crate::backend::{VmConfig, children};
-use crate::image::{self, Store};
-use crate::root::Root;
-use crate::tools::{self, GIT, NEWUIDMAP, Tool, UNSHARE};
+use crate::exit;
+use virt_aa_engine::backend::VmConfig;
+use virt_aa_engine::backend::accel::Accelerator;
+use virt_aa_engine::children;
+use virt_aa_engine::image::{self, Store};
+use virt_aa_engine::root::Root;
+use virt_aa_engine::setup;
+use virt_aa_engine::tools::{self, GIT, NEWUIDMAP, Tool, UNSHARE};
 
 const MIB: u64 = 1024 * 1024;
 /// A tool that only says whether it works.
@@ -214,7 +215,7 @@ fn images(root: &Root) -> Vec<Finding> {
     });
     let (store, rows) = match looked {
         Ok(looked) => looked,
-        Err(failure) => return vec![Finding::new(State::Broken, WHAT, failure.message)],
+        Err(error) => return vec![Finding::new(State::Broken, WHAT, error.to_string())],
     };
     let mut findings = vec![space(&store)];
     findings.extend(rows.iter().map(|row| {

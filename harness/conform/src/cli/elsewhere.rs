@@ -3,9 +3,9 @@
 use std::fs;
 
 use super::select::Selection;
-use crate::case::load::Loaded;
-use crate::data::Data;
-use crate::plan;
+use virt_aa_engine::placement;
+use virt_aa_model::case::loaded::Loaded;
+use virt_aa_model::data::Data;
 
 /// libvirt's daemons that have guests.
 const DAEMONS: [&str; 5] = ["libvirtd", "virtqemud", "virtxend", "virtlxcd", "virtvboxd"];
@@ -26,7 +26,7 @@ pub fn skip(selection: &mut Selection, data: &Data, allow_daemon: bool) {
 /// Why a case is not run here; `daemon` is one of libvirt's that the host has running.
 pub fn reason(data: &Data, loaded: &Loaded, daemon: Option<&str>) -> Option<String> {
     // The last is what makes the case most special.
-    if let Some(feature) = plan::of_case(data, loaded).last() {
+    if let Some(feature) = placement::of_case(data, loaded).last() {
         return Some(feature.lack_elsewhere().into());
     }
     let starts_one = loaded

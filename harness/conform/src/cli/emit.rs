@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::args::{EmitArgs, EmitKind};
-use super::exit;
 use super::failure::Failure;
 use super::output;
-use super::setup;
 use crate::emit::facts::Facts;
 use crate::emit::write::{Outcome, WriteError, write};
 use crate::emit::{autopkgtest, github, gitlab, tmt};
-use crate::root::Root;
+use crate::exit;
+use virt_aa_engine::root::Root;
+use virt_aa_engine::setup;
 
 /// Write the templates and say what was written.
 pub fn emit(root: &Root, args: &EmitArgs) -> Result<u8, Failure> {

@@ -2,8 +2,12 @@
 
 use std::fmt::Display;
 
-use super::exit;
-use crate::yaml::error::DataError;
+use std::io::IsTerminal;
+
+use virt_aa_engine::setup::SetupError;
+
+use crate::exit;
+use virt_aa_model::yaml::error::DataError;
 
 /// Told in one message on standard error.
 #[derive(Debug)]
@@ -36,4 +40,19 @@ impl Failure {
         let texts: Vec<String> = errors.iter().map(|error| error.render(coloured)).collect();
         Failure::usage(texts.join("\n\n"))
     }
+}
+
+impl From<SetupError> for Failure {
+    fn from(error: SetupError) -> Failure {
+        match error {
+            SetupError::Usage(message) => Failure::usage(message),
+            SetupError::Broken(message) => Failure::broken(message),
+            SetupError::Data(errors) => Failure::data(&errors, coloured_errors()),
+        }
+    }
+}
+
+/// Whether messages on standard error are coloured.
+pub fn coloured_errors() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }

@@ -1,12 +1,12 @@
 //! `image`: build, list, find and remove images.
 
 use super::args::ImageCommand;
-use super::exit;
 use super::failure::Failure;
 use super::output;
-use super::setup;
-use crate::image::{self, Store};
-use crate::root::Root;
+use crate::exit;
+use virt_aa_engine::image::{self, Store};
+use virt_aa_engine::root::Root;
+use virt_aa_engine::setup;
 
 const MIB: u64 = 1024 * 1024;
 

@@ -3,17 +3,17 @@
 use std::io::Write;
 
 use super::args::KeeperArgs;
-use super::exit;
 use super::failure::Failure;
-use crate::keeper::{Target, serve};
-use crate::root::Root;
+use crate::exit;
+use virt_aa_engine::keeper::{Target, serve};
+use virt_aa_engine::root::Root;
 
 /// Serve until nobody asks any more.
 pub fn keep(root: &Root, args: &KeeperArgs) -> Result<u8, Failure> {
     let program = std::env::current_exe().map_err(Failure::broken)?;
     let target = Target {
         root: root.dir.clone(),
-        target: args.target.clone(),
+        target: args.target.target(),
         program,
     };
     let ready = || {

@@ -6,16 +6,16 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::args::{Format, ListArgs};
-use super::exit;
 use super::failure::Failure;
 use super::output;
 use super::select::{all_roles, select};
-use super::setup;
-use crate::case::expand::Variant;
-use crate::case::load::Loaded;
-use crate::proofs;
+use crate::exit;
 use crate::report::human::count;
-use crate::root::Root;
+use virt_aa_engine::root::Root;
+use virt_aa_engine::setup;
+use virt_aa_model::case::expand::Variant;
+use virt_aa_model::case::guard::label;
+use virt_aa_model::case::loaded::Loaded;
 
 /// A case as it is listed.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -89,7 +89,7 @@ fn entry(loaded: &Loaded, chosen: &[&Variant]) -> Entry {
         variants,
         roles: roles.into_iter().cloned().collect(),
         needs: case.needs.clone(),
-        guards: case.guards.iter().map(proofs::label).collect(),
+        guards: case.guards.iter().map(label).collect(),
         runs: chosen.iter().map(|variant| variant.id.clone()).collect(),
     }
 }

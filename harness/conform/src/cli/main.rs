@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::args::{Cli, Command};
-use super::exit;
 use super::failure::Failure;
 use super::{
     bundle, check, completions, denials, doctor, emit, image, keeper, list, man, merge, plan, prove, repair,
-    run, schema, selftest, setup, shell, table,
+    run, schema, selftest, shell, table,
 };
-use crate::backend::children;
+use crate::exit;
+use virt_aa_engine::children;
+use virt_aa_engine::root::{Root, RootError};
 
 /// Parse the command line and do what it says.
 pub fn main() -> ExitCode {
@@ -35,8 +36,16 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The data files, where the command line and the environment say.
+fn find_root(cli: &Cli) -> Result<Root, Failure> {
+    Root::find(cli.root.as_deref(), cli.cases_dir.as_deref()).map_err(|error| match error {
+        RootError::Lacks { .. } | RootError::NoCases(_) => Failure::usage(error),
+        other => Failure::broken(other),
+    })
+}
+
 fn dispatch(cli: &Cli) -> Result<u8, Failure> {
-    let root = || setup::root(cli);
+    let root = || find_root(cli);
     match &cli.command {
         Command::Run(args) => run::run(&root()?, args),
         Command::Prove(args) => prove::prove_all(&root()?, args),

@@ -9,9 +9,9 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::args::Cli;
-use super::exit;
 use super::failure::Failure;
 use super::output;
+use crate::exit;
 
 /// What the pages are part of.
 const MANUAL: &str = "virt-aa-conform";
@@ -79,7 +79,7 @@ fn section(text: &str) -> Roff {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::exit::EXIT_STATUSES;
+    use crate::exit::EXIT_STATUSES;
 
     #[test]
     fn every_command_that_is_shown_has_a_page_and_no_other() {

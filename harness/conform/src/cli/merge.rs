@@ -1,12 +1,12 @@
 //! `merge`: the reports of shards into one.
 
 use super::args::MergeArgs;
-use super::exit;
 use super::failure::Failure;
 use super::reports::Reports;
 use super::run::end;
-use crate::merge;
+use crate::exit;
 use crate::report::human::{self, Paint};
+use virt_aa_model::merge;
 
 /// Join, print, and say how the whole run ended.
 pub fn merge(args: &MergeArgs) -> Result<u8, Failure> {

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::args::{PlanArgs, PlanFormat};
-use super::exit;
 use super::failure::Failure;
 use super::image::tested;
 use super::output;
 use super::select::{all_roles, select};
-use super::setup;
+use crate::exit;
 use crate::jobs::{self, Group};
-use crate::plan::{Home, home, of_case, of_recipe};
-use crate::root::Root;
+use virt_aa_engine::placement::{Home, home, of_case, of_recipe};
+use virt_aa_engine::root::Root;
+use virt_aa_engine::setup;
 
 /// Print the jobs. No image is built, and none need be.
 pub fn plan(root: &Root, args: &PlanArgs) -> Result<u8, Failure> {

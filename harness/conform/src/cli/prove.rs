@@ -1,27 +1,27 @@
 //! `prove`: every guard of the chosen cases.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
-use std::time::Instant;
 
 use serde::Serialize;
 
 use super::args::{DEFAULT_SET, ProveArgs};
-use super::exit;
 use super::failure::Failure;
+use super::prologue::{Prologue, announce, paint, progress};
 use super::reports::Reports;
-use super::run::{cases, progress, shell_word};
-use super::select::{all_roles, leave_to_others, select};
-use super::setup;
-use crate::case::expand::Variant;
-use crate::prove::{Outcome, Proof};
+use super::run::cases;
+use crate::exit;
 use crate::report::format::{Format, FormatError, Telling};
-use crate::report::human::{self, Paint};
-use crate::report::model::{PROGRAM_VERSION, SCHEMA_VERSION};
+use crate::report::human;
 use crate::report::outline::Outline;
-use crate::report::run_info::RunInfo;
-use crate::root::Root;
-use crate::suite::{Bounds, Suite};
+use virt_aa_engine::root::Root;
+use virt_aa_engine::run_info;
+use virt_aa_engine::setup;
+use virt_aa_engine::suite::{Bounds, Suite};
+use virt_aa_model::case::expand::Variant;
+use virt_aa_model::guard::{Outcome, Proof};
+use virt_aa_model::report::model::{PROGRAM_VERSION, SCHEMA_VERSION};
+use virt_aa_model::report::run_info::RunInfo;
+use virt_aa_model::shell::word;
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -34,29 +34,22 @@ struct Report<'a> {
 
 /// Prove, print, note down, and say how it ended.
 pub fn prove_all(root: &Root, args: &ProveArgs) -> Result<u8, Failure> {
-    let started = Instant::now();
-    let data = setup::data(root)?;
-    // A misspelt name is told before anything is built or booted.
-    select(&data, &all_roles(&data), &args.cases)?;
+    let prologue = Prologue::read(root, &args.target, &args.cases)?;
+    let (data, started) = (&prologue.data, prologue.started);
     if args.reports.iter().any(|spec| spec.format == Format::Sarif) {
         return Err(Failure::usage(FormatError::NoProofs));
     }
     let reports = Reports::open(&args.reports)?;
-    let backend = setup::backend(root, &args.target, args.jobs)?.within(args.timeout);
-    let (prepared, session) = setup::prepared(root, &data, &args.target, None, &backend)?;
-    let mut selection = select(&data, prepared.base.set.roles(), &args.cases)?;
-    let named = !args.cases.is_empty();
-    let left = leave_to_others(&mut selection, &data, root, &args.target, named)?;
-    let info = RunInfo::of(&prepared, &backend, None);
-    let mut book = prepared.proofs(&data, &info.profile_set.hash);
-    let paint = Paint(
-        reports.may_paint() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-    );
-    reports.begin(&paint.dim(&human::heading(&info)))?;
-    reports.line(&human::unusable(&info.profile_set, paint))?;
+    let backend = prologue.backend(args.jobs, args.timeout)?;
+    let (prepared, session) = setup::prepared(root, data, &prologue.target, None, &backend)?;
+    let (selection, left) = prologue.choose(&prepared.base.set)?;
+    let info = run_info::of_base(&prepared, &backend, None);
+    let mut book = prepared.proofs(data, &info.profile_set.hash);
+    let paint = paint(&reports);
+    announce(&reports, &info)?;
     let bar = progress(selection.variants.len());
     let suite = Suite {
-        data: &data,
+        data,
         prepared: &prepared,
         backend: &backend,
         bounds: Bounds::new(args.jobs, args.timeout, prepared.timings.whole),
@@ -124,7 +117,7 @@ pub fn prove_all(root: &Root, args: &ProveArgs) -> Result<u8, Failure> {
 fn again(root: &Root, args: &ProveArgs) -> String {
     let mut command = format!("virt-aa-conform prove --image {}", args.target.image);
     if args.target.profiles != DEFAULT_SET {
-        command += &format!(" --profiles {}", shell_word(&args.target.profiles));
+        command += &format!(" --profiles {}", word(&args.target.profiles));
     }
     for (name, dir) in &args.target.set_dirs {
         command += &format!(" --set-dir {name}={dir}");

@@ -1,8 +1,8 @@
 //! `doctor --repair`: undo what a killed run left on this host.
 
-use super::exit;
 use super::failure::Failure;
 use super::output;
+use crate::exit;
 use virt_aa_probe::local;
 
 /// Undo, and say what was undone.

@@ -224,7 +224,7 @@ fn append(file: &Path, text: &str) -> io::Result<()> {
 fn token() -> Result<String, Failure> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| Failure::broken(format!("no random numbers: {error}")))?;
-    Ok(crate::hex::hex(bytes))
+    Ok(virt_aa_model::hex::hex(bytes))
 }
 
 #[cfg(test)]

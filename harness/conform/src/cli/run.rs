@@ -1,42 +1,38 @@
 //! `run`: cases under enforcement, and their verdicts.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::time::Instant;
-
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::RunArgs;
 use super::compare::compare;
-use super::exit;
 use super::failure::Failure;
+use super::prologue::{Prologue, announce, paint, progress};
 use super::reports::Reports;
-use super::select::{Selection, all_roles, leave_to_others, select};
-use super::setup;
+use super::select::Selection;
 use crate::bundle;
-use crate::case::expand::Variant;
-use crate::merge;
-use crate::report::build::{Context, quoted};
+use crate::exit;
 use crate::report::format::Telling;
 use crate::report::human::{self, Paint};
-use crate::report::model::{CaseReport, Report};
 use crate::report::outline::Outline;
-use crate::report::run_info::RunInfo;
 use crate::report::timings::{self, Marks};
-use crate::root::Root;
-use crate::runner::CaseRun;
-use crate::shard::{Durations, Split, split};
-use crate::suite::{Bounds, Suite};
+use virt_aa_engine::root::Root;
+use virt_aa_engine::run_info;
+use virt_aa_engine::setup;
+use virt_aa_engine::suite::{Bounds, Suite};
+use virt_aa_model::case::expand::Variant;
+use virt_aa_model::case_run::CaseRun;
+use virt_aa_model::merge;
+use virt_aa_model::report::build::Context;
+use virt_aa_model::report::model::{CaseReport, Report};
+use virt_aa_model::shard::{Durations, Split, split};
+use virt_aa_model::shell::word;
 
 /// Run, print, and say how it ended.
 pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
     if let Some(base) = &args.base {
         return compare(root, args, base);
     }
-    let started = Instant::now();
-    let data = setup::data(root)?;
-    // A misspelt name is told before anything is built or booted, and so is a file that cannot be written.
-    select(&data, &all_roles(&data), &args.cases)?;
+    let prologue = Prologue::read(root, &args.target, &args.cases)?;
+    let (data, started) = (&prologue.data, prologue.started);
     let durations = match &args.durations {
         Some(file) => merge::durations(file).map_err(Failure::usage)?,
         None => Durations::new(),
@@ -45,23 +41,18 @@ pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
     if let Some(file) = &args.bundle {
         bundle::writable(file).map_err(Failure::usage)?;
     }
-    let backend = setup::backend(root, &args.target, args.jobs)?.within(args.timeout);
+    let backend = prologue.backend(args.jobs, args.timeout)?;
     let (prepared, session) =
-        setup::prepared(root, &data, &args.target, args.known_bad.as_deref(), &backend)?;
-    let mut selection = select(&data, prepared.base.set.roles(), &args.cases)?;
-    let named = !args.cases.is_empty();
-    let left = leave_to_others(&mut selection, &data, root, &args.target, named)?;
+        setup::prepared(root, data, &prologue.target, args.known_bad.as_deref(), &backend)?;
+    let (mut selection, left) = prologue.choose(&prepared.base.set)?;
     let shard = shard(args, &mut selection, &durations)?;
-    let info = RunInfo::of(&prepared, &backend, args.known_bad.as_deref());
-    let proofs = prepared.proofs(&data, &info.profile_set.hash);
-    let paint = Paint(
-        reports.may_paint() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-    );
-    reports.begin(&paint.dim(&human::heading(&info)))?;
-    reports.line(&human::unusable(&info.profile_set, paint))?;
+    let info = run_info::of_base(&prepared, &backend, args.known_bad.as_deref());
+    let proofs = prepared.proofs(data, &info.profile_set.hash);
+    let paint = paint(&reports);
+    announce(&reports, &info)?;
     let bar = progress(selection.variants.len());
     let suite = Suite {
-        data: &data,
+        data,
         prepared: &prepared,
         backend: &backend,
         bounds: Bounds::new(args.jobs, args.timeout, prepared.timings.whole),
@@ -69,7 +60,7 @@ pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
     let again = again(root, args);
     let context = Context {
         policy: &prepared.base.policy,
-        proofs: &proofs,
+        guards: &|id, case, profiles| proofs.guards(id, case, profiles),
         again: &again,
     };
     let mut first_verdict = None;
@@ -147,8 +138,8 @@ fn shard(args: &RunArgs, selection: &mut Selection, durations: &Durations) -> Re
 /// The command that runs one case again, its name left out.
 pub fn again(root: &Root, args: &RunArgs) -> String {
     let mut command = String::from("virt-aa-conform run");
-    for word in args.target.words() {
-        command += &format!(" {}", shell_word(&word));
+    for argument in args.target.target().words() {
+        command += &format!(" {}", word(&argument));
     }
     if let Some(bad) = &args.known_bad {
         command += &format!(" --known-bad {bad}");
@@ -158,27 +149,6 @@ pub fn again(root: &Root, args: &RunArgs) -> String {
 
 /// The option for cases from another folder, where they are.
 pub fn cases(root: &Root) -> String {
-    let option = |dir: &PathBuf| format!(" --cases {}", shell_word(&dir.display().to_string()));
+    let option = |dir: &PathBuf| format!(" --cases {}", word(&dir.display().to_string()));
     root.cases.as_ref().map(option).unwrap_or_default()
-}
-
-/// Quoted where a shell would make something else of it.
-pub fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._+-:@=".contains(c);
-    if text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        quoted(text)
-    }
-}
-
-/// One line on a terminal; nothing elsewhere.
-pub fn progress(length: usize) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(length as u64);
-    let style = ProgressStyle::with_template("{pos}/{len} {msg}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
 }

@@ -1,9 +1,9 @@
 //! `schema`: the JSON Schema of a data file, for editors.
 
 use super::args::SchemaKind;
-use super::exit;
 use super::failure::Failure;
 use super::output;
+use crate::exit;
 use crate::schema::{self, Kind};
 
 /// Print a schema.

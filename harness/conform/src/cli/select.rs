@@ -1,17 +1,17 @@
 //! Which variants a command line asks for.
 
-use super::args::{BackendName, Target};
 use super::elsewhere;
 use super::failure::Failure;
-use super::setup;
-use crate::case::expand::{Roles, Variant, expand};
-use crate::data::Data;
-use crate::fixture::model::MachineFeature;
-use crate::image::{Recipe, Store};
-use crate::plan::{self, Home};
 use crate::report::human::count;
-use crate::root::Root;
-use crate::yaml::suggest;
+use virt_aa_engine::image::{Recipe, Store};
+use virt_aa_engine::placement::{self, Home};
+use virt_aa_engine::root::Root;
+use virt_aa_engine::setup;
+use virt_aa_engine::target::{BackendName, Target};
+use virt_aa_model::case::expand::{Roles, Variant, expand};
+use virt_aa_model::data::Data;
+use virt_aa_model::fixture::MachineFeature;
+use virt_aa_model::yaml::suggest;
 
 /// The variants chosen, and those that are not run, with the reason.
 pub struct Selection {
@@ -70,14 +70,14 @@ pub fn leave_to_others(
     }
     let store = &setup::store(root)?;
     let recipe = store.recipe(&target.image).map_err(setup::of_image)?;
-    let had = plan::of_recipe(&recipe);
+    let had = placement::of_recipe(&recipe);
     let homes: std::collections::BTreeMap<&str, Home> = data
         .cases
         .iter()
         .map(|loaded| {
             (
                 loaded.case.name.as_str(),
-                plan::home(&plan::of_case(data, loaded), &had),
+                placement::home(&placement::of_case(data, loaded), &had),
             )
         })
         .collect();
@@ -131,7 +131,7 @@ fn other_image(store: &Store, like: &Recipe, feature: MachineFeature) -> Result<
     let mut found = None;
     for name in store.names().map_err(setup::of_image)? {
         let recipe = store.recipe(&name).map_err(setup::of_image)?;
-        if !plan::of_recipe(&recipe).contains(&feature) {
+        if !placement::of_recipe(&recipe).contains(&feature) {
             continue;
         }
         if recipe.untested {

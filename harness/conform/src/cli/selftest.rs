@@ -7,16 +7,16 @@ use std::thread;
 use std::time::Instant;
 
 use super::args::{DEFAULT_SET, SelftestArgs};
-use super::exit;
 use super::failure::Failure;
-use super::setup;
-use crate::backend::Backend;
-use crate::prepare::{Wanted, prepare};
+use crate::exit;
 use crate::report::human::count;
-use crate::root::Root;
-use crate::runner::Runner;
-use crate::selftest::{Bench, Outcome, Sabotage, Tried, table};
-use crate::yaml::suggest;
+use virt_aa_engine::backend::Backend;
+use virt_aa_engine::prepare::{Wanted, prepare};
+use virt_aa_engine::root::Root;
+use virt_aa_engine::runner::Runner;
+use virt_aa_engine::selftest::{Bench, Outcome, Sabotage, Tried, table};
+use virt_aa_engine::setup;
+use virt_aa_model::yaml::suggest;
 
 /// Try each, print it as it ends, and say how it went.
 pub fn selftest(root: &Root, args: &SelftestArgs) -> Result<u8, Failure> {

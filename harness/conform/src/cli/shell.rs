@@ -2,12 +2,12 @@
 
 use std::io::{self, IsTerminal};
 
-use super::args::{BackendName, ShellArgs};
-use super::exit;
+use super::args::{BackendArg, ShellArgs};
 use super::failure::Failure;
-use super::setup;
-use crate::backend::{Backend, Console, VmConfig};
-use crate::root::Root;
+use crate::exit;
+use virt_aa_engine::backend::{Backend, Console, VmConfig};
+use virt_aa_engine::root::Root;
+use virt_aa_engine::setup;
 
 /// Boot, load, and hand the terminal over until the shell ends.
 pub fn shell(root: &Root, args: &ShellArgs) -> Result<u8, Failure> {
@@ -16,7 +16,7 @@ pub fn shell(root: &Root, args: &ShellArgs) -> Result<u8, Failure> {
             "the shell needs a terminal for standard input and output; call it without a pipe or redirection",
         ));
     }
-    if args.target.backend != BackendName::Vm {
+    if args.target.backend != BackendArg::Vm {
         return Err(Failure::usage("the shell is of the vm backend"));
     }
     let data = setup::data(root)?;
@@ -25,8 +25,13 @@ pub fn shell(root: &Root, args: &ShellArgs) -> Result<u8, Failure> {
         ..setup::vm_config(root, &args.target.image)?
     });
     eprintln!("booting {}; the shell's end ends the machine", args.target.image);
-    let (prepared, mut session) =
-        setup::prepared(root, &data, &args.target, args.known_bad.as_deref(), &backend)?;
+    let (prepared, mut session) = setup::prepared(
+        root,
+        &data,
+        &args.target.target(),
+        args.known_bad.as_deref(),
+        &backend,
+    )?;
     let base = &prepared.base;
     session
         .load(base.compiled.policies(), base.set.overlay())

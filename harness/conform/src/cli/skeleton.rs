@@ -8,8 +8,8 @@ use aa_audit::{Kind, Record};
 use aa_policy::escape;
 use serde_json::Value;
 
-use crate::advice;
-use crate::case::names;
+use virt_aa_model::advice;
+use virt_aa_model::case::names;
 
 mod steps;
 

@@ -3,9 +3,9 @@
 use std::fs;
 
 use super::args::TableArgs;
-use super::exit;
 use super::failure::Failure;
 use super::output;
+use crate::exit;
 use crate::table::backends::by_backends;
 use crate::table::images::by_images;
 use crate::table::{TableError, put_between, read};

@@ -2,22 +2,24 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::profile_set::packaged::PACKAGED;
+use virt_aa_engine::target::{BackendName, Target};
+pub use virt_aa_engine::target::{DEFAULT_IMAGE, DEFAULT_SET};
+use virt_aa_probe::local::Engine;
 
 /// Where cases run.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct Target {
+pub struct TargetArgs {
     /// Where cases run: vm, host (as root, on a kernel with AppArmor), container (likewise)
     ///
     /// vm boots the image. host runs the cases on this machine, with the profiles that it has installed or those that
     /// --profiles names: its own policy, files, network, sysctls and audit settings stay as they are, since the set is
     /// loaded into a policy namespace and cases run in namespaces with a layer over all files. container does the same with
     /// the image's root file system, by an engine, on this machine's kernel.
-    #[arg(long, value_enum, default_value_t = BackendName::Vm, env = "VIRT_AA_CONFORM_BACKEND", value_name = "BACKEND")]
-    pub backend: BackendName,
+    #[arg(long, value_enum, default_value_t = BackendArg::Vm, env = "VIRT_AA_CONFORM_BACKEND", value_name = "BACKEND")]
+    pub backend: BackendArg,
     /// Container engine: podman, docker or nspawn (default: the first of these that is installed)
     #[arg(long, value_enum, env = "VIRT_AA_CONFORM_ENGINE", value_name = "ENGINE")]
-    pub engine: Option<EngineName>,
+    pub engine: Option<EngineArg>,
     /// Also run cases that start a libvirt daemon, although the host has one running
     #[arg(long)]
     pub allow_host_daemon: bool,
@@ -40,53 +42,24 @@ pub struct Target {
     pub allow_expired_index: bool,
 }
 
-impl Target {
-    /// The packaged profiles by that backend.
-    pub fn new(backend: BackendName, engine: Option<EngineName>, image: &str) -> Target {
+impl TargetArgs {
+    /// As values.
+    pub fn target(&self) -> Target {
         Target {
-            backend,
-            engine,
-            allow_host_daemon: false,
-            image: image.into(),
-            profiles: DEFAULT_SET.into(),
-            set_dirs: Vec::new(),
-            allow_expired_index: false,
+            backend: self.backend.into(),
+            engine: self.engine.map(Engine::from),
+            allow_host_daemon: self.allow_host_daemon,
+            image: self.image.clone(),
+            profiles: self.profiles.clone(),
+            set_dirs: self.set_dirs.clone(),
+            allow_expired_index: self.allow_expired_index,
         }
-    }
-
-    /// The words of a command line that say the same, but for what only a build of the image needs.
-    pub fn words(&self) -> Vec<String> {
-        let name = |value: Option<clap::builder::PossibleValue>| {
-            value
-                .map(|value| value.get_name().to_string())
-                .unwrap_or_default()
-        };
-        let mut words = Vec::new();
-        if self.backend != BackendName::Vm {
-            words.extend(["--backend".into(), name(self.backend.to_possible_value())]);
-        }
-        if let Some(engine) = self.engine.filter(|_| self.backend == BackendName::Container) {
-            words.extend(["--engine".into(), name(engine.to_possible_value())]);
-        }
-        if self.backend != BackendName::Host {
-            words.extend(["--image".into(), self.image.clone()]);
-        }
-        if self.profiles != DEFAULT_SET {
-            words.extend(["--profiles".into(), self.profiles.clone()]);
-        }
-        for (name, dir) in &self.set_dirs {
-            words.extend(["--set-dir".into(), format!("{name}={dir}")]);
-        }
-        if self.allow_host_daemon && self.backend != BackendName::Vm {
-            words.push("--allow-host-daemon".into());
-        }
-        words
     }
 }
 
 /// A backend, as it is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum BackendName {
+pub enum BackendArg {
     /// A virtual machine that boots the image
     Vm,
     /// This host
@@ -97,7 +70,7 @@ pub enum BackendName {
 
 /// A container engine, as it is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum EngineName {
+pub enum EngineArg {
     /// podman(1)
     Podman,
     /// docker(1)
@@ -106,11 +79,25 @@ pub enum EngineName {
     Nspawn,
 }
 
-/// The image that is used where none is named.
-pub const DEFAULT_IMAGE: &str = "debian-13";
+impl From<BackendArg> for BackendName {
+    fn from(name: BackendArg) -> BackendName {
+        match name {
+            BackendArg::Vm => BackendName::Vm,
+            BackendArg::Host => BackendName::Host,
+            BackendArg::Container => BackendName::Container,
+        }
+    }
+}
 
-/// The profile set that is tested where none is named.
-pub const DEFAULT_SET: &str = PACKAGED;
+impl From<EngineArg> for Engine {
+    fn from(name: EngineArg) -> Engine {
+        match name {
+            EngineArg::Podman => Engine::Podman,
+            EngineArg::Docker => Engine::Docker,
+            EngineArg::Nspawn => Engine::Nspawn,
+        }
+    }
+}
 
 /// What stands in a profile must be no more than a path.
 fn set_dir(text: &str) -> Result<(String, String), String> {
@@ -144,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_target_is_what_its_words_say() {
-        let mut target = Target::new(BackendName::Container, Some(EngineName::Nspawn), "debian-12");
+        let mut target = Target::new(BackendName::Container, Some(Engine::Nspawn), "debian-12");
         target.profiles = "dir:/x y".into();
         target.set_dirs = vec![("libexecdir".into(), "/usr/libexec".into())];
         target.allow_host_daemon = true;
@@ -154,6 +141,6 @@ mod tests {
         let Command::Run(args) = Cli::parse_from(words).command else {
             panic!("no run");
         };
-        assert_eq!(args.target, target);
+        assert_eq!(args.target.target(), target);
     }
 }

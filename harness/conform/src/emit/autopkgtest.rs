@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::text::{Files, fill, plain, program};
-use crate::tools;
+use virt_aa_engine::tools;
 
 /// The tests of a source package.
 pub fn files(facts: &Facts) -> Files {

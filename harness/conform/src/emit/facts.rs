@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::data::Data;
-use crate::image::{Recipe, Source};
-use crate::plan::{Home, home, of_case, of_recipe};
-use crate::tools;
+use virt_aa_engine::image::{Recipe, Source};
+use virt_aa_engine::placement::{Home, home, of_case, of_recipe};
+use virt_aa_engine::tools;
+use virt_aa_model::data::Data;
 
 /// What the templates say.
 #[derive(Debug, Clone, PartialEq, Eq)]

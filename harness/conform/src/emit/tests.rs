@@ -9,8 +9,8 @@ use super::facts::{Facts, GroupFacts, ImageFacts};
 use super::text::{Files, MARK};
 use super::write::write;
 use super::{autopkgtest, github, gitlab, tmt};
-use crate::data::{self, Data};
-use crate::image::Store;
+use virt_aa_engine::image::Store;
+use virt_aa_model::data::{self, Data};
 
 type Make = fn(&Facts) -> Files;
 
@@ -50,7 +50,7 @@ fn made() -> Facts {
 }
 
 fn shipped() -> (Data, Facts) {
-    let data = data::read(&repository()).unwrap();
+    let data = data::read(&repository(), None).unwrap();
     let store = Store::open(&repository().join("vm-images"), None).unwrap();
     let recipes: BTreeMap<_, _> = store
         .names()

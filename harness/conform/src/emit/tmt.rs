@@ -3,7 +3,7 @@
 use super::facts::{Facts, GroupFacts, ImageFacts};
 use super::text::{Files, fill, list, plain, program};
 use crate::report::human::count;
-use crate::tools;
+use virt_aa_engine::tools;
 
 /// What fmf takes a folder for.
 const VERSION: &str = "1\n";

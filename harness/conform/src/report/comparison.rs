@@ -6,12 +6,12 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::human::{self, Paint, count};
-use super::model::{CaseReport, PROGRAM_VERSION, SCHEMA_VERSION};
 use super::outline::{Entry, Outline, Standing, of_file};
-use super::run_info::{ProfileSetInfo, RunInfo};
-use crate::compare::Kind;
-use crate::profile_set::assemble::Unusable;
-use crate::verdict::judge::Verdict;
+use virt_aa_model::compare::Kind;
+use virt_aa_model::profile_set::Unusable;
+use virt_aa_model::report::model::{CaseReport, PROGRAM_VERSION, SCHEMA_VERSION};
+use virt_aa_model::report::run_info::{ProfileSetInfo, RunInfo};
+use virt_aa_model::verdict::judge::Verdict;
 
 /// Reports of cases, by their keys.
 pub type Told = BTreeMap<String, CaseReport>;

@@ -2,9 +2,9 @@
 
 use clap::ValueEnum;
 
-use super::model::Report;
 use super::outline::Outline;
 use super::{github, junit, markdown, sarif, tap};
+use virt_aa_model::report::model::Report;
 
 /// Form of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::model::{CaseReport, FindingReport, PlaceKind, Report};
-use super::run_info::{ProfileSetInfo, RunInfo};
-use crate::prove::{Outcome, Proof};
-use crate::verdict::judge::Verdict;
-use crate::verdict::once::times;
+use virt_aa_model::guard::{Outcome, Proof};
+use virt_aa_model::report::model::{CaseReport, FindingReport, PlaceKind, Report};
+use virt_aa_model::report::run_info::{ProfileSetInfo, RunInfo};
+use virt_aa_model::verdict::judge::Verdict;
+use virt_aa_model::verdict::once::times;
 
 /// Colours, or none.
 #[derive(Debug, Clone, Copy)]

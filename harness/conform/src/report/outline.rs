@@ -1,13 +1,14 @@
 //! What the formats for other programs have in common: a run or the proofs of its guards as a list of entries, each of
 //! which stands well or does not.
 
-use crate::profile_set::assemble::{POLICY_DIR, Unusable};
-use crate::prove::{Outcome, Proof};
 use crate::report::human;
-use crate::verdict::judge::Verdict;
+use virt_aa_model::guard::{Outcome, Proof};
+use virt_aa_model::profile_set::{POLICY_DIR, Unusable};
+use virt_aa_model::shell::quoted;
+use virt_aa_model::verdict::judge::Verdict;
 
-use super::model::{CaseReport, PlaceKind, Report};
-use super::run_info::RunInfo;
+use virt_aa_model::report::model::{CaseReport, PlaceKind, Report};
+use virt_aa_model::report::run_info::RunInfo;
 
 /// How an entry stands. Only the first is success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,7 +150,7 @@ impl Outline {
         let entries = proofs.iter().map(|proof| {
             let standing = Standing::of_proof(proof.outcome);
             let bad = standing.is_bad();
-            let again = format!("again: {again} {}", super::build::quoted(&proof.case));
+            let again = format!("again: {again} {}", quoted(&proof.case));
             Entry {
                 name: format!("{} {}", proof.case, proof.guard),
                 folder: folder(&proof.case),
@@ -276,7 +277,7 @@ fn of_case(case: &CaseReport, strict: bool) -> Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::exit;
+    use crate::exit;
 
     #[test]
     fn what_is_bad_is_what_the_exit_status_says() {

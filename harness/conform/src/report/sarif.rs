@@ -9,8 +9,8 @@ use serde_sarif::sarif::{
 };
 use std::collections::BTreeMap;
 
-use super::model::{CaseReport, Report};
 use super::outline::{Entry, FilePlace, Outline, Standing};
+use virt_aa_model::report::model::{CaseReport, Report};
 
 /// What absolute paths of the policy are relative to.
 const IMAGE_ROOT: &str = "IMAGE_ROOT";

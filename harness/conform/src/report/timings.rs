@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::prepare::Timings;
-use crate::runner::CaseRun;
+use virt_aa_engine::prepare::Timings;
+use virt_aa_model::case_run::CaseRun;
 
 /// Times from the start of the command, and the machine's size.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::TableError;
-use crate::verdict::judge::Verdict;
+use virt_aa_model::verdict::judge::Verdict;
 
 /// One report.
 #[derive(Debug, Clone)]

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::between;
 use super::images::{GUARDS, group, heading};
-use crate::data;
-use crate::image::Store;
-use crate::plan::{Home, home, of_case, of_recipe};
+use virt_aa_engine::image::Store;
+use virt_aa_engine::placement::{Home, home, of_case, of_recipe};
+use virt_aa_model::data;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -41,7 +41,7 @@ fn the_readmes_table_is_of_what_there_is_now() {
     let root = root();
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let rows = rows(between(&readme).expect(AGAIN));
-    let data = data::read(&root).unwrap_or_else(|_| panic!("the data files are wrong; see `check`"));
+    let data = data::read(&root, None).unwrap_or_else(|_| panic!("the data files are wrong; see `check`"));
     let groups: BTreeSet<&str> = data.cases.iter().map(|loaded| group(&loaded.group)).collect();
     assert_eq!(rows[0], heading(groups.iter().copied()), "{AGAIN}");
 
@@ -65,7 +65,7 @@ fn the_readmes_table_is_of_what_there_is_now() {
                 continue;
             }
             // A case has at least one run, so a case that came since is missed here.
-            let here = |loaded: &&crate::case::load::Loaded| {
+            let here = |loaded: &&virt_aa_model::case::loaded::Loaded| {
                 group(&loaded.group) == *column && home(&of_case(&data, loaded), &had) == Home::Here
             };
             let cases = data.cases.iter().filter(here).count();

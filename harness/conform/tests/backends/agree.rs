@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use expect_test::expect_file;
 use virt_aa_conform::cli::elsewhere;
-use virt_aa_conform::data::{self, Data};
-use virt_aa_conform::report::model::Report;
 use virt_aa_conform::table::{backends::by_backends, read};
-use virt_aa_conform::verdict::judge::Verdict;
+use virt_aa_model::data::{self, Data};
+use virt_aa_model::report::model::Report;
+use virt_aa_model::verdict::judge::Verdict;
 
 use super::host::{IMAGE, program, root, with_host};
 
@@ -41,7 +41,7 @@ pub fn known_bad_is_red() -> Result<(), String> {
 
 /// The whole suite by each backend, and the table of it.
 pub fn each_case_by_each_backend() -> Result<(), String> {
-    let data = data::read(&root()).map_err(|errors| format!("{errors:?}"))?;
+    let data = data::read(&root(), None).map_err(|errors| format!("{errors:?}"))?;
     with_host(|host| {
         let file = |name: &str| format!("{name}.json");
         let here = host.results().join(file(VM));

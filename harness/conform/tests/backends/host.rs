@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use virt_aa_conform::backend::{Backend, VmConfig, hardware};
-use virt_aa_conform::data;
-use virt_aa_conform::image::{self, BuildOptions, Image, Store, progress_for_stderr};
-use virt_aa_conform::prepare::{Wanted, prepare};
-use virt_aa_conform::session::Session;
+use virt_aa_engine::backend::{Backend, VmConfig, hardware};
+use virt_aa_engine::image::{self, BuildOptions, Image, Store, progress_for_stderr};
+use virt_aa_engine::prepare::{Wanted, prepare};
+use virt_aa_engine::session::Session;
+use virt_aa_model::data;
 
 /// The image whose root file system containers get, and whose verdicts in a VM are compared.
 pub const IMAGE: &str = "debian-13";
@@ -88,7 +88,7 @@ impl Host {
             program: program().into(),
             ..VmConfig::default()
         });
-        let data = data::read(&root()).map_err(|errors| format!("{errors:?}"))?;
+        let data = data::read(&root(), None).map_err(|errors| format!("{errors:?}"))?;
         let (prepared, mut session) =
             prepare(&data, &image, &Wanted::plain("packaged"), &backend).map_err(said)?;
         session

@@ -1,10 +1,10 @@
 //! Policy or log path are not what the verdict takes them for.
 
-use virt_aa_conform::prepare::{Candidate, Prepared};
-use virt_aa_conform::profile_set::compiled::CompiledSet;
-use virt_aa_conform::profile_set::manifest::Edit;
-use virt_aa_conform::runner::CaseRun;
-use virt_aa_conform::verdict::judge::Verdict;
+use virt_aa_engine::prepare::{Candidate, Prepared};
+use virt_aa_engine::profile_set::compiled::CompiledSet;
+use virt_aa_model::case_run::CaseRun;
+use virt_aa_model::profile_set::manifest::Edit;
+use virt_aa_model::verdict::judge::Verdict;
 use virt_aa_probe::protocol::{Policy, Sabotage};
 
 use crate::machine::{Bench, with_bench};

@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use virt_aa_conform::verdict::judge::Verdict;
+use virt_aa_model::verdict::judge::Verdict;
 
 use crate::data_under_test::{is_red, passes};
 use crate::machine::{image_name, program, root, with_bench};

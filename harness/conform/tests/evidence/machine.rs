@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use virt_aa_conform::backend::{Backend, VmConfig};
-use virt_aa_conform::case::expand::{Variant, expand};
-use virt_aa_conform::data::{self, Data};
-use virt_aa_conform::image::{self, BuildOptions, Store, progress_for_stderr};
-use virt_aa_conform::prepare::{Prepared, Wanted, prepare};
-use virt_aa_conform::runner::{CaseRun, Runner};
+use virt_aa_engine::backend::{Backend, VmConfig};
+use virt_aa_engine::image::{self, BuildOptions, Store, progress_for_stderr};
+use virt_aa_engine::prepare::{Prepared, Wanted, prepare};
+use virt_aa_engine::runner::Runner;
+use virt_aa_model::case::expand::{Variant, expand};
+use virt_aa_model::case_run::CaseRun;
+use virt_aa_model::data::{self, Data};
 
 /// Cases that are about the harness, not about libvirt.
 const CASES: &str = include_str!("cases.yaml");
@@ -52,7 +53,7 @@ pub fn image_name() -> String {
 
 fn open() -> Result<Bench, String> {
     let dir = made_up_data().map_err(|error| error.to_string())?;
-    let data = data::read(dir.path()).map_err(|errors| format!("{errors:?}"))?;
+    let data = data::read(dir.path(), None).map_err(|errors| format!("{errors:?}"))?;
     let store = Store::open(&root().join("vm-images"), None).map_err(|error| error.to_string())?;
     let name = image_name();
     let mut progress = progress_for_stderr(&name);

@@ -10,7 +10,7 @@ mod sets;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
-use virt_aa_conform::backend::children;
+use virt_aa_engine::children;
 
 type Test = fn() -> Result<(), String>;
 

@@ -17,5 +17,5 @@ mod undo;
 
 pub use engine::Engine;
 pub use holder::{HOLDER, main as hold};
-pub use serve::{LOCAL, Local, Plan, READY_LINE, Sandbox, main};
+pub use serve::{Agent, LOCAL, Local, Plan, READY_LINE, Sandbox, main};
 pub use undo::{RepairError, Repaired, Traces, repair, traces, unfit};

@@ -19,7 +19,6 @@ use super::engine::{Container, Engine, Remains};
 use super::holder::Holder;
 use super::undo::{Journal, RepairError, Undo, unfit};
 use super::{loops, modules, mounts, tool};
-use crate::agent;
 use crate::cgroup::{self, Cgroup};
 use crate::init;
 use crate::place::{self, Place};
@@ -103,8 +102,11 @@ impl Held {
     }
 }
 
-/// Serve as the arguments say, until the harness is gone; then undo what was done.
-pub fn main() -> ExitCode {
+/// Serves the agent's requests: on a stream, in a place with that policy, on a machine that is not all ours.
+pub type Agent = fn(&mut UnixStream, &Place, Kernel, &Local) -> io::Result<()>;
+
+/// Has `agent` serve as the arguments say, until the harness is gone; then undoes what was done.
+pub fn main(agent: Agent) -> ExitCode {
     let mut arguments = std::env::args().skip(2);
     let stream = arguments.next().and_then(|text| text.parse::<RawFd>().ok());
     let plan = arguments.next().and_then(|text| serde_json::from_str(&text).ok());
@@ -114,7 +116,7 @@ pub fn main() -> ExitCode {
     };
     // SAFETY: the harness opened it for this process, and nothing else here uses it.
     let stream = UnixStream::from(unsafe { OwnedFd::from_raw_fd(stream) });
-    match run(stream, &plan) {
+    match run(stream, &plan, agent) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -123,7 +125,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(stream: UnixStream, plan: &Plan) -> io::Result<()> {
+fn run(stream: UnixStream, plan: &Plan, agent: Agent) -> io::Result<()> {
     suits()?;
     cgroup::be_local();
     let (journal, repaired) = Journal::open().map_err(io::Error::other)?;
@@ -133,7 +135,7 @@ fn run(stream: UnixStream, plan: &Plan) -> io::Result<()> {
     let local = Local {
         journal: Mutex::new(journal),
     };
-    let served = serve(stream, plan, &local);
+    let served = serve(stream, plan, &local, agent);
     let mut journal = local.journal.lock().unwrap_or_else(PoisonError::into_inner);
     let undone = journal.undo().map(drop).map_err(|error: RepairError| {
         io::Error::other(format!(
@@ -151,7 +153,7 @@ fn suits() -> io::Result<()> {
     unfit().map_or(Ok(()), |why| Err(io::Error::other(why)))
 }
 
-fn serve(mut stream: UnixStream, plan: &Plan, local: &Local) -> io::Result<()> {
+fn serve(mut stream: UnixStream, plan: &Plan, local: &Local, agent: Agent) -> io::Result<()> {
     watch(&stream)?;
     local.note(Undo::Cgroups)?;
     let cgroup = Cgroup::make("holder")?;
@@ -183,7 +185,7 @@ fn serve(mut stream: UnixStream, plan: &Plan, local: &Local) -> io::Result<()> {
     subject::install_program(&place)?;
     io::Write::write_all(&mut stream, READY_LINE.as_bytes())?;
     let kernel = Kernel::of_namespace(&place::namespace_dir(&plan.namespace));
-    agent::serve_at(&mut stream, &place, kernel, Some(local))
+    agent(&mut stream, &place, kernel, local)
 }
 
 /// When the harness is gone, what a case waits for is not worth waiting for.

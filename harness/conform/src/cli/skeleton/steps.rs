@@ -4,7 +4,7 @@ use aa_audit::{Kind, Record};
 use aa_policy::{Perms, escape};
 
 use super::{Parts, as_subject, denial, last, quoted};
-use crate::case::names;
+use virt_aa_model::case::names;
 
 pub(super) fn capability_step(name: &str) -> Option<&'static str> {
     Some(match name {

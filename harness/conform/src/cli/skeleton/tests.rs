@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
-use crate::case::model::Case;
-use crate::case::rules;
-use crate::case::world::World;
-use crate::yaml::document::Document;
-use crate::yaml::source::Source;
+use virt_aa_model::case::known_names::KnownNames;
+use virt_aa_model::case::model::Case;
+use virt_aa_model::check;
+use virt_aa_model::yaml::document::Document;
+use virt_aa_model::yaml::source::Source;
 
 fn record(fields: &str) -> (Record, String) {
     let text = format!(r#"audit(1700000000.123:45): apparmor="DENIED" {fields}"#);
@@ -31,14 +31,14 @@ fn errors(text: &str) -> Vec<String> {
     let document = document(text);
     let case: Case = document.read().unwrap_or_else(|error| panic!("{error}\n{text}"));
     let roles = ["daemon", "guest", "aa-helper", "bridge-helper"];
-    let world = World {
+    let world = KnownNames {
         roles: roles
             .map(|role| (role.to_owned(), ["p".to_owned()].into()))
             .into(),
         fixtures: BTreeMap::new(),
         users: ["root".to_owned()].into(),
     };
-    rules::check(&case, &document, &world)
+    check::case(&case, &document, &world)
         .iter()
         .map(ToString::to_string)
         .collect()

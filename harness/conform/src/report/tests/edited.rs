@@ -2,11 +2,11 @@
 
 use aa_policy::{Tree, parse};
 
-use super::made::{ran, told};
 use crate::report::human;
-use crate::report::model::PlaceKind;
-use crate::verdict::judge::Verdict;
-use crate::verdict::tests::made::{DENIED, Made, POSITIVE, errno};
+use virt_aa_model::report::model::PlaceKind;
+use virt_aa_model::testing::evidence::{DENIED, Made, POSITIVE, errno};
+use virt_aa_model::testing::reports::{ran, told};
+use virt_aa_model::verdict::judge::Verdict;
 
 #[test]
 fn a_denial_by_a_rule_of_an_edit_is_red_and_no_rule_is_said_to_allow_it() {

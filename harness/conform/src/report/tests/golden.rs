@@ -3,10 +3,10 @@
 use expect_test::expect_file;
 use rstest::rstest;
 
-use super::made::{info, proofs, report};
 use crate::report::format::{Format, Telling};
 use crate::report::human::{self, Paint};
 use crate::report::outline::Outline;
+use virt_aa_model::testing::reports::{info, proofs, report};
 
 const TOKEN: &str = "0123456789abcdef";
 

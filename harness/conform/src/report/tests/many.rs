@@ -1,11 +1,11 @@
 //! A program that is denied the same thing again and again.
 
-use super::made::{info, ran, told};
 use crate::report::format::{Format, Telling};
 use crate::report::human::{self, Paint};
-use crate::report::model::Report;
 use crate::report::outline::Outline;
-use crate::verdict::tests::made::{DENIED, Made, POSITIVE, errno};
+use virt_aa_model::report::model::Report;
+use virt_aa_model::testing::evidence::{DENIED, Made, POSITIVE, errno};
+use virt_aa_model::testing::reports::{info, ran, told};
 
 #[test]
 fn every_format_tells_equal_denials_once_with_their_count() {

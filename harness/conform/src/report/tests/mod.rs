@@ -2,6 +2,5 @@
 
 mod edited;
 mod golden;
-pub(crate) mod made;
 mod many;
 mod standing;

@@ -2,15 +2,15 @@
 
 use rstest::rstest;
 
-use super::made::{info, report};
-use crate::cli::exit;
-use crate::compare::Kind;
-use crate::profile_set::assemble::Unusable;
+use crate::exit;
 use crate::report::comparison::{Comparison, Told};
-use crate::report::model::Report;
 use crate::report::outline::{Outline, Standing};
 use crate::report::{github, junit, markdown, sarif, tap};
-use crate::verdict::judge::Verdict;
+use virt_aa_model::compare::Kind;
+use virt_aa_model::profile_set::Unusable;
+use virt_aa_model::report::model::Report;
+use virt_aa_model::testing::reports::{info, report};
+use virt_aa_model::verdict::judge::Verdict;
 
 fn number(strict: bool, of: &[Verdict]) -> usize {
     let report = report(strict);

@@ -1,0 +1,96 @@
+//! Exit statuses: documented here, in `--help` and in the README.
+
+use virt_aa_model::profile_set::Unusable;
+use virt_aa_model::report::model::Report;
+use virt_aa_model::verdict::judge::Verdict;
+
+/// Everything asked for holds.
+pub const OK: u8 = 0;
+/// A case is red, or a guard is not killed.
+pub const RED: u8 = 1;
+/// The command line or a data file is wrong.
+pub const USAGE: u8 = 2;
+/// Evidence is incomplete: nothing is red, and something is not proven green.
+pub const INCONCLUSIVE: u8 = 3;
+/// The harness, the image or the machine broke.
+pub const BROKEN: u8 = 4;
+
+/// This machine lacks something that it could be given; only `doctor` says so.
+pub const MISSING: u8 = 5;
+
+/// For `--help`.
+pub const EXIT_STATUSES: &str = "Exit status:
+  0    all is well; of run: every case passes or fails as known (without --strict also vacuous, skip)
+  1    a case fails, or passes unexpectedly (with --strict also vacuous, skip); a file of the set cannot be loaded;
+       with --base: the set is worse than the base, whatever else is red in both; a guard is not killed;
+       of verify: a verdict does not come out the same
+  2    the command line or a data file is wrong; of denials: some input could not be read; of merge: a shard is
+       missing, doubled, or of another run; of show and verify: no bundle, or not as it was written
+  3    inconclusive: nothing is red, but the evidence is not complete
+  4    the harness, the image or the machine broke; of doctor: the program's own files cannot be read
+  5    of doctor: this machine lacks something
+  130  interrupted (143: terminated); every child is ended";
+
+/// The exit status of a run.
+pub fn of_verdicts(verdicts: impl Iterator<Item = Verdict>, strict: bool) -> u8 {
+    let of = |verdict| match verdict {
+        Verdict::Pass | Verdict::KnownFailure => OK,
+        Verdict::Vacuous | Verdict::Skip if !strict => OK,
+        Verdict::Fail | Verdict::UnexpectedPass | Verdict::Vacuous | Verdict::Skip => RED,
+        Verdict::Inconclusive => INCONCLUSIVE,
+        Verdict::Error => BROKEN,
+    };
+    // Where nothing was run, nothing is shown.
+    worst(verdicts.map(of)).unwrap_or(INCONCLUSIVE)
+}
+
+/// The worst wins: broken, then red, then inconclusive.
+pub fn worst(statuses: impl Iterator<Item = u8>) -> Option<u8> {
+    let order = [OK, INCONCLUSIVE, RED, BROKEN];
+    let rank = |status: &u8| order.iter().position(|known| known == status);
+    statuses.max_by_key(rank)
+}
+
+/// A file of the set that could not be loaded was not tested, so that nothing is green.
+pub fn of_unusable(unusable: &[Unusable]) -> u8 {
+    if unusable.is_empty() { OK } else { RED }
+}
+
+/// The exit status of a run, by its report.
+pub fn of_report(report: &Report) -> u8 {
+    let verdicts = of_verdicts(report.cases.iter().map(|case| case.verdict), report.strict);
+    let unusable = of_unusable(&report.run.profile_set.unusable);
+    worst([verdicts, unusable].into_iter()).unwrap_or(INCONCLUSIVE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[test]
+    fn a_file_that_was_not_tested_is_not_green() {
+        let unusable = Unusable {
+            file: "f".into(),
+            message: "m".into(),
+        };
+        assert_eq!(of_unusable(&[]), OK);
+        assert_eq!(worst([OK, of_unusable(&[unusable])].into_iter()), Some(RED));
+    }
+
+    #[rstest]
+    #[case::green(&[Verdict::Pass, Verdict::KnownFailure, Verdict::Skip], false, OK)]
+    #[case::strict(&[Verdict::Pass, Verdict::Skip], true, RED)]
+    #[case::red_before_inconclusive(&[Verdict::Inconclusive, Verdict::Fail], false, RED)]
+    #[case::inconclusive_is_not_green(&[Verdict::Inconclusive, Verdict::Pass], false, INCONCLUSIVE)]
+    #[case::gone_bug(&[Verdict::UnexpectedPass], false, RED)]
+    #[case::nothing_shows_nothing(&[], false, INCONCLUSIVE)]
+    #[case::broken_before_all(&[Verdict::Fail, Verdict::Error], false, BROKEN)]
+    fn the_worst_verdict_makes_the_status(
+        #[case] verdicts: &[Verdict],
+        #[case] strict: bool,
+        #[case] status: u8,
+    ) {
+        assert_eq!(of_verdicts(verdicts.iter().copied(), strict), status);
+    }
+}

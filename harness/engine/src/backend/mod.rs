@@ -1,0 +1,17 @@
+//! Where cases run.
+
+pub mod accel;
+mod console;
+pub mod hardware;
+mod local;
+mod machine;
+mod qemu;
+mod stream;
+mod vm;
+mod watch;
+
+pub use local::{Kind, LocalConfig};
+pub use machine::{Backend, Machine};
+pub use stream::AgentStream;
+pub use vm::{Console, VmConfig, VmError};
+pub use watch::{DeathReason, VmDeath};

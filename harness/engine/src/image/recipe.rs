@@ -1,0 +1,317 @@
+//! Recipes: what an image is made of, as data in `vm-images/NAME.yaml`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::tree::Given;
+use super::written;
+
+/// The image that is used when none is named.
+pub const DEFAULT: &str = "debian-13";
+
+/// Goes up when the same recipe makes something else, so that images of an older program are not taken.
+const FORMAT: u32 = 3;
+
+/// How many hexadecimal digits of the hash name a build: enough for a folder of images.
+pub(super) const KEY_DIGITS: usize = 16;
+
+/// What an image is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Recipe {
+    /// What the root file system comes from.
+    #[serde(flatten)]
+    pub source: Source,
+    /// The packages to install, with their dependencies but not with what they recommend; none in a given tree.
+    pub packages: Vec<String>,
+    /// Paths that are not unpacked, as patterns of dpkg's `path-exclude`.
+    pub exclude: Vec<String>,
+    /// The kernel's file in `/boot`, as a pattern with `*`; of several the newest is taken.
+    pub kernel: String,
+    /// The hypervisor's file in `/boot`, in the same way: the kernel then boots as its dom0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hypervisor: Option<String>,
+    /// The modules that the initramfs loads, by name; their dependencies come by themselves.
+    pub modules: Vec<String>,
+    /// The root file system.
+    pub filesystem: Filesystem,
+    /// Whether nobody has run the cases on it yet. What is built is the same.
+    #[serde(skip)]
+    pub untested: bool,
+}
+
+/// What a root file system comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The suite of a distribution, as its mirrors name it.
+    Suite(String),
+    /// A root file system that is given.
+    From(Given),
+}
+
+/// The root file system of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filesystem {
+    /// Its size in MiB; the file is sparse.
+    pub size_mib: u64,
+    /// Features of ext4 to set, or with a `^` to clear.
+    #[serde(default)]
+    pub features: Vec<String>,
+}
+
+/// Why a recipe cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// No recipe of that name.
+    #[error("unknown image `{name}`{}; {}", suggestion(.nearest.as_deref()), listing(.known))]
+    Unknown {
+        /// The name that was asked for.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+        /// The one that was perhaps meant.
+        nearest: Option<String>,
+    },
+    /// A file or the folder cannot be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    Read {
+        /// The path.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A recipe extends itself, by way of others.
+    #[error("{}: extends: recipes that extend each other: {}", .path.display(), .chain.join(" -> "))]
+    Circle {
+        /// The recipe's file.
+        path: PathBuf,
+        /// The names, as they extend each other.
+        chain: Vec<String>,
+    },
+    /// The text is not a recipe. The message names line and column where the parser knows them.
+    #[error("{}: {source}", .path.display())]
+    Parse {
+        /// The recipe's file.
+        path: PathBuf,
+        /// The parser's answer.
+        source: serde_yaml::Error,
+    },
+    /// The recipe asks for what cannot be.
+    #[error("{}: {problem}", .path.display())]
+    Invalid {
+        /// The recipe's file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl Recipe {
+    /// Loads the recipe of that name from a folder of recipes, with those that it extends.
+    pub fn load(dir: &Path, name: &str) -> Result<Self, RecipeError> {
+        let recipe = written::read(dir, name)?;
+        match recipe.problem() {
+            Some(problem) => Err(RecipeError::Invalid {
+                path: dir.join(format!("{name}.yaml")),
+                problem,
+            }),
+            None => Ok(recipe),
+        }
+    }
+
+    /// Names what is built from it: the same for the same content, whatever the file's layout and comments. `tree` stands
+    /// for the content of a tree that is given.
+    pub fn key(&self, tree: Option<&str>) -> String {
+        // A struct of strings and numbers always has a JSON form; its fields keep their order.
+        let mut content = serde_json::json!({ "format": FORMAT, "recipe": self });
+        if let Some(tree) = tree {
+            content["tree"] = tree.into();
+        }
+        let content = content.to_string();
+        let digest = Sha256::digest(content.as_bytes());
+        virt_aa_model::hex::hex(digest)[..KEY_DIGITS].to_owned()
+    }
+
+    /// What a parser of its types cannot see. The values become arguments of tools, hence the strictness.
+    fn problem(&self) -> Option<String> {
+        const LEAST_MIB: u64 = 64;
+        let word = |s: &str| {
+            s.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && s.chars().all(|c| c.is_ascii_alphanumeric() || "+-._".contains(c))
+        };
+        match &self.source {
+            Source::Suite(suite) if !word(suite) => {
+                return Some(format!("suite: `{suite}` is not the name of a suite"));
+            }
+            Source::From(given) if given.path().as_os_str().is_empty() => {
+                return Some("from: the path is empty".into());
+            }
+            Source::From(_) if !self.packages.is_empty() => {
+                return Some("packages: nothing is installed into a root file system that is given".into());
+            }
+            _ => {}
+        }
+        if let Some(package) = self.packages.iter().find(|p| !word(p)) {
+            return Some(format!("packages: `{package}` is not the name of a package"));
+        }
+        if let Some(module) = self.modules.iter().find(|m| !word(m)) {
+            return Some(format!("modules: `{module}` is not the name of a module"));
+        }
+        if let Some(pattern) = self
+            .exclude
+            .iter()
+            .find(|p| !p.starts_with('/') || p.contains('\n'))
+        {
+            return Some(format!("exclude: `{pattern}` must begin with `/`"));
+        }
+        let files = [
+            ("kernel", Some(&self.kernel)),
+            ("hypervisor", self.hypervisor.as_ref()),
+        ];
+        for (key, file) in files {
+            if let Some(file) = file.filter(|file| file.contains('/')) {
+                return Some(format!("{key}: `{file}` names a file in /boot, without a `/`"));
+            }
+        }
+        let feature = |f: &str| word(f.strip_prefix('^').unwrap_or(f));
+        if let Some(name) = self.filesystem.features.iter().find(|f| !feature(f)) {
+            return Some(format!(
+                "filesystem.features: `{name}` is not the name of a feature"
+            ));
+        }
+        (self.filesystem.size_mib < LEAST_MIB).then(|| {
+            format!(
+                "filesystem.size_mib: {} is less than {LEAST_MIB}",
+                self.filesystem.size_mib
+            )
+        })
+    }
+}
+
+/// The names of the recipes in a folder, sorted.
+pub fn names(dir: &Path) -> Result<Vec<String>, RecipeError> {
+    let failed = |source| RecipeError::Read {
+        path: dir.to_owned(),
+        source,
+    };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|e| e == "yaml")
+            && let Some(stem) = path.file_stem().and_then(|s| s.to_str())
+        {
+            names.push(stem.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+pub(super) fn nearest(name: &str, known: &[String]) -> Option<String> {
+    const CLOSE_ENOUGH: f64 = 0.6;
+    known
+        .iter()
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness >= CLOSE_ENOUGH)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate.clone())
+}
+
+fn suggestion(nearest: Option<&str>) -> String {
+    nearest
+        .map(|name| format!(", did you mean `{name}`?"))
+        .unwrap_or_default()
+}
+
+fn listing(known: &[String]) -> String {
+    if known.is_empty() {
+        "there are no recipes".into()
+    } else {
+        format!("known: {}", known.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    const GOOD: &str = "suite: trixie\npackages: [apparmor]\nkernel: vmlinuz-*\nmodules: [ext4]\nfilesystem: {size_mib: 900}\n";
+
+    fn load(text: &str) -> Result<Recipe, RecipeError> {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("debian-13.yaml"), text).unwrap();
+        Recipe::load(dir.path(), "debian-13")
+    }
+
+    #[test]
+    fn a_recipe_is_read() {
+        let recipe = load(GOOD).unwrap();
+        assert_eq!(
+            (recipe.source, recipe.filesystem.size_mib),
+            (Source::Suite("trixie".into()), 900)
+        );
+    }
+
+    #[rstest]
+    #[case::misspelt_key("packages", "pakages", "unknown field `pakages`")]
+    #[case::wrong_type("[apparmor]", "7", "line 2 column 11")]
+    #[case::option_as_package("apparmor", "--eatmydata", "not the name of a package")]
+    #[case::option_as_suite("trixie", "-x", "not the name of a suite")]
+    #[case::too_small("900", "9", "less than 64")]
+    #[case::two_origins("packages", "from: {tar: x}\npackages", "either `suite` or `from`")]
+    #[case::tar_and_folder("suite: trixie", "from: {tar: x, dir: y}", "exactly one of `tar`, `dir`")]
+    #[case::packages_in_a_tree("suite: trixie", "from: {tar: x}", "nothing is installed")]
+    #[case::path_as_kernel("vmlinuz-*", "../x", "without a `/`")]
+    #[case::path_as_hypervisor(
+        "modules:",
+        "hypervisor: a/b\nmodules:",
+        "hypervisor: `a/b` names a file in /boot"
+    )]
+    #[case::nothing_to_boot("kernel: vmlinuz-*", "hypervisor: xen-*", "`kernel` is missing")]
+    fn what_is_wrong_is_said(#[case] from: &str, #[case] to: &str, #[case] message: &str) {
+        let error = load(&GOOD.replace(from, to)).unwrap_err().to_string();
+        assert!(
+            error.contains("debian-13.yaml") && error.contains(message),
+            "{error}"
+        );
+    }
+
+    #[rstest]
+    #[case(
+        "debain-13",
+        "unknown image `debain-13`, did you mean `debian-13`?; known: debian-13"
+    )]
+    #[case("windows", "unknown image `windows`; known: debian-13")]
+    #[case("../debian-13", "unknown image `../debian-13`, did you mean")]
+    fn an_unknown_image_is_answered_with_the_known_ones(#[case] name: &str, #[case] message: &str) {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("debian-13.yaml"), GOOD).unwrap();
+        let error = Recipe::load(dir.path(), name).unwrap_err().to_string();
+        assert!(error.starts_with(message), "{error}");
+    }
+
+    #[test]
+    fn the_key_follows_the_content_only() {
+        let key = |text: &str| load(text).unwrap().key(None);
+        let good = key(GOOD);
+        assert_eq!(key(&format!("# a comment\n{GOOD}untested: true\n")), good);
+        assert_ne!(key(&GOOD.replace("ext4", "ext2")), good);
+        assert_eq!(good.len(), KEY_DIGITS);
+    }
+
+    #[test]
+    fn the_key_of_a_given_tree_follows_its_content() {
+        let given = GOOD
+            .replace("suite: trixie", "from: {tar: x.tar}")
+            .replace("[apparmor]", "[]");
+        let recipe = load(&given).unwrap();
+        assert_eq!(recipe.source, Source::From(Given::Tar("x.tar".into())));
+        assert_ne!(recipe.key(Some("one")), recipe.key(Some("two")));
+    }
+}

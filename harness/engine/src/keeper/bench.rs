@@ -1,0 +1,120 @@
+//! Data, a set and a machine, opened at the first request, and the variants run on it one after another.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender};
+
+use super::place::Place;
+use super::wire::{Answer, Ask};
+use crate::backend::{Backend, LocalConfig, VmConfig};
+use crate::prepare::Prepared;
+use crate::proofs::Proofs;
+use crate::root::Root;
+use crate::runner::Runner;
+use crate::session::Session;
+use crate::setup::{self, SetupError};
+use crate::target;
+use virt_aa_model::case::expand::{Variant, expand};
+use virt_aa_model::case_run::CaseRun;
+use virt_aa_model::data::Data;
+use virt_aa_model::report::build::Context;
+
+/// What is tested, and by which program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The folder with the data files.
+    pub root: PathBuf,
+    /// Where cases run, and with which profiles.
+    pub target: target::Target,
+    /// The program that is the machine's agent.
+    pub program: PathBuf,
+}
+
+/// One request, and where its answer goes.
+pub struct Job {
+    /// What to run.
+    pub ask: Ask,
+    /// Whoever waits for it.
+    pub reply: Sender<Answer>,
+}
+
+/// Serve requests until nobody can make any more. The image is built if need be. Where nothing can be run, each
+/// answer says why. `place` is where the data must still be what they were.
+pub fn work(target: &Target, place: &Place, jobs: &Receiver<Job>) {
+    let Ok(first) = jobs.recv() else { return };
+    let all = std::iter::once(first).chain(jobs.iter());
+    match open(target, place) {
+        Ok((data, backend, prepared, session)) => {
+            let mut runner = Runner::new(&data, &prepared, &backend, Some(session));
+            let again = format!("virt-aa-conform run {}", target.target.words().join(" "));
+            let proofs = prepared.proofs(&data, &prepared.base.set.tree.hash());
+            for job in all {
+                // Who asked may be gone; the next one is served all the same.
+                let _ = job
+                    .reply
+                    .send(answer(&data, &prepared, &proofs, &mut runner, &job.ask, &again));
+            }
+        }
+        Err(message) => {
+            for job in all {
+                let _ = job.reply.send(Answer::error(&message));
+            }
+        }
+    }
+}
+
+fn open(target: &Target, place: &Place) -> Result<(Data, Backend, Prepared, Session), String> {
+    let said = |error: SetupError| error.to_string();
+    let root = Root::at(&target.root);
+    let backend = match setup::backend(&root, &target.target, 1).map_err(said)? {
+        Backend::Vm(config) => Backend::Vm(VmConfig {
+            program: target.program.clone(),
+            ..config
+        }),
+        Backend::Local(config) => Backend::Local(LocalConfig {
+            program: target.program.clone(),
+            ..config
+        }),
+    };
+    let data = setup::data(&root).map_err(said)?;
+    let now = Place::of(target).map_err(|error| error.to_string())?;
+    if now.key != place.key {
+        return Err("the program or the data files changed since the test began; run it again".into());
+    }
+    let (prepared, session) = setup::prepared(&root, &data, &target.target, None, &backend).map_err(said)?;
+    Ok((data, backend, prepared, session))
+}
+
+fn answer(
+    data: &Data,
+    prepared: &Prepared,
+    proofs: &Proofs,
+    runner: &mut Runner<'_>,
+    ask: &Ask,
+    again: &str,
+) -> Answer {
+    let Some(loaded) = data.cases.iter().find(|loaded| loaded.case.name == ask.case) else {
+        return Answer::error(&format!("there is no case `{}`", ask.case));
+    };
+    let mut run = match expand(loaded, prepared.base.set.roles()) {
+        Ok(variants) => match variants.iter().find(|variant| ask.is_for(variant)) {
+            Some(variant) => runner.run(variant, &prepared.base, true),
+            None => CaseRun::skipped(
+                Variant::without_profiles(loaded),
+                "this image's packages bring no such profile in this role".into(),
+            ),
+        },
+        Err(none) => CaseRun::skipped(Variant::without_profiles(loaded), none.to_string()),
+    };
+    // Nobody knows whether another one is asked for.
+    run.add_gaps(runner.last_gaps());
+    let context = Context {
+        policy: &prepared.base.policy,
+        guards: &|id, case, profiles| proofs.guards(id, case, profiles),
+        again,
+    };
+    Answer {
+        verdict: run.verdict,
+        case: Some(Box::new(context.case(&run))),
+        reason: run.reason,
+    }
+}

@@ -1,0 +1,152 @@
+//! A test process's side: find the keeper, or start it, and ask.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use virt_aa_probe::protocol::{receive, send};
+
+use super::bench::Target;
+use super::place::{Place, PlaceError};
+use super::server::HEARTBEAT;
+use super::wire::{Answer, Ask, Told};
+use crate::children::readable;
+use virt_aa_probe::lock::lock_within;
+
+/// How often a keeper that is gone is replaced before the test gives up.
+const ATTEMPTS: usize = 3;
+/// For somebody else to start the keeper.
+const STARTED_BY_ANOTHER: Duration = Duration::from_secs(90);
+/// For a keeper that was just started to be there; it waits for the end of the one before.
+const START: Duration = Duration::from_secs(60);
+/// A keeper that says nothing for so long is stuck.
+const SILENCE: Duration = Duration::from_secs(30);
+/// For an answer, the image's build included.
+const ANSWER: Duration = Duration::from_secs(3600);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperError {
+    /// Where it should be.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// It could not be started.
+    #[error("cannot start the keeper of the test machine: {0}")]
+    Start(io::Error),
+    /// It ended before it was there.
+    #[error("the keeper of the test machine ended at its start; see {}", .0.display())]
+    Stillborn(PathBuf),
+    /// It ended before it answered, more than once.
+    #[error("the keeper of the test machine was gone {ATTEMPTS} times before it answered; see {}", .0.display())]
+    Gone(PathBuf),
+    /// It is there and silent.
+    #[error("the keeper of the test machine says nothing; end the process `virt-aa-conform keeper`, see {}", .0.display())]
+    Stuck(PathBuf),
+}
+
+/// Have a variant run by the keeper of `target`, which is started if there is none.
+pub fn ask(target: &Target, ask: &Ask) -> Result<Answer, KeeperError> {
+    let place = Place::of(target)?;
+    for _ in 0..ATTEMPTS {
+        let stream = join(target, &place)?;
+        match talk(stream, ask) {
+            Ok(answer) => return Ok(answer),
+            Err(error) if is_silence(&error) => return Err(KeeperError::Stuck(place.log())),
+            Err(error) => eprintln!("the keeper of the test machine is gone ({error}); another is started"),
+        }
+    }
+    Err(KeeperError::Gone(place.log()))
+}
+
+/// What a blocking read says at its time limit.
+fn is_silence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+fn talk(mut stream: UnixStream, ask: &Ask) -> io::Result<Answer> {
+    const { assert!(SILENCE.as_secs() > 5 * HEARTBEAT.as_secs()) };
+    let deadline = Instant::now() + ANSWER;
+    stream.set_read_timeout(Some(SILENCE))?;
+    stream.set_write_timeout(Some(SILENCE))?;
+    send(&mut stream, ask)?;
+    loop {
+        match receive(&mut stream)? {
+            Told::Answer(answer) => return Ok(answer),
+            Told::Busy if Instant::now() < deadline => {}
+            Told::Busy => return Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
+
+/// A stream to the keeper. One process at a time starts one, and only where none answers.
+fn join(target: &Target, place: &Place) -> Result<UnixStream, KeeperError> {
+    if let Ok(stream) = place.connect() {
+        return Ok(stream);
+    }
+    let starting: File = lock_within(&place.start_lock(), STARTED_BY_ANOTHER).map_err(KeeperError::Start)?;
+    if let Ok(stream) = place.connect() {
+        return Ok(stream);
+    }
+    start(target, place)?;
+    let stream = place.connect().map_err(KeeperError::Start);
+    drop(starting);
+    stream
+}
+
+/// Start a keeper that outlives this process, and wait until it can be reached.
+fn start(target: &Target, place: &Place) -> Result<(), KeeperError> {
+    let log = File::create(place.log()).map_err(KeeperError::Start)?;
+    let mut command = Command::new(&target.program);
+    command
+        .arg("keeper")
+        .arg("--root")
+        .arg(&target.root)
+        .args(target.target.words())
+        .args(["--key", &place.key])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log);
+    // SAFETY: a plain system call between fork and exec. A session of its own, so that what ends the test's process
+    // group does not end the machine of the others.
+    unsafe {
+        command.pre_exec(|| match libc::setsid() {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        });
+    }
+    let mut child = command.spawn().map_err(KeeperError::Start)?;
+    let said = child.stdout.take().map(wait_until_ready);
+    match said {
+        Some(Ok(true)) => Ok(()),
+        Some(Ok(false)) | None => {
+            end(&mut child);
+            Err(KeeperError::Stillborn(place.log()))
+        }
+        Some(Err(error)) => {
+            end(&mut child);
+            Err(KeeperError::Start(error))
+        }
+    }
+}
+
+/// Whether it said that it is there before it closed its standard output.
+fn wait_until_ready(mut stdout: ChildStdout) -> io::Result<bool> {
+    use std::os::fd::AsFd;
+    if !readable(stdout.as_fd(), Instant::now() + START)? {
+        return Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("it was not there within {} s", START.as_secs()),
+        ));
+    }
+    Ok(stdout.read(&mut [0])? == 1)
+}
+
+fn end(child: &mut Child) {
+    // It may have ended already, which is what is wanted.
+    let _ = child.kill();
+    let _ = child.wait();
+}

@@ -1,0 +1,256 @@
+//! Where the keeper of a target is found. The name holds a hash of the program and of all that it reads, so that one
+//! of an older state is never asked; it ends by itself.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::bench::Target;
+use crate::image::{ImageError, Store};
+use crate::profile_set::spec::{SetSpec, state_of};
+use crate::root::{MARKS, RECIPES};
+use crate::target::{self, BackendName};
+use virt_aa_model::profile_set::POLICY_DIR;
+
+/// A keeper's socket, locks and log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    dir: PathBuf,
+    /// Hash of the target's program, names and data files.
+    pub key: String,
+}
+
+/// Why there is no place.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// A file that goes into the key, or the folder itself.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// No cache folder.
+    #[error(transparent)]
+    Store(#[from] ImageError),
+}
+
+impl Place {
+    /// Of a target as it is now; its folder is made if it is not there.
+    pub fn of(target: &Target) -> Result<Place, PlaceError> {
+        let dir = match std::env::var_os("XDG_RUNTIME_DIR") {
+            Some(dir) if Path::new(&dir).is_dir() => PathBuf::from(dir).join("virt-aa-conform"),
+            _ => {
+                let images = Store::open(&target.root.join(RECIPES), None)?
+                    .images_dir()
+                    .to_path_buf();
+                images.with_file_name("keepers")
+            }
+        };
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+        made.map_err(at(&dir))?;
+        Ok(Place {
+            key: key(target)?,
+            dir,
+        })
+    }
+
+    fn name(&self, suffix: &str) -> String {
+        format!("{}{suffix}", self.key)
+    }
+
+    /// Held by whoever starts a keeper, of whatever target, so that one at a time does.
+    pub fn start_lock(&self) -> PathBuf {
+        self.dir.join("start.lock")
+    }
+
+    /// Held by a keeper as long as it lives.
+    pub fn life_lock(&self) -> PathBuf {
+        self.dir.join(self.name(".lock"))
+    }
+
+    /// What the keeper says on standard error.
+    pub fn log(&self) -> PathBuf {
+        self.dir.join(self.name(".log"))
+    }
+
+    /// Reach the keeper.
+    pub fn connect(&self) -> io::Result<UnixStream> {
+        self.by_short_name(|name| UnixStream::connect(name))
+    }
+
+    /// Be the keeper; what a dead one left is replaced. Only who holds the life lock may.
+    pub fn listen(&self) -> io::Result<UnixListener> {
+        self.unlink();
+        self.by_short_name(|name| UnixListener::bind(name))
+    }
+
+    /// Take the socket away.
+    pub fn unlink(&self) {
+        // It may not be there.
+        let _ = fs::remove_file(self.dir.join(self.name(".sock")));
+    }
+
+    /// Take the files of a keeper that ends away; its life lock is still held. While somebody starts a keeper, who may
+    /// be waiting for that lock, they stay.
+    pub fn clear(&self) {
+        let Ok(starting) = File::options().create(true).append(true).open(self.start_lock()) else {
+            return;
+        };
+        if starting.try_lock().is_ok() {
+            for file in [self.life_lock(), self.log()] {
+                // What stays is small, and the next keeper uses it again.
+                let _ = fs::remove_file(file);
+            }
+        }
+    }
+
+    /// A socket's name has room for 107 bytes only, and a cache folder's may be longer.
+    fn by_short_name<T>(&self, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+        let dir = File::open(&self.dir)?;
+        let name = format!("/proc/self/fd/{}/{}", dir.as_raw_fd(), self.name(".sock"));
+        act(Path::new(&name))
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> PlaceError {
+    let path = path.to_path_buf();
+    move |source| PlaceError::Io { path, source }
+}
+
+fn key(target: &Target) -> Result<String, PlaceError> {
+    let mut hash = Sha256::new();
+    // The program is large, and a new one has another time or place.
+    let program = fs::metadata(&target.program).map_err(at(&target.program))?;
+    let program = format!(
+        "{} {} {} {}.{}",
+        target.program.display(),
+        program.ino(),
+        program.len(),
+        program.mtime(),
+        program.mtime_nsec()
+    );
+    let root = target.root.to_string_lossy();
+    let words = target.target.words().join("\0");
+    for part in [program.as_str(), &root, &words] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    for mark in MARKS {
+        add_files(&target.root.join(mark), &mut hash)?;
+    }
+    hash.update(profiles(&target.target, Path::new(POLICY_DIR)));
+    Ok(virt_aa_model::hex::hex(&hash.finalize()[..8]))
+}
+
+/// A text that changes whenever the profiles under test change. An image's profiles change only with its recipe, which is
+/// among the data files. Those of the host, in `of_host`, and those of a given folder change when somebody edits them.
+fn profiles(target: &target::Target, of_host: &Path) -> String {
+    if let Some(given) = SetSpec::parse(&target.profiles).given {
+        return given.state();
+    }
+    match target.backend {
+        BackendName::Host => state_of(of_host),
+        BackendName::Vm | BackendName::Container => String::new(),
+    }
+}
+
+fn add_files(dir: &Path, hash: &mut Sha256) -> Result<(), PlaceError> {
+    let entries = fs::read_dir(dir).map_err(at(dir))?;
+    let mut paths = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(at(dir))?;
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            add_files(&path, hash)?;
+            continue;
+        }
+        let text = fs::read(&path).map_err(at(&path))?;
+        hash.update(path.as_os_str().as_encoded_bytes());
+        hash.update([0]);
+        hash.update(text.len().to_le_bytes());
+        hash.update(text);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(root: &Path) -> Target {
+        for mark in MARKS {
+            fs::create_dir_all(root.join(mark)).unwrap();
+        }
+        fs::write(root.join("program"), "1").unwrap();
+        fs::write(root.join("cases/a.yaml"), "a").unwrap();
+        Target {
+            root: root.into(),
+            target: target::Target::new(BackendName::Vm, None, "i"),
+            program: root.join("program"),
+        }
+    }
+
+    #[test]
+    fn the_key_changes_with_the_program_the_data_and_the_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = target(dir.path());
+        let first = key(&target).unwrap();
+        assert_eq!(key(&target).unwrap(), first);
+        let other_image = Target {
+            target: target::Target::new(BackendName::Vm, None, "j"),
+            ..target.clone()
+        };
+        assert_ne!(key(&other_image).unwrap(), first);
+        fs::write(dir.path().join("program"), "another").unwrap();
+        let second = key(&target).unwrap();
+        assert_ne!(second, first);
+        fs::write(dir.path().join("cases/a.yaml"), "b").unwrap();
+        assert_ne!(key(&target).unwrap(), second);
+    }
+
+    #[test]
+    fn the_key_changes_with_the_profiles_under_test() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("usr.sbin.libvirtd");
+        let on_host = target::Target::new(BackendName::Host, None, "i");
+        let mut given = target::Target::new(BackendName::Vm, None, "i");
+        given.profiles = format!("dir:{}", dir.path().display());
+        for target in [on_host, given.clone()] {
+            fs::write(&file, "profile libvirtd {}").unwrap();
+            let first = profiles(&target, dir.path());
+            assert_eq!(profiles(&target, dir.path()), first);
+            fs::write(&file, "profile libvirtd { capability, }").unwrap();
+            assert_ne!(profiles(&target, dir.path()), first);
+        }
+        let mut target = target(dir.path());
+        target.target = given;
+        let first = key(&target).unwrap();
+        fs::write(&file, "profile libvirtd { network, }").unwrap();
+        assert_ne!(key(&target).unwrap(), first);
+    }
+
+    #[test]
+    fn a_socket_is_reached_below_a_folder_with_a_long_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = dir.path().join("d".repeat(120));
+        fs::create_dir(&long).unwrap();
+        let place = Place {
+            dir: long,
+            key: "k".into(),
+        };
+        assert!(place.connect().is_err());
+        let _listener = place.listen().unwrap();
+        place.connect().unwrap();
+        place.unlink();
+        assert!(place.connect().is_err());
+    }
+}

@@ -1,0 +1,72 @@
+//! What a test process and the keeper say to each other, in the frames of the agent's protocol.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use virt_aa_model::case::expand::Variant;
+use virt_aa_model::report::model::CaseReport;
+use virt_aa_model::verdict::judge::Verdict;
+
+/// One variant to run: the case, the entry of `with`, and the profile of each subject that has a role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// The case's name.
+    pub case: String,
+    /// The entry's id.
+    pub variant: Option<String>,
+    /// Profiles by subject.
+    pub profiles: BTreeMap<String, String>,
+}
+
+/// The keeper's side; an answer is the last word.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Told {
+    /// Still at it; said every few seconds.
+    Busy,
+    /// The end.
+    Answer(Answer),
+}
+
+/// How a variant went.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Answer {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why, for everything but a pass.
+    pub reason: Option<String>,
+    /// The case's report, where it came to one.
+    pub case: Option<Box<CaseReport>>,
+}
+
+impl Ask {
+    /// For a variant.
+    pub fn of(variant: &Variant) -> Ask {
+        Ask {
+            case: variant.loaded.case.name.clone(),
+            variant: variant.variant.clone(),
+            profiles: variant
+                .profiles
+                .iter()
+                .map(|(subject, chosen)| (subject.clone(), chosen.name.clone()))
+                .collect(),
+        }
+    }
+
+    /// Whether it asks for this variant.
+    pub fn is_for(&self, variant: &Variant) -> bool {
+        *self == Ask::of(variant)
+    }
+}
+
+impl Answer {
+    /// The harness could not get as far as a verdict on the case.
+    pub fn error(message: &str) -> Answer {
+        Answer {
+            verdict: Verdict::Error,
+            reason: Some(message.to_string()),
+            case: None,
+        }
+    }
+}

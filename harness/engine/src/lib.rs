@@ -1,0 +1,21 @@
+//! What virt-aa-conform runs cases on: images, machines and other backends, sessions with the agent; and how it runs them.
+
+pub mod backend;
+pub mod children;
+pub mod image;
+pub mod keeper;
+pub mod placement;
+pub mod prepare;
+pub mod profile_set;
+pub mod proofs;
+pub mod prove;
+pub mod root;
+pub mod run_info;
+pub mod runner;
+pub mod selftest;
+pub mod session;
+pub mod setup;
+pub mod suite;
+pub mod target;
+pub mod tools;
+mod xdg;

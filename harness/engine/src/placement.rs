@@ -1,0 +1,76 @@
+//! Which cases share a boot: a case runs on an image whose machine has what its fixtures ask for.
+
+use std::collections::BTreeSet;
+
+use crate::image::Recipe;
+use virt_aa_model::case::loaded::Loaded;
+use virt_aa_model::data::Data;
+use virt_aa_model::fixture::MachineFeature;
+
+/// Features of a machine, or those that a case asks for.
+pub type Features = BTreeSet<MachineFeature>;
+
+/// What every machine of ours has.
+const COMMON: [MachineFeature; 2] = [MachineFeature::PciFunctions, MachineFeature::Iommu];
+
+/// What the machine of an image has.
+pub fn of_recipe(recipe: &Recipe) -> Features {
+    let xen = recipe.hypervisor.as_ref().map(|_| MachineFeature::Xen);
+    COMMON.into_iter().chain(xen).collect()
+}
+
+/// What a case asks of its machine.
+pub fn of_case(data: &Data, loaded: &Loaded) -> Features {
+    let fixtures = loaded
+        .case
+        .needs
+        .iter()
+        .filter_map(|name| data.fixtures.get(name));
+    fixtures.flat_map(|fixture| fixture.machine.clone()).collect()
+}
+
+/// Where a case belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// On this image.
+    Here,
+    /// It can run here and on plainer images alike, where it costs less.
+    Plainer,
+    /// This image's machine lacks what it asks for.
+    Lacking(MachineFeature),
+}
+
+/// Where a case belongs that asks for `asked`, seen from a machine that has `had`.
+pub fn home(asked: &Features, had: &Features) -> Home {
+    if let Some(lacking) = asked.difference(had).next() {
+        return Home::Lacking(*lacking);
+    }
+    let special = had.iter().filter(|feature| !COMMON.contains(feature));
+    if special.clone().count() > 0 && !special.clone().any(|feature| asked.contains(feature)) {
+        return Home::Plainer;
+    }
+    Home::Here
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    use MachineFeature::{Iommu, PciFunctions, Xen};
+
+    #[rstest]
+    #[case::plain_case_on_a_plain_image(&[], &[PciFunctions, Iommu], Home::Here)]
+    #[case::common_feature(&[Iommu], &[PciFunctions, Iommu], Home::Here)]
+    #[case::xen_case_on_a_plain_image(&[Xen], &[PciFunctions, Iommu], Home::Lacking(Xen))]
+    #[case::xen_case_on_a_xen_image(&[Xen, PciFunctions], &[PciFunctions, Iommu, Xen], Home::Here)]
+    #[case::plain_case_on_a_xen_image(&[PciFunctions], &[PciFunctions, Iommu, Xen], Home::Plainer)]
+    fn a_case_has_one_home(
+        #[case] asked: &[MachineFeature],
+        #[case] had: &[MachineFeature],
+        #[case] expected: Home,
+    ) {
+        let set = |features: &[MachineFeature]| features.iter().copied().collect::<Features>();
+        assert_eq!(home(&set(asked), &set(had)), expected);
+    }
+}

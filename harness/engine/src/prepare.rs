@@ -1,0 +1,403 @@
+//! Everything that a run needs, with the machine booting while the policy is compiled.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aa_policy::{CompileError, Parser};
+
+use crate::backend::Backend;
+use crate::image::Image;
+use crate::profile_set::alike::{self, AlikeError};
+use crate::profile_set::assemble::{SetError, SetUnderTest};
+use crate::profile_set::compiled::{CompileSetError, CompiledSet};
+use crate::profile_set::open::{GivenDirs, OpenError, open};
+use crate::profile_set::programs::{self, Programs};
+use crate::profile_set::spec::SetSpec;
+use crate::proofs::{self, Proofs};
+use crate::session::{Session, SessionError};
+use virt_aa_model::data::Data;
+use virt_aa_model::profile_set::Unusable;
+use virt_aa_model::verdict::features::Features;
+use virt_aa_model::verdict::policy::Policy;
+
+/// The kernel's features, kept beside the image once it has booted; those of another kernel have its release behind them.
+const FEATURES: &str = "features";
+
+/// The image's programs, likewise.
+const PROGRAMS: &str = "programs";
+
+/// Listing the programs, under emulation.
+const PROGRAMS_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Which set is wanted, and how.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The set.
+    pub spec: SetSpec,
+    /// Folders given for it.
+    pub dirs: GivenDirs,
+    /// The known-bad edit to be made to it.
+    pub known_bad: Option<String>,
+}
+
+impl Wanted {
+    /// A set as it is.
+    pub fn plain(set: &str) -> Wanted {
+        Wanted {
+            spec: SetSpec::parse(set),
+            dirs: GivenDirs::new(),
+            known_bad: None,
+        }
+    }
+}
+
+/// Why nothing can be run.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// A name.
+    #[error("no profile set `{name}`; there are: {}", known.join(", "))]
+    NoSet {
+        /// As asked for.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// A known-bad set of another set.
+    #[error("the known-bad set `{bad}` is an edit of `{of}`, not of `{set}`")]
+    OtherSet {
+        /// The known-bad set.
+        bad: String,
+        /// What it edits.
+        of: String,
+        /// The set asked for.
+        set: String,
+    },
+    /// The set.
+    #[error(transparent)]
+    Set(#[from] SetError),
+    /// Its files.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The machine did not list its programs.
+    #[error("the machine could not list its programs: {0}")]
+    Programs(String),
+    /// Nothing is left of the set.
+    #[error("the image's parser takes no profile of the set: {}", told(.0))]
+    NothingUsable(Vec<Unusable>),
+    /// The image's parser.
+    #[error(transparent)]
+    Parser(#[from] CompileError),
+    /// Its compilation.
+    #[error(transparent)]
+    Compile(#[from] CompileSetError),
+    /// The machine.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// This machine's compilation is not the image's.
+    #[error(transparent)]
+    Alike(#[from] AlikeError),
+    /// The machine's kernel has no AppArmor.
+    #[error("the kernel runs without AppArmor; its command line or its configuration lacks it")]
+    NoAppArmor,
+    /// The cache.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+}
+
+/// How long each part of the preparation took; they overlap.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Timings {
+    /// From QEMU's start to the agent's greeting.
+    pub boot: Duration,
+    /// Reading, editing and compiling the set.
+    pub compile: Duration,
+    /// All of it.
+    pub whole: Duration,
+}
+
+/// A set ready to be loaded.
+pub struct Candidate {
+    /// The set.
+    pub set: SetUnderTest,
+    /// What was compiled from it.
+    pub compiled: CompiledSet,
+    /// What verdicts are judged by.
+    pub policy: Policy,
+}
+
+/// What a run needs besides the machine.
+pub struct Prepared {
+    /// The image.
+    pub image: Image,
+    /// The set under test.
+    pub base: Candidate,
+    /// The image's parser, with its kernel's features.
+    pub parser: Parser,
+    /// The kernel's features.
+    pub kernel: Features,
+    /// Its release, as `uname -r` says it.
+    pub kernel_release: String,
+    /// The policy namespace of the set; none where the whole kernel is its.
+    pub namespace: Option<String>,
+    /// The image's programs.
+    pub programs: Programs,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+/// The set that is wanted, not edited and edited; both the same where no known-bad set is asked for.
+fn assemble(
+    data: &Data,
+    image: &Image,
+    wanted: &Wanted,
+    programs: &Programs,
+) -> Result<(SetUnderTest, SetUnderTest), PrepareError> {
+    let unknown = |name: &str, known: Vec<String>| PrepareError::NoSet {
+        name: name.into(),
+        known,
+    };
+    let set = &wanted.spec.name;
+    let manifest = data
+        .sets
+        .manifests
+        .get(set)
+        .ok_or_else(|| unknown(set, data.sets.manifests.keys().cloned().collect()))?;
+    let good = open(manifest, &wanted.spec, &wanted.dirs, image, programs)?;
+    let Some(bad) = &wanted.known_bad else {
+        return Ok((good.clone(), good));
+    };
+    let edits = data
+        .sets
+        .known_bad
+        .get(bad)
+        .ok_or_else(|| unknown(bad, data.sets.known_bad.keys().cloned().collect()))?;
+    if edits.of != *set && manifest.like.as_ref() != Some(&edits.of) {
+        return Err(PrepareError::OtherSet {
+            bad: bad.clone(),
+            of: edits.of.clone(),
+            set: set.clone(),
+        });
+    }
+    let edited = good.edited(&edits.edits)?;
+    Ok((good, edited))
+}
+
+/// Start the machine and compile the set, side by side where what it takes is known from an earlier boot.
+pub fn prepare(
+    data: &Data,
+    image: &Image,
+    wanted: &Wanted,
+    backend: &Backend,
+) -> Result<(Prepared, Session), PrepareError> {
+    let started = Instant::now();
+    if let Some(namespace) = backend.namespace() {
+        return prepare_local(data, image, wanted, backend, namespace);
+    }
+    let (features, programs) = (image.dir.join(FEATURES), image.dir.join(PROGRAMS));
+    let ground = Ground {
+        features: &features,
+        programs: &programs,
+        kernel_release: &image.facts.kernel_release,
+        namespace: None,
+    };
+    thread::scope(|scope| {
+        let compiling = scope.spawn(|| {
+            (features.exists() && programs.exists()).then(|| compile(data, image, wanted, &ground))
+        });
+        let session = Session::start(image, backend);
+        let early = compiling.join().ok().flatten();
+        let mut session = session?;
+        if !session.facts.apparmor {
+            return Err(PrepareError::NoAppArmor);
+        }
+        let mut prepared = match early {
+            Some(early) => early?,
+            None => {
+                save(&features, &session.features()?)?;
+                save(&programs, &list_programs(&mut session)?)?;
+                compile(data, image, wanted, &ground)?
+            }
+        };
+        if wanted.known_bad.is_none() {
+            prepared.check_alike(&mut session, &prepared.base)?;
+        }
+        prepared.timings.boot = session.boot_time();
+        prepared.timings.whole = started.elapsed();
+        Ok((prepared, session))
+    })
+}
+
+/// Where the kernel is the host's and starts at once: what a set takes is asked for each time.
+fn prepare_local(
+    data: &Data,
+    image: &Image,
+    wanted: &Wanted,
+    backend: &Backend,
+    namespace: &str,
+) -> Result<(Prepared, Session), PrepareError> {
+    let started = Instant::now();
+    let mut session = Session::start(image, backend)?;
+    if !session.facts.apparmor {
+        return Err(PrepareError::NoAppArmor);
+    }
+    let kernel_release = session.facts.kernel.clone();
+    let features = image.dir.join(format!("{FEATURES}-{kernel_release}"));
+    let programs = image.dir.join(format!("{PROGRAMS}-{}", backend.name()));
+    save(&features, &session.features()?)?;
+    save(&programs, &list_programs(&mut session)?)?;
+    let ground = Ground {
+        features: &features,
+        programs: &programs,
+        kernel_release: &kernel_release,
+        namespace: Some(namespace),
+    };
+    let mut prepared = compile(data, image, wanted, &ground)?;
+    if wanted.known_bad.is_none() {
+        prepared.check_alike(&mut session, &prepared.base)?;
+    }
+    prepared.timings.boot = session.boot_time();
+    prepared.timings.whole = started.elapsed();
+    Ok((prepared, session))
+}
+
+/// What a set is compiled for.
+struct Ground<'a> {
+    features: &'a Path,
+    programs: &'a Path,
+    kernel_release: &'a str,
+    namespace: Option<&'a str>,
+}
+
+fn list_programs(session: &mut Session) -> Result<String, PrepareError> {
+    let ran = session.run(&["/bin/sh", "-c", programs::SCRIPT], PROGRAMS_TIMEOUT)?;
+    if ran.exit != Some(0) || ran.stdout.is_empty() {
+        let said = String::from_utf8_lossy(&ran.stderr).trim().to_string();
+        return Err(PrepareError::Programs(said));
+    }
+    Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
+}
+
+fn save(path: &Path, text: &str) -> Result<(), PrepareError> {
+    // Another run may be reading it: it appears whole or not at all.
+    let temporary = path.with_extension(format!("{}", std::process::id()));
+    let saved = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
+    saved.map_err(|source| PrepareError::Io {
+        path: path.into(),
+        source,
+    })
+}
+
+fn read(path: &Path) -> Result<String, PrepareError> {
+    std::fs::read_to_string(path).map_err(|source| PrepareError::Io {
+        path: path.into(),
+        source,
+    })
+}
+
+fn compile(
+    data: &Data,
+    image: &Image,
+    wanted: &Wanted,
+    ground: &Ground<'_>,
+) -> Result<Prepared, PrepareError> {
+    let started = Instant::now();
+    let kernel = Features::parse(&read(ground.features)?);
+    let programs = Programs::parse(&read(ground.programs)?);
+    let parser = Parser::from_tree(&image.tree)?.with_features(ground.features);
+    let base = candidate(data, image, wanted, &programs, &parser, &kernel, ground.namespace)?;
+    let timings = Timings {
+        compile: started.elapsed(),
+        ..Timings::default()
+    };
+    Ok(Prepared {
+        image: image.clone(),
+        base,
+        parser,
+        kernel,
+        kernel_release: ground.kernel_release.into(),
+        namespace: ground.namespace.map(str::to_string),
+        programs,
+        timings,
+    })
+}
+
+fn candidate(
+    data: &Data,
+    image: &Image,
+    wanted: &Wanted,
+    programs: &Programs,
+    parser: &Parser,
+    kernel: &Features,
+    namespace: Option<&str>,
+) -> Result<Candidate, PrepareError> {
+    let (mut good, mut set) = assemble(data, image, wanted, programs)?;
+    // Elsewhere than in a machine of ours the kernel is not told what to log, so the set tells of itself.
+    good.audited = namespace.is_some();
+    set.audited = namespace.is_some();
+    let compiled = if set.manifest.from.is_given() && wanted.known_bad.is_none() {
+        CompiledSet::compile_what_can_be(&mut set, parser, None)?
+    } else {
+        CompiledSet::compile(&set, parser, None)?
+    };
+    if set.roles().is_empty() {
+        return Err(PrepareError::NothingUsable(set.unusable));
+    }
+    let policy = compiled.for_verdict((&good, &set), kernel, namespace);
+    Ok(Candidate {
+        set,
+        compiled,
+        policy,
+    })
+}
+
+/// One line for each file.
+fn told(unusable: &[Unusable]) -> String {
+    let lines = unusable
+        .iter()
+        .map(|unusable| format!("\n  {}: {}", unusable.file, unusable.message));
+    lines.collect()
+}
+
+impl Prepared {
+    /// Another set on the same image, to be compared with the base.
+    pub fn other(&self, data: &Data, wanted: &Wanted) -> Result<Candidate, PrepareError> {
+        candidate(
+            data,
+            &self.image,
+            wanted,
+            &self.programs,
+            &self.parser,
+            &self.kernel,
+            self.namespace.as_deref(),
+        )
+    }
+
+    /// The book of proofs of a set, by its hash. What was seen on the image's own kernel says nothing of another one.
+    pub fn proofs(&self, data: &Data, set_hash: &str) -> Proofs {
+        let kernel = self.namespace.as_ref().map(|_| self.kernel_release.as_str());
+        Proofs::open(&self.image.dir, set_hash, kernel, proofs::Ground::of(data))
+    }
+
+    /// Whether the machine compiles the set as this program did; the set is loaded by this.
+    pub fn check_alike(&self, session: &mut Session, candidate: &Candidate) -> Result<(), AlikeError> {
+        alike::check(session, &self.image.dir, &candidate.set, &candidate.compiled)
+    }
+
+    /// An edited set, compiled where it differs from the base.
+    pub fn candidate(&self, set: SetUnderTest) -> Result<Candidate, CompileSetError> {
+        let compiled = CompiledSet::compile(&set, &self.parser, Some((&self.base.set, &self.base.compiled)))?;
+        let policy = compiled.for_verdict((&self.base.set, &set), &self.kernel, self.namespace.as_deref());
+        Ok(Candidate {
+            set,
+            compiled,
+            policy,
+        })
+    }
+}

@@ -1,0 +1,299 @@
+//! Does each guard turn its case red? The access is taken away from the set, the set loaded anew, the case run.
+
+use aa_policy::{EditError, Edited, with_rule, without};
+
+use crate::prepare::{Candidate, Prepared};
+use crate::profile_set::assemble::SetUnderTest;
+use crate::profile_set::compiled::CompileSetError;
+use crate::runner::Runner;
+use crate::session::SessionError;
+use virt_aa_model::case::expand::Variant;
+use virt_aa_model::case::guard::owner;
+use virt_aa_model::case::guard::{applies, label};
+use virt_aa_model::case::model::{Case, Guard};
+use virt_aa_model::case_run::CaseRun;
+use virt_aa_model::denial::access_of;
+use virt_aa_model::guard::{Findings, findings_of, killer};
+use virt_aa_model::guard::{Outcome, Proof};
+use virt_aa_model::known::KnownFailure;
+use virt_aa_model::verdict::expected::guarded;
+use virt_aa_model::verdict::judge::Verdict;
+use virt_aa_model::verdict::mediation::mediated;
+
+/// Compiles edited sets; the image's parser, or a test's stand-in.
+pub trait Compiler {
+    /// The set under test.
+    fn base(&self) -> &Candidate;
+    /// An edited set, compiled.
+    fn candidate(&self, set: SetUnderTest) -> Result<Candidate, CompileSetError>;
+}
+
+impl Compiler for Prepared {
+    fn base(&self) -> &Candidate {
+        &self.base
+    }
+
+    fn candidate(&self, set: SetUnderTest) -> Result<Candidate, CompileSetError> {
+        Prepared::candidate(self, set)
+    }
+}
+
+/// Loads a set and runs a variant with it; a machine, or a test's stand-in.
+pub trait Lab {
+    /// Load a set into a kernel that has no other policy.
+    fn load_anew(&mut self, candidate: &Candidate) -> Result<(), SessionError>;
+    /// Run a variant; failures known of the set count only if `with_known`.
+    fn run(&mut self, variant: &Variant, candidate: &Candidate, with_known: bool) -> CaseRun;
+    /// Throw the machine away.
+    fn discard(&mut self);
+}
+
+impl Lab for Runner<'_> {
+    fn load_anew(&mut self, candidate: &Candidate) -> Result<(), SessionError> {
+        Runner::load_anew(self, candidate)
+    }
+
+    fn run(&mut self, variant: &Variant, candidate: &Candidate, with_known: bool) -> CaseRun {
+        Runner::run(self, variant, candidate, with_known)
+    }
+
+    fn discard(&mut self) {
+        Runner::discard(self);
+    }
+}
+
+/// Prove every guard of a variant; `each` is told of every one as it ends.
+pub fn prove(
+    runner: &mut dyn Lab,
+    prepared: &dyn Compiler,
+    variant: &Variant,
+    known: &[&KnownFailure],
+    each: &mut dyn FnMut(&Proof),
+) -> Vec<Proof> {
+    let mut proofs = Vec::new();
+    let mut end = |guard: &Guard, case: Option<&Case>, outcome, detail| {
+        let of = case.map(|case| Box::new((case.clone(), guard.clone())));
+        let proof = Proof {
+            case: variant.id.clone(),
+            guard: label(guard),
+            outcome,
+            detail,
+            of,
+        };
+        each(&proof);
+        proofs.push(proof);
+    };
+    let raw = &variant.loaded.case;
+    for guard in raw
+        .guards
+        .iter()
+        .filter(|guard| !applies(raw, guard, &variant.profiles))
+    {
+        let only = format!("only for {}", guard.only.join(", "));
+        end(guard, None, Outcome::NotApplicable, Some(only));
+    }
+    let applying = |guard: &&Guard| applies(raw, guard, &variant.profiles);
+    // A known failure says what mends it; guards are proven on the mended set. One that no edit mends stays: the case
+    // must fail as known, and without the access by the guard's denial besides.
+    let fixed;
+    let stays = beyond_mending(known);
+    let base = if known.is_empty() || stays.is_some() {
+        prepared.base()
+    } else {
+        match fix(prepared, known) {
+            Ok(candidate) => {
+                fixed = candidate;
+                &fixed
+            }
+            Err(reason) => {
+                for guard in raw.guards.iter().filter(applying) {
+                    end(guard, None, Outcome::BaseNotGreen, Some(reason.clone()));
+                }
+                return proofs;
+            }
+        }
+    };
+    let green = runner.run(variant, base, stays.is_some());
+    let filled = green.ran.as_ref().map(|ran| ran.expected.case.clone());
+    let good = match green.verdict {
+        Verdict::Pass | Verdict::Vacuous => true,
+        Verdict::KnownFailure => stays.is_some(),
+        _ => false,
+    };
+    let Some(case) = filled.as_ref().filter(|_| good) else {
+        for guard in raw.guards.iter().filter(applying) {
+            let detail = format!(
+                "{}: {}",
+                green.verdict.name(),
+                green.reason.clone().unwrap_or_default()
+            );
+            let outcome = match green.verdict {
+                Verdict::Inconclusive | Verdict::Error => Outcome::Inconclusive,
+                Verdict::Skip => Outcome::NotApplicable,
+                _ => Outcome::BaseNotGreen,
+            };
+            end(guard, None, outcome, Some(detail));
+        }
+        return proofs;
+    };
+    let before = green
+        .ran
+        .as_ref()
+        .map(|ran| findings_of(&ran.judgement))
+        .unwrap_or_default();
+    for guard in case.guards.iter().filter(applying) {
+        let ground = Base {
+            candidate: base,
+            stays,
+            findings: &before,
+        };
+        let (outcome, detail) = prove_guard(runner, prepared, &ground, variant, case, guard);
+        end(guard, Some(case), outcome, detail);
+    }
+    proofs
+}
+
+/// Why no edit mends the case, where the known failures say so.
+fn beyond_mending<'k>(known: &[&'k KnownFailure]) -> Option<&'k str> {
+    let mended = known.iter().any(|known| !known.fix.is_empty());
+    known
+        .iter()
+        .find_map(|known| known.no_fix.as_deref())
+        .filter(|_| !mended)
+}
+
+fn fix(prepared: &dyn Compiler, known: &[&KnownFailure]) -> Result<Candidate, String> {
+    let edits: Vec<_> = known.iter().flat_map(|known| known.fix.clone()).collect();
+    if edits.is_empty() {
+        return Err(
+            "the known failure names no `fix` and no `no-fix`, so its guards cannot be proven".into(),
+        );
+    }
+    let set = prepared
+        .base()
+        .set
+        .edited(&edits)
+        .map_err(|error| format!("the known failure's `fix`: {error}"))?;
+    prepared
+        .candidate(set)
+        .map_err(|error| format!("the known failure's `fix`: {error}"))
+}
+
+fn prove_guard(
+    runner: &mut dyn Lab,
+    prepared: &dyn Compiler,
+    ground: &Base<'_>,
+    variant: &Variant,
+    case: &Case,
+    guard: &Guard,
+) -> (Outcome, Option<String>) {
+    let (base, stays) = (ground.candidate, ground.stays);
+    let profile = owner(case, guard).and_then(|subject| variant.profiles.get(subject));
+    let profile = profile.map(|chosen| chosen.profile.as_str());
+    if guarded(guard).is_some_and(|access| !mediated(&access, &base.policy, profile)) {
+        return (Outcome::ClassNotMediated, None);
+    }
+    let edited = match edit(&base.set, variant, case, guard) {
+        Ok(edited) => edited,
+        Err(Wrong::NoSuchRule(text)) => return (Outcome::NoSuchRule, Some(text)),
+        Err(Wrong::Other(text)) => return (Outcome::DoesNotCompile, Some(text)),
+    };
+    let candidate = match base.set.with_tree(edited.tree) {
+        Ok(set) => match prepared.candidate(set) {
+            Ok(candidate) => candidate,
+            Err(error @ CompileSetError::Io(_)) => return (Outcome::Inconclusive, Some(error.to_string())),
+            Err(error) => return (Outcome::DoesNotCompile, Some(error.to_string())),
+        },
+        Err(error) => return (Outcome::DoesNotCompile, Some(error.to_string())),
+    };
+    let same = candidate.compiled.files.iter().all(|(name, file)| {
+        base.compiled
+            .files
+            .get(name)
+            .is_some_and(|other| other.policy.binary == file.policy.binary)
+    });
+    // A template or abstraction that only virt-aa-helper reads changes no binary here, and yet what the machine does.
+    let changed = candidate.set.tree.changed_files(&base.set.tree);
+    let is_compiled = |file: &String| base.compiled.files.contains_key(file);
+    if same && changed.iter().all(is_compiled) {
+        return (Outcome::SameBinary, None);
+    }
+    if let Err(error) = runner.load_anew(&candidate) {
+        runner.discard();
+        return (Outcome::Inconclusive, Some(error.to_string()));
+    }
+    let subject = owner(case, guard).unwrap_or_default();
+    outcome(
+        &runner.run(variant, &candidate, stays.is_some()),
+        guard,
+        subject,
+        ground,
+    )
+}
+
+/// What a guard is proven on.
+struct Base<'a> {
+    /// The set that the guard's access is taken from.
+    candidate: &'a Candidate,
+    /// Why no edit mends the case, where it fails as known.
+    stays: Option<&'a str>,
+    /// What was wrong with it before the access was taken away.
+    findings: &'a Findings,
+}
+
+enum Wrong {
+    NoSuchRule(String),
+    Other(String),
+}
+
+fn edit(set: &SetUnderTest, variant: &Variant, case: &Case, guard: &Guard) -> Result<Edited, Wrong> {
+    let subject = owner(case, guard).ok_or_else(|| Wrong::Other("no subject's profile to change".into()))?;
+    let (file, profile) = profile_text(set, variant, subject)?;
+    let edited = match (guard.without.as_ref().and_then(access_of), &guard.add) {
+        (Some(access), _) => without(&set.tree, &file, &profile, &access),
+        (None, Some(rule)) => with_rule(&set.tree, &file, &profile, rule),
+        (None, None) => return Err(Wrong::Other("the guard changes nothing".into())),
+    };
+    let mut edited = edited.map_err(wrong)?;
+    for also in &guard.also {
+        let (file, profile) = profile_text(set, variant, &also.of)?;
+        edited = with_rule(&edited.tree, &file, &profile, &also.add).map_err(wrong)?;
+    }
+    Ok(edited)
+}
+
+/// The file and the name of a subject's profile.
+fn profile_text(set: &SetUnderTest, variant: &Variant, subject: &str) -> Result<(String, String), Wrong> {
+    let profile = variant.profiles.get(subject).map(|chosen| chosen.profile.clone());
+    let profile = profile.ok_or_else(|| Wrong::Other(format!("subject {subject} has no role")))?;
+    let file = set
+        .file_of(&profile)
+        .ok_or_else(|| Wrong::Other(format!("profile {profile} is not in the set")))?;
+    Ok((file.file.clone(), profile))
+}
+
+fn wrong(error: EditError) -> Wrong {
+    match error {
+        EditError::NoSuchRule { .. } => Wrong::NoSuchRule(error.to_string()),
+        other => Wrong::Other(other.to_string()),
+    }
+}
+
+fn outcome(run: &CaseRun, guard: &Guard, subject: &str, ground: &Base<'_>) -> (Outcome, Option<String>) {
+    let reason = run.reason.clone();
+    match (run.verdict, &run.ran) {
+        (Verdict::Fail, Some(ran)) => {
+            match killer(guard, subject, ground.findings, &ran.expected, &ran.judgement) {
+                Some(killer) => (Outcome::Killed, Some(killer)),
+                None => (Outcome::RedByAnotherDenial, reason),
+            }
+        }
+        (Verdict::Pass | Verdict::Vacuous, _) => (Outcome::Survived, None),
+        (Verdict::KnownFailure, _) => (Outcome::NoEditMendsIt, ground.stays.map(str::to_owned)),
+        _ => (Outcome::Inconclusive, reason),
+    }
+}
+
+#[cfg(test)]
+#[path = "prove/tests.rs"]
+mod tests;

@@ -1,0 +1,378 @@
+//! A machine that is up, and the talk with its agent.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use virt_aa_probe::protocol::{
+    CaseEvidence, CasePlan, FixtureOutcome, MachineFacts, PROTOCOL_VERSION, Policy, PolicyState, Ran,
+    RawRecord, Request, Response, RunSpec, Sabotage, receive, send,
+};
+
+use crate::backend::{AgentStream, Backend, Machine, VmDeath, VmError};
+use crate::image::Image;
+use virt_aa_model::fixture::Fixture;
+
+/// How long answers may take. What comes later ends the machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// For answers that need no more than a look.
+    pub short: Duration,
+    /// For loading policy.
+    pub load: Duration,
+    /// Allowed beyond the agent's own deadlines, so that the agent is the one to say what hangs.
+    pub grace: Duration,
+    /// When every answer comes too late.
+    pub until: Option<Instant>,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            short: Duration::from_secs(30),
+            load: Duration::from_secs(120),
+            grace: Duration::from_secs(60),
+            until: None,
+        }
+    }
+}
+
+/// Why the talk ended.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The machine did not come up.
+    #[error(transparent)]
+    Boot(#[from] VmError),
+    /// The machine ended, or did not answer and was ended.
+    #[error("the machine is gone: {0}")]
+    Died(Box<VmDeath>),
+    /// The time that everything together may take.
+    #[error("the time limit of the whole run was over; give more with --timeout")]
+    OutOfTime,
+    /// The agent is not of this program.
+    #[error("the agent speaks version {0} of the protocol, not {PROTOCOL_VERSION}; build the program anew")]
+    Version(u32),
+    /// The machine cannot enforce anything.
+    #[error("the machine's kernel runs without AppArmor")]
+    NoAppArmor,
+    /// The agent could not do what it was asked.
+    #[error("the agent: {0}")]
+    Agent(String),
+    /// An answer to another question.
+    #[error("the agent answered something else than it was asked: {0}")]
+    Nonsense(String),
+}
+
+/// A machine with its agent, and what was brought up in it.
+pub struct Session {
+    machine: Box<dyn Machine>,
+    /// What machine this is.
+    pub facts: MachineFacts,
+    /// How long its answers may take.
+    pub limits: Limits,
+    fixtures: BTreeMap<String, FixtureOutcome>,
+}
+
+impl Session {
+    /// Start a machine and greet its agent.
+    pub fn start(image: &Image, backend: &Backend) -> Result<Session, SessionError> {
+        Session::greet(backend.start(image)?)
+    }
+
+    /// Greet the agent of a machine.
+    pub(crate) fn greet(mut machine: Box<dyn Machine>) -> Result<Session, SessionError> {
+        let limits = Limits::default();
+        machine.stream().set_deadline(Instant::now() + limits.short);
+        let facts = match receive::<Response>(machine.stream()) {
+            Ok(Response::Hello {
+                protocol: PROTOCOL_VERSION,
+                ..
+            }) => match exchange(machine.as_mut(), &Request::Facts, limits.short, None)? {
+                Response::Facts(facts) => facts,
+                other => return Err(nonsense(&other)),
+            },
+            Ok(Response::Hello { protocol, .. }) => return Err(SessionError::Version(protocol)),
+            Ok(other) => return Err(nonsense(&other)),
+            Err(_) => return Err(SessionError::Died(Box::new(machine.post_mortem()))),
+        };
+        Ok(Session {
+            machine,
+            facts,
+            limits,
+            fixtures: BTreeMap::new(),
+        })
+    }
+
+    /// The last lines of the machine's console, oldest first.
+    pub fn console(&self) -> Vec<String> {
+        self.machine.console()
+    }
+
+    /// From the start of the machine to the agent's greeting.
+    pub fn boot_time(&self) -> Duration {
+        self.machine.boot_time()
+    }
+
+    fn call(&mut self, request: &Request, timeout: Duration) -> Result<Response, SessionError> {
+        exchange(self.machine.as_mut(), request, timeout, self.limits.until)
+    }
+
+    /// The kernel's features in the parser's flat form.
+    pub fn features(&mut self) -> Result<String, SessionError> {
+        match self.call(&Request::Features, self.limits.short)? {
+            Response::Features { text } => Ok(text),
+            other => Err(nonsense(&other)),
+        }
+    }
+
+    /// Make these policies, and no others, the kernel's, and these files the machine's.
+    pub fn load(
+        &mut self,
+        policies: Vec<Policy>,
+        files: BTreeMap<String, Option<String>>,
+    ) -> Result<PolicyState, SessionError> {
+        match self.call(&Request::LoadPolicy { files, policies }, self.limits.load)? {
+            Response::Policy(state) => Ok(state),
+            other => Err(nonsense(&other)),
+        }
+    }
+
+    /// What the kernel says is loaded.
+    pub fn policy(&mut self) -> Result<PolicyState, SessionError> {
+        match self.call(&Request::PolicyState, self.limits.short)? {
+            Response::Policy(state) => Ok(state),
+            other => Err(nonsense(&other)),
+        }
+    }
+
+    /// Bring a fixture up, or say how it went before.
+    pub fn fixture(&mut self, fixture: &Fixture) -> Result<FixtureOutcome, SessionError> {
+        if let Some(outcome) = self.fixtures.get(&fixture.name) {
+            return Ok(outcome.clone());
+        }
+        let timeout = Duration::from_secs(fixture.timeout);
+        let timeout_ms = fixture.timeout.saturating_mul(1000);
+        match self.call(
+            &Request::Fixture {
+                script: fixture.up.clone(),
+                modules: fixture.modules.clone(),
+                timeout_ms,
+            },
+            timeout + self.limits.grace,
+        )? {
+            Response::Fixture(outcome) => {
+                self.fixtures.insert(fixture.name.clone(), outcome.clone());
+                Ok(outcome)
+            }
+            other => Err(nonsense(&other)),
+        }
+    }
+
+    /// Audit messages since the last case: what a process did that nobody had waited for.
+    pub fn strays(&mut self) -> Result<Vec<RawRecord>, SessionError> {
+        match self.call(&Request::Strays, self.limits.short)? {
+            Response::Strays { records } => Ok(records),
+            other => Err(nonsense(&other)),
+        }
+    }
+
+    /// Run a case.
+    pub fn case(&mut self, plan: &CasePlan) -> Result<CaseEvidence, SessionError> {
+        let timeout = longest(plan) + self.limits.grace;
+        match self.call(&Request::Case(Box::new(plan.clone())), timeout)? {
+            Response::Case(evidence) => Ok(*evidence),
+            other => Err(nonsense(&other)),
+        }
+    }
+
+    /// Run a program unconfined.
+    pub fn run(&mut self, argv: &[&str], timeout: Duration) -> Result<Ran, SessionError> {
+        let run = RunSpec {
+            argv: argv.iter().map(ToString::to_string).collect(),
+            env: BTreeMap::new(),
+            stdin: None,
+            stdin_file: None,
+            stdout_file: None,
+        };
+        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        match self.call(&Request::Run { run, timeout_ms }, timeout + self.limits.grace)? {
+            Response::Ran(ran) => Ok(ran),
+            other => Err(nonsense(&other)),
+        }
+    }
+
+    /// Sends QEMU a signal: for tests of what is made of its end.
+    pub fn signal_machine(&self, signal: Signal) -> io::Result<()> {
+        self.machine.signal(signal)
+    }
+
+    /// Spoil the next case's evidence.
+    pub fn sabotage(&mut self, how: Sabotage) -> Result<(), SessionError> {
+        match self.call(&Request::Sabotage(how), self.limits.short)? {
+            Response::Done => Ok(()),
+            other => Err(nonsense(&other)),
+        }
+    }
+
+    /// A root shell on the machine's console, until it ends.
+    pub fn shell(&mut self) -> Result<(), SessionError> {
+        // A person sits at the other end.
+        match self.call(&Request::Shell, Duration::from_secs(24 * 60 * 60))? {
+            Response::Done => Ok(()),
+            other => Err(nonsense(&other)),
+        }
+    }
+}
+
+fn exchange(
+    machine: &mut dyn Machine,
+    request: &Request,
+    timeout: Duration,
+    until: Option<Instant>,
+) -> Result<Response, SessionError> {
+    let own = Instant::now() + timeout;
+    let deadline = until.map_or(own, |until| own.min(until));
+    ask(machine.stream(), request, deadline).unwrap_or_else(|| {
+        if until.is_some_and(|until| Instant::now() >= until) {
+            Err(SessionError::OutOfTime)
+        } else {
+            Err(SessionError::Died(Box::new(machine.post_mortem())))
+        }
+    })
+}
+
+/// Ask, and take one answer; `None` if the machine is gone, or silent until the deadline.
+fn ask(
+    stream: &mut AgentStream,
+    request: &Request,
+    deadline: Instant,
+) -> Option<Result<Response, SessionError>> {
+    stream.set_deadline(deadline);
+    match send(stream, request).and_then(|()| receive::<Response>(stream)) {
+        Ok(Response::Failed { message }) => Some(Err(SessionError::Agent(message))),
+        Ok(response) => Some(Ok(response)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+            ) =>
+        {
+            Some(Err(SessionError::Nonsense(error.to_string())))
+        }
+        Err(_) => None,
+    }
+}
+
+/// The longest that the agent may take for a case by its own deadlines.
+fn longest(plan: &CasePlan) -> Duration {
+    let steps = plan.steps.iter().chain(&plan.cleanup);
+    let steps: u64 = steps
+        .map(|step| step.timeout_ms.unwrap_or(plan.step_timeout_ms))
+        .sum();
+    let daemons: u64 = plan
+        .subjects
+        .values()
+        .filter_map(|subject| subject.program.as_ref())
+        .map(|daemon| daemon.timeout_ms)
+        .sum();
+    Duration::from_millis(steps.saturating_add(daemons))
+}
+
+fn nonsense(response: &Response) -> SessionError {
+    let mut text = format!("{response:?}");
+    let end = text.char_indices().nth(200).map_or(text.len(), |(at, _)| at);
+    text.truncate(end);
+    SessionError::Nonsense(text)
+}
+
+impl SessionError {
+    /// Whether the machine can go on.
+    pub fn is_recoverable(&self) -> bool {
+        matches!(self, SessionError::Agent(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
+    use rstest::rstest;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+    const SHORT: Duration = Duration::from_millis(200);
+
+    fn frame(body: &[u8]) -> Vec<u8> {
+        let mut frame = u32::try_from(body.len()).unwrap().to_le_bytes().to_vec();
+        frame.extend_from_slice(body);
+        frame
+    }
+
+    /// What the harness makes of a guest that reads the question and answers with these bytes; then it goes away, or
+    /// stays and is silent.
+    fn ask_guest(answer: Vec<u8>, stays: bool, limit: Duration) -> Option<Result<Response, SessionError>> {
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let guest = thread::spawn(move || {
+            let _: Request = receive(&mut there).unwrap();
+            // The harness may have hung up in the middle.
+            let _ = there.write_all(&answer);
+            if stays {
+                let _ = there.read(&mut [0]);
+            }
+        });
+        let mut stream = AgentStream::new(here, limit);
+        let got = ask(&mut stream, &Request::PolicyState, Instant::now() + limit);
+        drop(stream);
+        guest.join().unwrap();
+        got
+    }
+
+    #[test]
+    fn an_honest_guest_is_heard() {
+        let answer = frame(br#"{"is":"done"}"#);
+        assert!(matches!(ask_guest(answer, true, LONG), Some(Ok(Response::Done))));
+    }
+
+    #[rstest]
+    #[case::no_json(frame(b"no json at all"))]
+    #[case::half_a_message(frame(br#"{"is":"policy","#))]
+    #[case::nothing(frame(b""))]
+    #[case::unknown_answer(frame(br#"{"is":"pass"}"#))]
+    #[case::evidence_without_its_parts(frame(br#"{"is":"case","steps":[]}"#))]
+    #[case::a_frame_beyond_the_limit(u32::MAX.to_le_bytes().to_vec())]
+    fn a_guest_that_talks_nonsense_is_told_off_and_its_machine_given_up(#[case] answer: Vec<u8>) {
+        let got = ask_guest(answer, true, LONG);
+        let Some(Err(error @ SessionError::Nonsense(_))) = got else {
+            panic!("{got:?}");
+        };
+        assert!(!error.is_recoverable());
+    }
+
+    #[rstest]
+    #[case::silence(Vec::new())]
+    #[case::half_a_length(vec![1, 0])]
+    #[case::a_frame_that_never_ends((64u32 << 20).to_le_bytes().to_vec())]
+    #[case::half_a_frame(frame(br#"{"is":"done"}"#)[..8].to_vec())]
+    fn a_guest_that_does_not_finish_is_waited_for_until_the_deadline(#[case] answer: Vec<u8>) {
+        let begun = Instant::now();
+        assert!(ask_guest(answer.clone(), true, SHORT).is_none());
+        assert!(begun.elapsed() >= SHORT);
+        // One that goes away is not waited for.
+        let begun = Instant::now();
+        assert!(ask_guest(answer, false, LONG).is_none());
+        assert!(begun.elapsed() < LONG);
+    }
+
+    #[test]
+    fn a_guest_that_cannot_do_it_may_go_on() {
+        let answer = frame(br#"{"is":"failed","message":"no"}"#);
+        let Some(Err(error)) = ask_guest(answer, true, LONG) else {
+            panic!("no error");
+        };
+        assert!(error.is_recoverable());
+    }
+}

@@ -1,0 +1,91 @@
+//! Where cases run and with which profiles.
+
+use virt_aa_probe::local::Engine;
+
+use crate::profile_set::packaged::PACKAGED;
+
+/// The image that is used where none is named.
+pub const DEFAULT_IMAGE: &str = "debian-13";
+
+/// The profile set that is tested where none is named.
+pub const DEFAULT_SET: &str = PACKAGED;
+
+/// A backend, as it is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendName {
+    /// A virtual machine that boots the image.
+    Vm,
+    /// This host.
+    Host,
+    /// A container of the image on this host.
+    Container,
+}
+
+impl BackendName {
+    /// As the command line and reports name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            BackendName::Vm => "vm",
+            BackendName::Host => "host",
+            BackendName::Container => "container",
+        }
+    }
+}
+
+/// Where cases run, and with which profiles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The backend.
+    pub backend: BackendName,
+    /// The container engine; of several that are installed the first, where none is named.
+    pub engine: Option<Engine>,
+    /// Whether cases that start a libvirt daemon run although the host has one running.
+    pub allow_host_daemon: bool,
+    /// The image.
+    pub image: String,
+    /// The profile set, as the command line names it.
+    pub profiles: String,
+    /// Folders that the set is made for, where they are not as in the image.
+    pub set_dirs: Vec<(String, String)>,
+    /// Whether the image is built although its suite's index is past its valid-until date.
+    pub allow_expired_index: bool,
+}
+
+impl Target {
+    /// The packaged profiles with that backend.
+    pub fn new(backend: BackendName, engine: Option<Engine>, image: &str) -> Target {
+        Target {
+            backend,
+            engine,
+            allow_host_daemon: false,
+            image: image.into(),
+            profiles: DEFAULT_SET.into(),
+            set_dirs: Vec::new(),
+            allow_expired_index: false,
+        }
+    }
+
+    /// The words of a command line that say the same, but for what only a build of the image needs.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        if self.backend != BackendName::Vm {
+            words.extend(["--backend".into(), self.backend.name().into()]);
+        }
+        if let Some(engine) = self.engine.filter(|_| self.backend == BackendName::Container) {
+            words.extend(["--engine".into(), engine.name().into()]);
+        }
+        if self.backend != BackendName::Host {
+            words.extend(["--image".into(), self.image.clone()]);
+        }
+        if self.profiles != DEFAULT_SET {
+            words.extend(["--profiles".into(), self.profiles.clone()]);
+        }
+        for (name, dir) in &self.set_dirs {
+            words.extend(["--set-dir".into(), format!("{name}={dir}")]);
+        }
+        if self.allow_host_daemon && self.backend != BackendName::Vm {
+            words.push("--allow-host-daemon".into());
+        }
+        words
+    }
+}

@@ -1,0 +1,19 @@
+//! A case as it was read from its file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::model::Case;
+
+/// A case and where it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The case, templates not filled in.
+    pub case: Arc<Case>,
+    /// Its file, relative to the data's root.
+    pub file: PathBuf,
+    /// The line on which it begins.
+    pub line: usize,
+    /// Its folder below `cases/`: `network`; empty where it lies in `cases/` itself.
+    pub group: String,
+}

@@ -1,0 +1,62 @@
+//! Templates: every key is one that will be filled in.
+
+use std::collections::BTreeSet;
+
+use crate::case::known_names::{KnownNames, SET_KEYS};
+use crate::case::model::Case;
+use crate::case::problem::{Located, Problem};
+use crate::case::template;
+use crate::yaml::path::Path;
+
+pub(super) fn check(case: &Case, known_names: &KnownNames, problems: &mut Vec<Located>) {
+    let known = keys(case, known_names);
+    let root = Path::root();
+    let texts = [
+        template::texts(&case.subjects, &root.key("subjects")),
+        template::texts(&case.setup, &root.key("setup")),
+        template::texts(&case.steps, &root.key("steps")),
+        template::texts(&case.cleanup, &root.key("cleanup")),
+        template::texts(&case.guards, &root.key("guards")),
+        template::texts(&case.policy_loads, &root.key("policy-loads")),
+    ];
+    for (path, text) in texts.into_iter().flatten() {
+        for (_, key) in template::keys(&text) {
+            if !known.contains(key) && !is_of_unknown_fixture(key, case, known_names) {
+                let known = known.iter().cloned().collect();
+                problems.push(
+                    Problem::UnknownTemplate {
+                        key: key.to_owned(),
+                        known,
+                    }
+                    .at(path.clone()),
+                );
+            }
+        }
+    }
+}
+
+/// Where the case needs a fixture that does not exist, that is complained of there, and this may be its fact.
+fn is_of_unknown_fixture(key: &str, case: &Case, known_names: &KnownNames) -> bool {
+    let (known, unknown): (Vec<_>, Vec<_>) = case
+        .needs
+        .iter()
+        .partition(|need| known_names.fixtures.contains_key(*need));
+    let Some((name, _)) = key.split_once('.') else {
+        return false;
+    };
+    let declared =
+        name == "set" || case.subjects.contains_key(name) || known.iter().any(|need| *need == name);
+    !unknown.is_empty() && !declared
+}
+
+/// The keys that a case's templates may use.
+fn keys(case: &Case, known_names: &KnownNames) -> BTreeSet<String> {
+    let set = SET_KEYS.iter().map(|key| format!("set.{key}"));
+    let facts = case.needs.iter().flat_map(|need| {
+        let facts = known_names.fixtures.get(need).into_iter().flatten();
+        facts.map(move |fact| format!("{need}.{fact}"))
+    });
+    let labels = case.subjects.keys().map(|name| format!("{name}.label"));
+    let values = case.with.iter().flat_map(|entry| entry.keys().cloned());
+    set.chain(facts).chain(labels).chain(values).collect()
+}

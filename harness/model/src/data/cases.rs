@@ -1,0 +1,105 @@
+//! Every case of a folder, read and checked.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::case::known_names::KnownNames;
+use crate::case::loaded::Loaded;
+use crate::case::model::Case;
+use crate::case::problem::Problem;
+use crate::check;
+use crate::yaml::document::Document;
+use crate::yaml::error::{DataError, Place};
+use crate::yaml::node::Part;
+use crate::yaml::{path, source};
+
+/// The folder of fixtures, which are no cases, below the folder of cases.
+pub const FIXTURES: &str = "fixtures";
+
+/// Every case under `dir`, sorted by file and line; or everything that is wrong, sorted. Messages name files
+/// relative to `root`.
+pub fn load(dir: &Path, root: &Path, names_known: &KnownNames) -> Result<Vec<Loaded>, Vec<DataError>> {
+    let (read, mut errors) = read(dir, root);
+    let mut names = HashMap::new();
+    for (loaded, document) in &read {
+        errors.extend(check::case(&loaded.case, document, names_known));
+        errors.extend(duplicate(&loaded.case, document, &mut names));
+    }
+    if errors.is_empty() {
+        return Ok(read.into_iter().map(|(loaded, _)| loaded).collect());
+    }
+    errors.sort_by(DataError::order);
+    Err(errors)
+}
+
+/// What is wrong with the form of the cases under `dir`, where what they refer to is not known.
+pub fn errors_of_form(dir: &Path, root: &Path) -> Vec<DataError> {
+    read(dir, root).1
+}
+
+fn read(dir: &Path, root: &Path) -> (Vec<(Loaded, Document)>, Vec<DataError>) {
+    let mut read = Vec::new();
+    let mut errors = Vec::new();
+    let files = source::files(dir, root).unwrap_or_else(|found| {
+        errors.extend(found);
+        Vec::new()
+    });
+    for file in files {
+        let below = source::shown(&file, dir);
+        if below.starts_with(FIXTURES) {
+            continue;
+        }
+        let group = below
+            .parent()
+            .map(|folder| folder.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let documents = Document::read_file(&file, source::shown(&file, root)).unwrap_or_else(|error| {
+            errors.push(error);
+            Vec::new()
+        });
+        for document in documents {
+            match document.read::<Case>() {
+                Ok(case) => {
+                    let (file, line) = (document.file().to_owned(), document.line());
+                    read.push((
+                        Loaded {
+                            case: Arc::new(case),
+                            file,
+                            line,
+                            group: group.clone(),
+                        },
+                        document,
+                    ));
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+    }
+    (read, errors)
+}
+
+/// A name that an earlier case has; both places are shown.
+fn duplicate(case: &Case, document: &Document, names: &mut HashMap<String, Place>) -> Option<DataError> {
+    let place = document.place(&path::Path::root().key("name"), Part::Value);
+    match names.get(&case.name) {
+        Some(first) => {
+            let problem = Problem::Twice {
+                what: "case name",
+                name: case.name.clone(),
+            };
+            let error = DataError::at(place, problem.to_string()).with_related(first.clone(), "first here");
+            Some(match problem.help() {
+                Some(help) => error.with_help(help),
+                None => error,
+            })
+        }
+        None => {
+            names.insert(case.name.clone(), place);
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! Failures known of a shipped set: as said, gone, or other.
+
+use rstest::rstest;
+
+use crate::testing::evidence::{DENIED, Made, POSITIVE, errno};
+use crate::verdict::judge::Verdict;
+
+const BY_DENIAL: &str = "step: 0, denial: {operation: create, family: packet}";
+const BY_EFFECT: &str = "step: 0, effect: socket failed";
+
+fn failing() -> Made {
+    Made::of(&[POSITIVE, POSITIVE])
+}
+
+#[test]
+fn a_known_failure_that_shows_is_told_as_such() {
+    let made = failing().saying(0, DENIED).knowing(BY_DENIAL);
+    assert_eq!(made.judge().verdict, Verdict::KnownFailure);
+    assert_eq!(made.judge().reason.as_deref(), Some("a bug (there)"));
+    let made = failing().ending(errno(libc::EACCES)).knowing(BY_EFFECT);
+    assert_eq!(made.judge().verdict, Verdict::KnownFailure);
+}
+
+#[rstest]
+#[case::by_denial(BY_DENIAL)]
+#[case::by_effect(BY_EFFECT)]
+#[case::in_any_step("step: all, denial: {operation: create}")]
+fn one_that_is_gone_is_red(#[case] known: &str) {
+    assert_eq!(failing().knowing(known).judge().verdict, Verdict::UnexpectedPass);
+}
+
+#[rstest]
+#[case::another_denial("step: 0, denial: {operation: create, family: inet}")]
+#[case::another_step("step: 1, denial: {operation: create, family: packet}")]
+#[case::another_effect("step: 0, effect: bind failed")]
+fn another_failure_is_red(#[case] known: &str) {
+    let made = failing()
+        .ending(errno(libc::EACCES))
+        .saying(0, DENIED)
+        .knowing(known);
+    assert_eq!(made.judge().verdict, Verdict::Fail);
+}
+
+#[test]
+fn an_effect_is_known_by_its_text_and_is_no_denial() {
+    let failed = || failing().ending(errno(libc::EACCES));
+    assert_eq!(
+        failed().knowing("step: 0, effect: bind failed").judge().verdict,
+        Verdict::Fail
+    );
+    // The text stands in the sentence that tells the denial.
+    let denied = failing().saying(0, DENIED).knowing("step: 0, effect: was denied");
+    assert_eq!(denied.judge().verdict, Verdict::Fail);
+}
+
+#[test]
+fn one_more_failure_beside_it_is_red() {
+    let more = DENIED.replace("packet", "inet");
+    let made = failing().saying(0, DENIED).saying(1, &more).knowing(BY_DENIAL);
+    assert_eq!(made.judge().verdict, Verdict::Fail);
+    // The same denial in another step is another failure, unless it is known in each.
+    let twice = failing().saying(0, DENIED).saying(1, DENIED);
+    assert_eq!(twice.knowing(BY_DENIAL).judge().verdict, Verdict::Fail);
+    let twice = failing().saying(0, DENIED).saying(1, DENIED);
+    let all = "step: all, denial: {operation: create}";
+    assert_eq!(twice.knowing(all).judge().verdict, Verdict::KnownFailure);
+}
+
+#[test]
+fn of_two_both_must_show() {
+    let made = failing().saying(0, DENIED).knowing(BY_DENIAL).knowing(BY_EFFECT);
+    assert_eq!(made.judge().verdict, Verdict::Fail);
+    let made = failing()
+        .ending(errno(libc::EACCES))
+        .saying(0, DENIED)
+        .knowing(BY_DENIAL)
+        .knowing(BY_EFFECT);
+    assert_eq!(made.judge().verdict, Verdict::KnownFailure);
+}
+
+#[test]
+fn a_gap_outweighs_it() {
+    let made = failing().saying(0, DENIED).knowing(BY_DENIAL);
+    let judgement = made.judge_spoilt(|evidence| evidence.audit_after.lost += 1);
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+}
