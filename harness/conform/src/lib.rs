@@ -1,10 +1,10 @@
 //! The command line of virt-aa-conform: commands, report formats, tables, and templates for other projects' CI.
 
 pub mod bundle;
+pub mod ci_jobs;
 pub mod cli;
 pub mod emit;
 pub mod exit;
-pub mod jobs;
 pub mod report;
 pub mod schema;
 pub mod table;

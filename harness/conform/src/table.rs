@@ -10,7 +10,7 @@ mod readme;
 use std::collections::BTreeMap;
 
 pub use markdown::{between, put_between};
-pub use read::{Told, Where, read};
+pub use read::{NamedReport, Where, read};
 
 use virt_aa_model::verdict::judge::Verdict;
 

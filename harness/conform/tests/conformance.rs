@@ -21,8 +21,8 @@ use virt_aa_conform::cli::elsewhere;
 use virt_aa_conform::report::human::{self, Paint};
 use virt_aa_engine::children;
 use virt_aa_engine::image::{self, Image, Store};
-use virt_aa_engine::keeper::{self, Answer, Ask, Job, Place, Target};
-use virt_aa_engine::placement::{self, Home};
+use virt_aa_engine::keeper::{self, Answer, Ask, Job, KeeperPaths, Target};
+use virt_aa_engine::placement::{self, Placement};
 use virt_aa_engine::profile_set::assemble::SetUnderTest;
 use virt_aa_engine::target::{self, BackendName};
 use virt_aa_model::case::expand::{Roles, expand};
@@ -192,10 +192,10 @@ fn left_out<'a>(target: &Target, data: &'a data::Data) -> Result<Reason<'a>, Str
         .map_err(|error| error.to_string())?;
     let had = placement::of_recipe(&recipe);
     Ok(Box::new(move |loaded| {
-        match placement::home(&placement::of_case(data, loaded), &had) {
-            Home::Here => None,
-            Home::Plainer => Some("it needs no image like this; the default one costs less".into()),
-            Home::Lacking(feature) => Some(feature.lack().into()),
+        match placement::place(&placement::of_case(data, loaded), &had) {
+            Placement::Here => None,
+            Placement::Plainer => Some("it needs no image like this; the default one costs less".into()),
+            Placement::Lacking(feature) => Some(feature.lack().into()),
         }
     }))
 }
@@ -262,7 +262,7 @@ fn ask_here(ask: Ask) -> Result<Answer, Failed> {
     static BENCH: OnceLock<Result<Mutex<mpsc::Sender<Job>>, String>> = OnceLock::new();
     let bench = BENCH.get_or_init(|| {
         let target = target()?;
-        let place = Place::of(&target).map_err(|error| error.to_string())?;
+        let place = KeeperPaths::of(&target).map_err(|error| error.to_string())?;
         let (jobs, queue) = mpsc::channel();
         thread::Builder::new()
             .name("bench".into())

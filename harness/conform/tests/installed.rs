@@ -8,7 +8,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// An empty folder to be in, and a home.
-struct Place {
+struct Installation {
     dir: TempDir,
 }
 
@@ -20,11 +20,11 @@ struct Ended {
     err: String,
 }
 
-impl Place {
-    fn new() -> Place {
+impl Installation {
+    fn new() -> Installation {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("empty")).unwrap();
-        Place { dir }
+        Installation { dir }
     }
 
     fn path(&self, name: &str) -> String {
@@ -76,7 +76,7 @@ fn checkout() -> &'static Path {
 
 #[test]
 fn from_an_empty_folder_it_is_as_from_a_checkout() {
-    let place = Place::new();
+    let place = Installation::new();
     let checkout = checkout().display().to_string();
     for command in [
         ["check"].as_slice(),
@@ -100,7 +100,7 @@ fn from_an_empty_folder_it_is_as_from_a_checkout() {
 
 #[test]
 fn each_place_comes_before_the_next() {
-    let place = Place::new();
+    let place = Installation::new();
     let data_dirs = place.path("dirs");
     place.root("dirs/virt-aa-conform", "of-data-dirs");
     place.root("home/.local/share/virt-aa-conform", "of-data-home");
@@ -138,7 +138,7 @@ fn each_place_comes_before_the_next() {
 
 #[test]
 fn a_root_that_is_named_and_is_none_is_told() {
-    let place = Place::new();
+    let place = Installation::new();
     let ended = place.run(&["check", "--root", "."], &[]);
     assert_eq!(ended.status, Some(2));
     assert!(
@@ -159,7 +159,7 @@ fn a_root_that_is_named_and_is_none_is_told() {
 
 #[test]
 fn other_cases_take_the_place_of_those_that_are_built_in() {
-    let place = Place::new();
+    let place = Installation::new();
     let of = "cases/network/packet-raw.yaml";
     fs::create_dir(place.dir.path().join("empty/mine")).unwrap();
     let text = fs::read_to_string(checkout().join(of)).unwrap();
@@ -201,7 +201,7 @@ fn other_cases_take_the_place_of_those_that_are_built_in() {
 
 #[test]
 fn data_that_were_changed_in_the_cache_are_not_used() {
-    let place = Place::new();
+    let place = Installation::new();
     let before = place.run(&["list"], &[]).out;
     let data = place.dir.path().join("home/.cache/virt-aa-conform/data");
     let unpacked = fs::read_dir(&data).unwrap().next().unwrap().unwrap().path();

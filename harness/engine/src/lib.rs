@@ -7,7 +7,7 @@ pub mod keeper;
 pub mod placement;
 pub mod prepare;
 pub mod profile_set;
-pub mod proofs;
+pub mod proof_store;
 pub mod prove;
 pub mod root;
 pub mod run_info;

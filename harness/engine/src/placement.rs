@@ -31,7 +31,7 @@ pub fn of_case(data: &Data, loaded: &Loaded) -> Features {
 
 /// Where a case belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Home {
+pub enum Placement {
     /// On this image.
     Here,
     /// It can run here and on plainer images alike, where it costs less.
@@ -41,15 +41,15 @@ pub enum Home {
 }
 
 /// Where a case belongs that asks for `asked`, seen from a machine that has `had`.
-pub fn home(asked: &Features, had: &Features) -> Home {
+pub fn place(asked: &Features, had: &Features) -> Placement {
     if let Some(lacking) = asked.difference(had).next() {
-        return Home::Lacking(*lacking);
+        return Placement::Lacking(*lacking);
     }
     let special = had.iter().filter(|feature| !COMMON.contains(feature));
     if special.clone().count() > 0 && !special.clone().any(|feature| asked.contains(feature)) {
-        return Home::Plainer;
+        return Placement::Plainer;
     }
-    Home::Here
+    Placement::Here
 }
 
 #[cfg(test)]
@@ -60,17 +60,17 @@ mod tests {
     use MachineFeature::{Iommu, PciFunctions, Xen};
 
     #[rstest]
-    #[case::plain_case_on_a_plain_image(&[], &[PciFunctions, Iommu], Home::Here)]
-    #[case::common_feature(&[Iommu], &[PciFunctions, Iommu], Home::Here)]
-    #[case::xen_case_on_a_plain_image(&[Xen], &[PciFunctions, Iommu], Home::Lacking(Xen))]
-    #[case::xen_case_on_a_xen_image(&[Xen, PciFunctions], &[PciFunctions, Iommu, Xen], Home::Here)]
-    #[case::plain_case_on_a_xen_image(&[PciFunctions], &[PciFunctions, Iommu, Xen], Home::Plainer)]
-    fn a_case_has_one_home(
+    #[case::plain_case_on_a_plain_image(&[], &[PciFunctions, Iommu], Placement::Here)]
+    #[case::common_feature(&[Iommu], &[PciFunctions, Iommu], Placement::Here)]
+    #[case::xen_case_on_a_plain_image(&[Xen], &[PciFunctions, Iommu], Placement::Lacking(Xen))]
+    #[case::xen_case_on_a_xen_image(&[Xen, PciFunctions], &[PciFunctions, Iommu, Xen], Placement::Here)]
+    #[case::plain_case_on_a_xen_image(&[PciFunctions], &[PciFunctions, Iommu, Xen], Placement::Plainer)]
+    fn a_case_belongs_in_one_place(
         #[case] asked: &[MachineFeature],
         #[case] had: &[MachineFeature],
-        #[case] expected: Home,
+        #[case] expected: Placement,
     ) {
         let set = |features: &[MachineFeature]| features.iter().copied().collect::<Features>();
-        assert_eq!(home(&set(asked), &set(had)), expected);
+        assert_eq!(place(&set(asked), &set(had)), expected);
     }
 }

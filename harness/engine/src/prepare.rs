@@ -15,7 +15,7 @@ use crate::profile_set::compiled::{CompileSetError, CompiledSet};
 use crate::profile_set::open::{GivenDirs, OpenError, open};
 use crate::profile_set::programs::{self, Programs};
 use crate::profile_set::spec::SetSpec;
-use crate::proofs::{self, Proofs};
+use crate::proof_store::{self, ProofStore};
 use crate::session::{Session, SessionError};
 use virt_aa_model::data::Data;
 use virt_aa_model::profile_set::Unusable;
@@ -33,7 +33,7 @@ const PROGRAMS_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Which set is wanted, and how.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct SetRequest {
     /// The set.
     pub spec: SetSpec,
     /// Folders given for it.
@@ -42,10 +42,10 @@ pub struct Wanted {
     pub known_bad: Option<String>,
 }
 
-impl Wanted {
+impl SetRequest {
     /// A set as it is.
-    pub fn plain(set: &str) -> Wanted {
-        Wanted {
+    pub fn plain(set: &str) -> SetRequest {
+        SetRequest {
             spec: SetSpec::parse(set),
             dirs: GivenDirs::new(),
             known_bad: None,
@@ -156,7 +156,7 @@ pub struct Prepared {
 fn assemble(
     data: &Data,
     image: &Image,
-    wanted: &Wanted,
+    wanted: &SetRequest,
     programs: &Programs,
 ) -> Result<(SetUnderTest, SetUnderTest), PrepareError> {
     let unknown = |name: &str, known: Vec<String>| PrepareError::NoSet {
@@ -193,7 +193,7 @@ fn assemble(
 pub fn prepare(
     data: &Data,
     image: &Image,
-    wanted: &Wanted,
+    wanted: &SetRequest,
     backend: &Backend,
 ) -> Result<(Prepared, Session), PrepareError> {
     let started = Instant::now();
@@ -201,7 +201,7 @@ pub fn prepare(
         return prepare_local(data, image, wanted, backend, namespace);
     }
     let (features, programs) = (image.dir.join(FEATURES), image.dir.join(PROGRAMS));
-    let ground = Ground {
+    let ground = CompileInputs {
         features: &features,
         programs: &programs,
         kernel_release: &image.facts.kernel_release,
@@ -238,7 +238,7 @@ pub fn prepare(
 fn prepare_local(
     data: &Data,
     image: &Image,
-    wanted: &Wanted,
+    wanted: &SetRequest,
     backend: &Backend,
     namespace: &str,
 ) -> Result<(Prepared, Session), PrepareError> {
@@ -252,7 +252,7 @@ fn prepare_local(
     let programs = image.dir.join(format!("{PROGRAMS}-{}", backend.name()));
     save(&features, &session.features()?)?;
     save(&programs, &list_programs(&mut session)?)?;
-    let ground = Ground {
+    let ground = CompileInputs {
         features: &features,
         programs: &programs,
         kernel_release: &kernel_release,
@@ -268,7 +268,7 @@ fn prepare_local(
 }
 
 /// What a set is compiled for.
-struct Ground<'a> {
+struct CompileInputs<'a> {
     features: &'a Path,
     programs: &'a Path,
     kernel_release: &'a str,
@@ -304,8 +304,8 @@ fn read(path: &Path) -> Result<String, PrepareError> {
 fn compile(
     data: &Data,
     image: &Image,
-    wanted: &Wanted,
-    ground: &Ground<'_>,
+    wanted: &SetRequest,
+    ground: &CompileInputs<'_>,
 ) -> Result<Prepared, PrepareError> {
     let started = Instant::now();
     let kernel = Features::parse(&read(ground.features)?);
@@ -331,7 +331,7 @@ fn compile(
 fn candidate(
     data: &Data,
     image: &Image,
-    wanted: &Wanted,
+    wanted: &SetRequest,
     programs: &Programs,
     parser: &Parser,
     kernel: &Features,
@@ -367,7 +367,7 @@ fn told(unusable: &[Unusable]) -> String {
 
 impl Prepared {
     /// Another set on the same image, to be compared with the base.
-    pub fn other(&self, data: &Data, wanted: &Wanted) -> Result<Candidate, PrepareError> {
+    pub fn other(&self, data: &Data, wanted: &SetRequest) -> Result<Candidate, PrepareError> {
         candidate(
             data,
             &self.image,
@@ -380,9 +380,14 @@ impl Prepared {
     }
 
     /// The book of proofs of a set, by its hash. What was seen on the image's own kernel says nothing of another one.
-    pub fn proofs(&self, data: &Data, set_hash: &str) -> Proofs {
+    pub fn proofs(&self, data: &Data, set_hash: &str) -> ProofStore {
         let kernel = self.namespace.as_ref().map(|_| self.kernel_release.as_str());
-        Proofs::open(&self.image.dir, set_hash, kernel, proofs::Ground::of(data))
+        ProofStore::open(
+            &self.image.dir,
+            set_hash,
+            kernel,
+            proof_store::ProofBasis::of(data),
+        )
     }
 
     /// Whether the machine compiles the set as this program did; the set is loaded by this.

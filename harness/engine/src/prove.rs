@@ -39,7 +39,7 @@ impl Compiler for Prepared {
 }
 
 /// Loads a set and runs a variant with it; a machine, or a test's stand-in.
-pub trait Lab {
+pub trait MutantRunner {
     /// Load a set into a kernel that has no other policy.
     fn load_anew(&mut self, candidate: &Candidate) -> Result<(), SessionError>;
     /// Run a variant; failures known of the set count only if `with_known`.
@@ -48,7 +48,7 @@ pub trait Lab {
     fn discard(&mut self);
 }
 
-impl Lab for Runner<'_> {
+impl MutantRunner for Runner<'_> {
     fn load_anew(&mut self, candidate: &Candidate) -> Result<(), SessionError> {
         Runner::load_anew(self, candidate)
     }
@@ -64,7 +64,7 @@ impl Lab for Runner<'_> {
 
 /// Prove every guard of a variant; `each` is told of every one as it ends.
 pub fn prove(
-    runner: &mut dyn Lab,
+    runner: &mut dyn MutantRunner,
     prepared: &dyn Compiler,
     variant: &Variant,
     known: &[&KnownFailure],
@@ -180,7 +180,7 @@ fn fix(prepared: &dyn Compiler, known: &[&KnownFailure]) -> Result<Candidate, St
 }
 
 fn prove_guard(
-    runner: &mut dyn Lab,
+    runner: &mut dyn MutantRunner,
     prepared: &dyn Compiler,
     ground: &Base<'_>,
     variant: &Variant,

@@ -117,7 +117,7 @@ impl<'a> Runner<'a> {
     /// last case ended with an error, and then there are no gaps either.
     pub fn last_gaps(&mut self) -> Vec<String> {
         let policy = &self.prepared.base.policy;
-        match self.session.as_mut().map(Session::strays) {
+        match self.session.as_mut().map(Session::unattributed) {
             None => Vec::new(),
             Some(Ok(records)) => gaps_after_the_last(&records, policy),
             Some(Err(error)) => {

@@ -170,9 +170,9 @@ impl Session {
     }
 
     /// Audit messages since the last case: what a process did that nobody had waited for.
-    pub fn strays(&mut self) -> Result<Vec<RawRecord>, SessionError> {
-        match self.call(&Request::Strays, self.limits.short)? {
-            Response::Strays { records } => Ok(records),
+    pub fn unattributed(&mut self) -> Result<Vec<RawRecord>, SessionError> {
+        match self.call(&Request::Unattributed, self.limits.short)? {
+            Response::Unattributed { records } => Ok(records),
             other => Err(nonsense(&other)),
         }
     }

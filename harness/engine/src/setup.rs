@@ -7,7 +7,7 @@ use virt_aa_probe::local::Engine;
 
 use crate::backend::{Backend, Kind, LocalConfig, VmConfig, hardware};
 use crate::image::{self, BuildOptions, Image, ImageError, Store};
-use crate::prepare::{PrepareError, Prepared, Wanted, prepare};
+use crate::prepare::{PrepareError, Prepared, SetRequest, prepare};
 use crate::profile_set::spec::SetSpec;
 use crate::root::Root;
 use crate::session::Session;
@@ -156,13 +156,13 @@ pub fn wanted(
     set: &str,
     target: &Target,
     known_bad: Option<&str>,
-) -> Result<Wanted, SetupError> {
+) -> Result<SetRequest, SetupError> {
     let spec = SetSpec::parse(set);
     known("profile set", &spec.name, data.sets.manifests.keys())?;
     if let Some(bad) = known_bad {
         known("known-bad set", bad, data.sets.known_bad.keys())?;
     }
-    Ok(Wanted {
+    Ok(SetRequest {
         spec,
         dirs: target.set_dirs.iter().cloned().collect(),
         known_bad: known_bad.map(str::to_string),

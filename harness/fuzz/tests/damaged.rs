@@ -135,7 +135,7 @@ const PROFILES: [&str; 3] = [
 ];
 
 const FRAMES: [&str; 4] = [
-    r#"{"Strays":null}"#,
+    r#"{"Unattributed":null}"#,
     r#"{"Run":{"run":{"program":"/bin/true","args":["a"],"stdin":""},"timeout_ms":10}}"#,
     r#"{"Error":"no such thing"}"#,
     r#"[[[[{"a":1e999,"b":"\ud800"}]]]]"#,

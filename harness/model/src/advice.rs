@@ -10,7 +10,7 @@ use aa_policy::{Request, file_rule, rule_for};
 pub use known::Known;
 use paths::general;
 pub use places::profile_of;
-use places::{Place, place_of};
+use places::{PolicyOwner, place_of};
 
 use crate::denial::{request_of, rule_of};
 
@@ -47,7 +47,7 @@ pub fn rule(record: &Record) -> Option<String> {
     rule_by(record, &place_of(record), None)
 }
 
-fn rule_by(record: &Record, place: &Place, exec: Option<&str>) -> Option<String> {
+fn rule_by(record: &Record, place: &PolicyOwner, exec: Option<&str>) -> Option<String> {
     let exact = rule_of(record)?;
     match request_of(record)? {
         Request::File { name, mask, owner } => {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::case_run::CaseRun;
 use crate::guard::findings_of;
 use crate::verdict::identity::NOT_DENIED;
-use crate::verdict::judge::{Place, Verdict};
+use crate::verdict::judge::{FindingLocation, Verdict};
 
 /// How a case differs from how it was with the base set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -60,23 +60,23 @@ impl Kind {
 
 /// What is compared of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct CaseResult {
     /// [`Variant::key`](crate::case::expand::Variant::key).
     pub key: String,
     /// The verdict.
     pub verdict: Verdict,
     /// Where it is red and by what, without what differs from run to run.
-    pub findings: BTreeSet<(Place, String)>,
+    pub findings: BTreeSet<(FindingLocation, String)>,
     /// How many of its steps were reached.
     pub steps: usize,
 }
 
-impl Seen {
+impl CaseResult {
     /// Of a case that was run, or not.
-    pub fn of(run: &CaseRun) -> Seen {
+    pub fn of(run: &CaseRun) -> CaseResult {
         let judgement = run.ran.as_ref().map(|ran| &ran.judgement);
         let findings = judgement.map(findings_of);
-        Seen {
+        CaseResult {
             key: run.variant.key(),
             verdict: run.verdict,
             findings: findings.unwrap_or_default(),
@@ -84,7 +84,7 @@ impl Seen {
         }
     }
 
-    fn allows(&self, place: Place) -> bool {
+    fn allows(&self, place: FindingLocation) -> bool {
         self.findings.contains(&(place, NOT_DENIED.to_owned()))
     }
 }
@@ -97,7 +97,7 @@ enum State {
     Unsure,
 }
 
-fn state(seen: Option<&Seen>) -> State {
+fn state(seen: Option<&CaseResult>) -> State {
     match seen.map(|seen| seen.verdict) {
         Some(Verdict::Pass | Verdict::UnexpectedPass) => State::Green,
         Some(Verdict::Fail | Verdict::KnownFailure) => State::Red,
@@ -107,8 +107,8 @@ fn state(seen: Option<&Seen>) -> State {
 }
 
 /// The cases that differ, by their keys, and how.
-pub fn compare(base: &[Seen], other: &[Seen]) -> BTreeMap<String, Kind> {
-    let by_key = |all: &[Seen]| -> BTreeMap<String, Seen> {
+pub fn compare(base: &[CaseResult], other: &[CaseResult]) -> BTreeMap<String, Kind> {
+    let by_key = |all: &[CaseResult]| -> BTreeMap<String, CaseResult> {
         all.iter().map(|seen| (seen.key.clone(), seen.clone())).collect()
     };
     let (base, other) = (by_key(base), by_key(other));
@@ -119,7 +119,7 @@ pub fn compare(base: &[Seen], other: &[Seen]) -> BTreeMap<String, Kind> {
     kinds.collect()
 }
 
-fn kind(base: Option<&Seen>, other: Option<&Seen>) -> Option<Kind> {
+fn kind(base: Option<&CaseResult>, other: Option<&CaseResult>) -> Option<Kind> {
     let red = |kind: Kind| {
         let allows = other.is_some_and(|other| {
             let mut places = other.findings.iter().map(|(place, _)| *place);
@@ -145,9 +145,9 @@ fn kind(base: Option<&Seen>, other: Option<&Seen>) -> Option<Kind> {
                 return None;
             }
             // What the base did not get to cannot be held against the other.
-            let reached = |place: &Place| match place {
-                Place::Step(index) => *index < base.steps,
-                Place::Cleanup(_) | Place::Case => true,
+            let reached = |place: &FindingLocation| match place {
+                FindingLocation::Step(index) => *index < base.steps,
+                FindingLocation::Cleanup(_) | FindingLocation::Case => true,
             };
             let more = other.findings.difference(&base.findings);
             if more.into_iter().any(|(place, _)| reached(place)) {
@@ -165,9 +165,9 @@ mod tests {
 
     use super::*;
 
-    fn seen(verdict: Verdict, findings: &[(usize, &str)], steps: usize) -> Seen {
-        let place = |(step, text): &(usize, &str)| (Place::Step(*step), (*text).to_owned());
-        Seen {
+    fn seen(verdict: Verdict, findings: &[(usize, &str)], steps: usize) -> CaseResult {
+        let place = |(step, text): &(usize, &str)| (FindingLocation::Step(*step), (*text).to_owned());
+        CaseResult {
             key: "c@d=p".into(),
             verdict,
             findings: findings.iter().map(place).collect(),
@@ -175,8 +175,8 @@ mod tests {
         }
     }
 
-    fn compared(base: Option<Seen>, other: Option<Seen>) -> Option<Kind> {
-        let all = |seen: Option<Seen>| seen.into_iter().collect::<Vec<_>>();
+    fn compared(base: Option<CaseResult>, other: Option<CaseResult>) -> Option<Kind> {
+        let all = |seen: Option<CaseResult>| seen.into_iter().collect::<Vec<_>>();
         compare(&all(base), &all(other)).remove("c@d=p")
     }
 

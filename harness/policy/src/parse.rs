@@ -47,7 +47,7 @@ pub fn parse(tree: &Tree, file: &str) -> Result<PolicyFile, PolicyError> {
     let text = reader.open(file, &here)?;
     let source = Source::new(file, text);
     let mut profiles = Vec::new();
-    reader.preamble(&mut Scanner::new(&source), &mut Place::default(), &mut profiles)?;
+    reader.preamble(&mut Scanner::new(&source), &mut Nesting::default(), &mut profiles)?;
     for profile in &mut profiles {
         implied::add(profile, &reader.aliases);
     }
@@ -76,7 +76,7 @@ pub(crate) struct Reader<'t> {
 
 /// Where reading is: how it got there, and what not to read again.
 #[derive(Clone, Default)]
-struct Place {
+struct Nesting {
     includes: Vec<Location>,
     /// Files already included into this block; a profile starts anew, as in the parser.
     seen: HashSet<String>,
@@ -136,7 +136,7 @@ impl<'t> Reader<'t> {
     fn preamble(
         &mut self,
         scanner: &mut Scanner<'_, 't>,
-        place: &mut Place,
+        place: &mut Nesting,
         profiles: &mut Vec<Profile>,
     ) -> Result<(), PolicyError> {
         self.deeper(scanner, place)?;
@@ -164,7 +164,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn deeper(&self, scanner: &Scanner, place: &mut Place) -> Result<(), PolicyError> {
+    fn deeper(&self, scanner: &Scanner, place: &mut Nesting) -> Result<(), PolicyError> {
         place.depth += 1;
         if place.depth > MAX_DEPTH {
             return Err(scanner.error(
@@ -180,9 +180,9 @@ impl<'t> Reader<'t> {
         &mut self,
         scanner: &Scanner<'_, 't>,
         start: usize,
-        place: &mut Place,
+        place: &mut Nesting,
         file: &str,
-        read: impl FnOnce(&mut Self, &mut Scanner<'_, 't>, &mut Place) -> Result<(), PolicyError>,
+        read: impl FnOnce(&mut Self, &mut Scanner<'_, 't>, &mut Nesting) -> Result<(), PolicyError>,
     ) -> Result<(), PolicyError> {
         if !place.seen.insert(file.to_owned()) {
             return Ok(());
@@ -200,7 +200,7 @@ impl<'t> Reader<'t> {
     fn body(
         &mut self,
         scanner: &mut Scanner<'_, 't>,
-        place: &mut Place,
+        place: &mut Nesting,
         body: &mut Body,
         braced: bool,
     ) -> Result<(), PolicyError> {
@@ -248,7 +248,7 @@ impl<'t> Reader<'t> {
     fn conditional(
         &mut self,
         scanner: &mut Scanner<'_, 't>,
-        place: &mut Place,
+        place: &mut Nesting,
         body: &mut Body,
     ) -> Result<(), PolicyError> {
         let dead = self.dead;
@@ -291,7 +291,7 @@ impl<'t> Reader<'t> {
     fn rule(
         &mut self,
         scanner: &mut Scanner<'_, 't>,
-        place: &mut Place,
+        place: &mut Nesting,
         body: &mut Body,
     ) -> Result<(), PolicyError> {
         let start = scanner.at;
@@ -312,7 +312,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    fn made(&self, scanner: &Scanner, start: usize, place: &Place, kind: RuleKind) -> Rule {
+    fn made(&self, scanner: &Scanner, start: usize, place: &Nesting, kind: RuleKind) -> Rule {
         Rule {
             kind,
             qualifiers: place.qualifiers.clone(),
@@ -350,9 +350,9 @@ pub(crate) fn parse_one(policy: &PolicyFile, profile: &Profile, text: &str) -> R
     scanner.skip();
     qualifiers(&mut scanner, &mut qualifiers_read)?;
     let kind = rule::kind(&reader, &mut scanner)?;
-    let place = Place {
+    let place = Nesting {
         qualifiers: qualifiers_read,
-        ..Place::default()
+        ..Nesting::default()
     };
     let rule = reader.made(&scanner, 0, &place, kind);
     scanner.skip();

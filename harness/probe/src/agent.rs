@@ -14,7 +14,6 @@ use crate::canary::Canary;
 use crate::case_run::{self, Bench};
 use crate::fixture;
 use crate::local::Local;
-use crate::place::Place;
 use crate::policy::{self, Kernel, Overlay};
 use crate::process_watch::ProcessWatch;
 use crate::protocol::{
@@ -22,6 +21,7 @@ use crate::protocol::{
     receive, send,
 };
 use crate::subject::{self, PROGRAM};
+use crate::subject_env::SubjectEnv;
 use crate::switches::Switches;
 
 /// The names of the consoles' terminals, of which the last is `/dev/console`: a serial line, or Xen's in a dom0.
@@ -29,7 +29,7 @@ const CONSOLES: &str = "/sys/class/tty/console/active";
 
 /// What the agent keeps between requests.
 struct Agent<'a> {
-    place: &'a Place,
+    place: &'a SubjectEnv,
     kernel: Kernel,
     /// What the agent does on a machine that is not all ours; `None` where it is.
     local: Option<&'a Local>,
@@ -43,7 +43,7 @@ struct Agent<'a> {
 
 /// Serve in a machine that is all ours, until the harness says `shutdown` or goes away.
 pub fn serve(stream: &mut (impl Read + Write)) -> io::Result<()> {
-    let here = Place::here();
+    let here = SubjectEnv::here();
     subject::install_program(&here)?;
     serve_at(stream, &here, Kernel::own(), None)
 }
@@ -51,7 +51,7 @@ pub fn serve(stream: &mut (impl Read + Write)) -> io::Result<()> {
 /// Serve on a machine that is not all ours.
 pub(crate) fn serve_locally(
     stream: &mut UnixStream,
-    place: &Place,
+    place: &SubjectEnv,
     kernel: Kernel,
     local: &Local,
 ) -> io::Result<()> {
@@ -61,7 +61,7 @@ pub(crate) fn serve_locally(
 /// Serve with subjects in that place, where the program is installed, under that policy.
 fn serve_at(
     stream: &mut (impl Read + Write),
-    place: &Place,
+    place: &SubjectEnv,
     kernel: Kernel,
     local: Option<&Local>,
 ) -> io::Result<()> {
@@ -134,7 +134,7 @@ impl Agent<'_> {
                 }
                 Response::Fixture(fixture::bring_up(&script, timeout, self.place, &self.watch))
             }
-            Request::Strays => Response::Strays {
+            Request::Unattributed => Response::Unattributed {
                 records: self.audit.take(&self.watch),
             },
             Request::Case(plan) => Response::Case(Box::new(self.case(&plan)?)),

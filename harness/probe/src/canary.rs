@@ -4,10 +4,10 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::audit_socket::AuditSocket;
-use crate::place::Place;
 use crate::process_watch::ProcessWatch;
 use crate::protocol::{CANARY, CANARY_PROFILE, SubjectPlan};
 use crate::subject::Subject;
+use crate::subject_env::SubjectEnv;
 use crate::worker::{Order, Reply};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -17,7 +17,7 @@ pub struct Canary(Subject);
 
 impl Canary {
     /// Start it; the canary's profile must be loaded.
-    pub fn start(place: &Place, watch: &ProcessWatch) -> io::Result<Canary> {
+    pub fn start(place: &SubjectEnv, watch: &ProcessWatch) -> io::Result<Canary> {
         let plan = SubjectPlan {
             label: Some(CANARY_PROFILE.into()),
             user: None,
@@ -31,14 +31,14 @@ impl Canary {
 
     /// Have a folder with an unguessable name denied, and wait for the record: its serial, or `None` if it does
     /// not come. All records that were queued before it are then there too.
-    pub fn fence(&mut self, token: &str, audit: &AuditSocket) -> io::Result<Option<u64>> {
-        self.ready(&Order::Fence(format!("/run/{token}")))?;
+    pub fn barrier(&mut self, token: &str, audit: &AuditSocket) -> io::Result<Option<u64>> {
+        self.ready(&Order::Barrier(format!("/run/{token}")))?;
         Ok(audit.wait_for(token, Instant::now() + TIMEOUT))
     }
 
-    /// Like [`Canary::fence`], without waiting: for a burst.
-    pub fn cry(&mut self, token: &str) -> io::Result<()> {
-        self.ready(&Order::Fence(format!("/run/{token}")))
+    /// Like [`Canary::barrier`], without waiting: for a burst.
+    pub fn deny_without_waiting(&mut self, token: &str) -> io::Result<()> {
+        self.ready(&Order::Barrier(format!("/run/{token}")))
     }
 
     /// Have a capability denied on every processor, so that the kernel forgets whom it denied one last.

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use crate::audit_socket::{self, AuditSocket};
 use crate::canary::Canary;
-use crate::place::Place;
 use crate::policy::{self, Kernel};
 use crate::process;
 use crate::process_watch::{AGENT, ProcessWatch};
@@ -15,6 +14,7 @@ use crate::protocol::{
     StepPlan, SubjectFacts,
 };
 use crate::subject::Subject;
+use crate::subject_env::SubjectEnv;
 use crate::switches::{self, Switches};
 
 /// AppArmor's audit mode in a machine of ours: it logs what a `deny` would hide.
@@ -28,7 +28,7 @@ const STRAGGLERS: Duration = Duration::from_secs(3);
 /// Where and by what a case is run.
 pub struct Bench<'a> {
     /// Where its subjects live.
-    pub place: &'a Place,
+    pub place: &'a SubjectEnv,
     /// Their policy.
     pub kernel: &'a Kernel,
     /// Whether the machine is all ours: only then its AppArmor's audit mode may be set.
@@ -46,13 +46,13 @@ pub fn run(
     sabotage: Sabotage,
 ) -> io::Result<CaseEvidence> {
     let started = Instant::now();
-    let strays = audit.take(bench.watch);
+    let unattributed = audit.take(bench.watch);
     bench.watch.clear();
     // What was done between two cases may still hold.
     let before = switches.take();
     let policy_before = policy::state(bench.kernel)?;
     let audit_before = audit_state(audit)?;
-    let canary_before = canary.fence(&format!("{}-open", plan.token), audit)?;
+    let canary_before = canary.barrier(&format!("{}-open", plan.token), audit)?;
     let mut case = Running {
         plan,
         bench,
@@ -61,7 +61,7 @@ pub fn run(
         canary,
         subjects: BTreeMap::new(),
         ended: BTreeMap::new(),
-        fences: 0,
+        barriers: 0,
     };
 
     let mut steps = Vec::new();
@@ -88,7 +88,9 @@ pub fn run(
         Sabotage::CloseAuditSocket => case.audit.close(),
         Sabotage::Burst => burst(case.canary, case.audit, &plan.token)?,
     }
-    let canary_after = case.canary.fence(&format!("{}-close", plan.token), case.audit)?;
+    let canary_after = case
+        .canary
+        .barrier(&format!("{}-close", plan.token), case.audit)?;
     let subjects = case.facts();
     drop(case.subjects);
     if let (Some(first), Some(last), false) = (canary_before, canary_after, bench.owned) {
@@ -118,7 +120,7 @@ pub fn run(
         escaped,
         switches: switches.take().beside(before),
         records,
-        strays,
+        unattributed,
         guest_ms: millis(started),
         steps_ms,
     })
@@ -133,7 +135,7 @@ struct Running<'a> {
     subjects: BTreeMap<String, Subject>,
     /// Subjects that could not be started.
     ended: BTreeMap<String, String>,
-    fences: usize,
+    barriers: usize,
 }
 
 impl Running<'_> {
@@ -150,13 +152,13 @@ impl Running<'_> {
             }
         };
         self.look_at_what_runs();
-        self.fences += 1;
-        let fence = self
+        self.barriers += 1;
+        let barrier = self
             .canary
-            .fence(&format!("{}-{}", self.plan.token, self.fences), self.audit)?;
+            .barrier(&format!("{}-{}", self.plan.token, self.barriers), self.audit)?;
         Ok(StepEvidence {
             outcome,
-            fence,
+            barrier,
             ms,
             revision: policy::revision(self.bench.kernel)?,
         })
@@ -285,7 +287,7 @@ impl Running<'_> {
 }
 
 /// An unconfined act, in a process of its own so that it can be ended.
-pub fn by_agent(act: &Act, timeout: Duration, place: &Place, watch: &ProcessWatch) -> Outcome {
+pub fn by_agent(act: &Act, timeout: Duration, place: &SubjectEnv, watch: &ProcessWatch) -> Outcome {
     let plan = crate::protocol::SubjectPlan {
         label: None,
         user: None,
@@ -322,7 +324,7 @@ fn burst(canary: &mut Canary, audit: &AuditSocket, token: &str) -> io::Result<()
     audit_socket::set_backlog_limit(1)?;
     audit.pause(true);
     for n in 0..BURST {
-        canary.cry(&format!("{token}-burst-{n}"))?;
+        canary.deny_without_waiting(&format!("{token}-burst-{n}"))?;
     }
     audit.pause(false);
     Ok(())

@@ -23,7 +23,7 @@ const REMOVE_TIMEOUT: Duration = Duration::from_secs(20);
 static BASE: OnceLock<&'static str> = OnceLock::new();
 
 /// From here on this process's cgroups are those of a machine that is not all ours.
-pub fn be_local() {
+pub fn use_local_hierarchy() {
     // It is said once, before anything is made.
     let _ = BASE.set(LOCAL);
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::case_run::by_agent;
 use crate::cgroup;
-use crate::place::Place;
 use crate::process_watch::ProcessWatch;
 use crate::protocol::{Act, FixtureOutcome, Outcome, RunSpec};
 use crate::subject::PROGRAM;
+use crate::subject_env::SubjectEnv;
 
 /// Exit status by which a fixture's script says that this machine cannot have it.
 const UNAVAILABLE: i32 = 77;
@@ -17,7 +17,7 @@ const UNAVAILABLE: i32 = 77;
 const MODULE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Have the machine load modules; one that there is not is the script's to notice.
-pub fn load_modules(names: &[String], place: &Place, watch: &ProcessWatch) {
+pub fn load_modules(names: &[String], place: &SubjectEnv, watch: &ProcessWatch) {
     for name in names {
         let run = RunSpec {
             argv: ["/sbin/modprobe", name].map(String::from).into(),
@@ -31,7 +31,7 @@ pub fn load_modules(names: &[String], place: &Place, watch: &ProcessWatch) {
 }
 
 /// Run a fixture's script and read its facts.
-pub fn bring_up(script: &str, timeout: Duration, place: &Place, watch: &ProcessWatch) -> FixtureOutcome {
+pub fn bring_up(script: &str, timeout: Duration, place: &SubjectEnv, watch: &ProcessWatch) -> FixtureOutcome {
     let kept = match cgroup::kept_procs() {
         Ok(path) => path.to_string_lossy().into_owned(),
         Err(error) => {

@@ -29,8 +29,6 @@ pub mod lock;
 #[cfg(feature = "agent")]
 pub mod pidfd;
 #[cfg(feature = "agent")]
-mod place;
-#[cfg(feature = "agent")]
 mod policy;
 #[cfg(feature = "agent")]
 mod process;
@@ -43,6 +41,8 @@ mod ready;
 mod standin;
 #[cfg(feature = "agent")]
 mod subject;
+#[cfg(feature = "agent")]
+mod subject_env;
 #[cfg(feature = "agent")]
 mod switches;
 #[cfg(feature = "agent")]

@@ -61,7 +61,7 @@ pub enum Request {
         timeout_ms: u64,
     },
     /// What the audit socket gave since the last case.
-    Strays,
+    Unattributed,
     /// Run one case.
     Case(Box<CasePlan>),
     /// Run a program as the agent and return what it printed (the image's own parser, `dpkg-query`).
@@ -123,8 +123,8 @@ pub enum Response {
     Policy(PolicyState),
     /// Answer to [`Request::Fixture`].
     Fixture(FixtureOutcome),
-    /// Answer to [`Request::Strays`].
-    Strays {
+    /// Answer to [`Request::Unattributed`].
+    Unattributed {
         /// Messages that no case has waited for.
         records: Vec<RawRecord>,
     },

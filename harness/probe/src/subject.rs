@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use crate::cgroup::Cgroup;
 use crate::last_words::LastWords;
 use crate::pidfd;
-use crate::place::Place;
 use crate::process;
 use crate::process_watch::ProcessWatch;
 use crate::protocol::{Act, Daemon, Escaped, Identity, Outcome, SubjectFacts, SubjectPlan, receive, send};
 use crate::ready;
+use crate::subject_env::SubjectEnv;
 use crate::timed::Timed;
 use crate::users::{self, User};
 use crate::worker::{Order, Reply, SUBJECT};
@@ -45,7 +45,12 @@ pub struct Subject {
 
 impl Subject {
     /// Start a subject and wait at the barrier: its label is entered, nothing else is done.
-    pub fn start(name: &str, plan: &SubjectPlan, place: &Place, watch: &ProcessWatch) -> io::Result<Subject> {
+    pub fn start(
+        name: &str,
+        plan: &SubjectPlan,
+        place: &SubjectEnv,
+        watch: &ProcessWatch,
+    ) -> io::Result<Subject> {
         let cgroup = Cgroup::make(name)?;
         let user = match &plan.user {
             Some(user) => Some(place.within(|| users::find(user))?),
@@ -62,7 +67,7 @@ impl Subject {
         cgroup: Cgroup,
         plan: &SubjectPlan,
         user: Option<User>,
-        (place, watch): (&Place, &ProcessWatch),
+        (place, watch): (&SubjectEnv, &ProcessWatch),
     ) -> io::Result<Subject> {
         let mut command = Command::new(PROGRAM);
         command
@@ -93,7 +98,7 @@ impl Subject {
         daemon: &Daemon,
         plan: &SubjectPlan,
         user: Option<User>,
-        (place, watch): (&Place, &ProcessWatch),
+        (place, watch): (&SubjectEnv, &ProcessWatch),
     ) -> io::Result<Subject> {
         let (program, arguments) = daemon
             .argv
@@ -161,7 +166,7 @@ impl Subject {
     }
 
     /// Evidence: who the subject is, read from outside.
-    fn look(mut self, place: &Place) -> io::Result<Subject> {
+    fn look(mut self, place: &SubjectEnv) -> io::Result<Subject> {
         let pid = self.facts.pid;
         let (label, mode) = process::label(pid)?;
         (self.facts.label, self.facts.mode) = (place.inner_label(&label), mode);
@@ -176,7 +181,7 @@ impl Subject {
     }
 
     /// Perform an act; when time runs out, everything of the subject is killed.
-    pub fn act(&mut self, act: &Act, timeout: Duration, place: &Place) -> Outcome {
+    pub fn act(&mut self, act: &Act, timeout: Duration, place: &SubjectEnv) -> Outcome {
         match self.order(&Order::Act(act.clone()), timeout) {
             Ok(Some(Reply::Outcome(mut outcome))) => {
                 if let Outcome::Ran(ran) = &mut outcome {
@@ -232,7 +237,7 @@ impl Subject {
     }
 
     /// Look at what it has started and is running now; `living` are its processes.
-    pub fn look_at(&mut self, living: &[i32], place: &Place) {
+    pub fn look_at(&mut self, living: &[i32], place: &SubjectEnv) {
         let others = living.iter().filter(|pid| **pid != self.facts.pid);
         for mut process in others.filter_map(|pid| process::facts(*pid)) {
             process.label = place.inner_label(&process.label);
@@ -244,7 +249,7 @@ impl Subject {
 
     /// Make sure that no more records can come: a daemon is frozen, any other is ended and reaped. Processes that have
     /// left its control group are brought back first; they are what is returned.
-    pub fn quiesce(&mut self, name: &str, watch: &ProcessWatch, place: &Place) -> Vec<Escaped> {
+    pub fn quiesce(&mut self, name: &str, watch: &ProcessWatch, place: &SubjectEnv) -> Vec<Escaped> {
         let is_daemon = self.pipes.is_none();
         self.note_pids();
         self.pipes = None;
@@ -274,7 +279,7 @@ impl Subject {
     }
 
     /// Have every process that belongs to the subject in its control group.
-    fn bring_back(&self, name: &str, watch: &ProcessWatch, place: &Place) -> Vec<Escaped> {
+    fn bring_back(&self, name: &str, watch: &ProcessWatch, place: &SubjectEnv) -> Vec<Escaped> {
         let living = watch.living(name).into_iter();
         let outside = living.filter(|pid| !self.cgroup.holds(*pid));
         outside
@@ -330,7 +335,7 @@ fn waits(pids: Vec<i32>) -> String {
 }
 
 /// Opened there: a descriptor of elsewhere has no name that a profile could allow.
-fn null(place: &Place) -> io::Result<fs::File> {
+fn null(place: &SubjectEnv) -> io::Result<fs::File> {
     place.within(|| fs::File::options().read(true).write(true).open("/dev/null"))
 }
 
@@ -339,7 +344,7 @@ fn prepare(
     cgroup: &Cgroup,
     plan: &SubjectPlan,
     user: Option<User>,
-    place: &Place,
+    place: &SubjectEnv,
     label: Option<String>,
 ) {
     command.current_dir("/");
@@ -361,7 +366,7 @@ fn prepare(
                 }
             }
             if let Some(user) = &user {
-                user.become_it()?;
+                user.switch_to()?;
             }
             Ok(())
         });
@@ -369,7 +374,7 @@ fn prepare(
 }
 
 /// Put the program where subjects can be started from it, also when it came from an initramfs that is gone.
-pub fn install_program(place: &Place) -> io::Result<()> {
+pub fn install_program(place: &SubjectEnv) -> io::Result<()> {
     let mut own = fs::File::open("/proc/self/exe")?;
     place.within(move || {
         if let Some(dir) = Path::new(PROGRAM).parent() {

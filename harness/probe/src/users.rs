@@ -33,7 +33,7 @@ impl User {
     }
 
     /// Give up root for this user. Only system calls, so that it may stand between fork and exec.
-    pub fn become_it(&self) -> io::Result<()> {
+    pub fn switch_to(&self) -> io::Result<()> {
         // SAFETY: plain system calls; the vector is not touched by anybody else.
         unsafe {
             if libc::setgroups(self.groups.len(), self.groups.as_ptr()) != 0

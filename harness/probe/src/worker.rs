@@ -23,7 +23,7 @@ pub enum Order {
     /// One act of a step.
     Act(Act),
     /// For the canary: make a folder that its profile denies.
-    Fence(String),
+    Barrier(String),
     /// For the canary: have a capability denied on every processor.
     AskCapability,
 }
@@ -61,7 +61,7 @@ fn serve(orders: &mut impl Read, replies: &mut impl Write) -> io::Result<()> {
                 Err(failure) => Reply::Failed(format!("cannot enter {label}: {failure}")),
             },
             Order::Act(act) => Reply::Outcome(acts::perform(&act)),
-            Order::Fence(path) => {
+            Order::Barrier(path) => {
                 // The profile denies it; what comes back is of no interest, the record is.
                 let _ = std::fs::create_dir(path);
                 Reply::Ready

@@ -10,7 +10,7 @@ const PIECE: usize = 1 << 20;
 const LONGEST_LINE: usize = 1 << 20;
 
 /// What is met in a text.
-pub enum Met {
+pub enum LogItem {
     /// A record, or text that is meant as one.
     Posted(Posted),
     /// A line, by its number from 1, that is too long for a record and speaks of one.
@@ -31,7 +31,7 @@ pub enum Stopped {
 pub fn each(
     input: &mut impl Read,
     waits: impl Fn() -> bool,
-    on: &mut impl FnMut(Met) -> io::Result<()>,
+    on: &mut impl FnMut(LogItem) -> io::Result<()>,
 ) -> Result<(), Stopped> {
     let mut reader = PostedReader::new();
     let mut buffer: Vec<u8> = Vec::new();
@@ -40,7 +40,7 @@ pub fn each(
     let mut skipping = false;
     loop {
         if waits() {
-            on(Met::Pause).map_err(Stopped::HandingOn)?;
+            on(LogItem::Pause).map_err(Stopped::HandingOn)?;
         }
         let start = buffer.len();
         buffer.resize(start + PIECE, 0);
@@ -75,7 +75,7 @@ pub fn each(
         buffer.drain(..from);
         if buffer.len() > LONGEST_LINE {
             if !skipping && memchr::memmem::find(&buffer, b"apparmor=").is_some() {
-                on(Met::TooLong(number + 1)).map_err(Stopped::HandingOn)?;
+                on(LogItem::TooLong(number + 1)).map_err(Stopped::HandingOn)?;
             }
             if !skipping {
                 // The line counts, and ends what was open before it.
@@ -90,7 +90,7 @@ pub fn each(
 fn line(
     reader: &mut PostedReader,
     text: &[u8],
-    on: &mut impl FnMut(Met) -> io::Result<()>,
+    on: &mut impl FnMut(LogItem) -> io::Result<()>,
 ) -> io::Result<()> {
     let text = text.strip_suffix(b"\r").unwrap_or(text);
     hand_on(on, |tell| reader.line(text, tell))
@@ -98,13 +98,13 @@ fn line(
 
 /// Hands on what `read` tells, up to the first that cannot be.
 fn hand_on(
-    on: &mut impl FnMut(Met) -> io::Result<()>,
+    on: &mut impl FnMut(LogItem) -> io::Result<()>,
     read: impl FnOnce(&mut dyn FnMut(Posted)),
 ) -> io::Result<()> {
     let mut done = Ok(());
     read(&mut |posted| {
         if done.is_ok() {
-            done = on(Met::Posted(posted));
+            done = on(LogItem::Posted(posted));
         }
     });
     done
@@ -133,10 +133,10 @@ mod tests {
         let (mut found, mut wrong) = (Vec::new(), Vec::new());
         let result = each(&mut Dribble(text, step), || false, &mut |met| {
             match met {
-                Met::Posted(Posted::Record(record)) => found.push(record.text.len()),
-                Met::Posted(Posted::Unread { line, problem }) => wrong.push((line, problem.to_string())),
-                Met::TooLong(line) => wrong.push((line, "too long".into())),
-                Met::Pause => {}
+                LogItem::Posted(Posted::Record(record)) => found.push(record.text.len()),
+                LogItem::Posted(Posted::Unread { line, problem }) => wrong.push((line, problem.to_string())),
+                LogItem::TooLong(line) => wrong.push((line, "too long".into())),
+                LogItem::Pause => {}
             }
             Ok(())
         });
@@ -177,7 +177,7 @@ mod tests {
         let text = format!("{DENIAL}\n{DENIAL}\n");
         let mut input = Dribble(text.as_bytes(), DENIAL.len() + 1);
         let result = each(&mut input, || true, &mut |met| {
-            order.push(if matches!(met, Met::Pause) {
+            order.push(if matches!(met, LogItem::Pause) {
                 "pause"
             } else {
                 "record"
@@ -193,7 +193,7 @@ mod tests {
         let text = format!("{DENIAL}\n").repeat(3);
         let mut count = 0;
         let result = each(&mut text.as_bytes(), || false, &mut |met| match met {
-            Met::Posted(_) => {
+            LogItem::Posted(_) => {
                 count += 1;
                 Err(io::ErrorKind::BrokenPipe.into())
             }

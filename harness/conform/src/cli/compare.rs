@@ -7,8 +7,8 @@ use super::reports::Reports;
 use super::run::again;
 use super::select::Selection;
 use crate::exit;
-use crate::report::comparison::{Comparison, Told};
-use crate::report::format::{Format, FormatError, Telling};
+use crate::report::comparison::{CasesByKey, Comparison};
+use crate::report::format::{Format, FormatError, ReportInput};
 use crate::report::human::Paint;
 use virt_aa_engine::prepare::{Candidate, prepare};
 use virt_aa_engine::root::Root;
@@ -17,7 +17,7 @@ use virt_aa_engine::setup;
 use virt_aa_engine::suite::{Bounds, Suite};
 use virt_aa_model::case::expand::Variant;
 use virt_aa_model::case_run::CaseRun;
-use virt_aa_model::compare::{Kind, Seen, compare as differences};
+use virt_aa_model::compare::{CaseResult, Kind, compare as differences};
 use virt_aa_model::report::build::Context;
 use virt_aa_model::report::run_info::RunInfo;
 use virt_aa_model::verdict::judge::Verdict;
@@ -63,7 +63,7 @@ pub fn compare(root: &Root, args: &RunArgs, base: &str) -> Result<u8, Failure> {
     bar.finish_and_clear();
     base_runs.extend(skipped(&of_base));
     runs.extend(skipped(&of_other));
-    let seen = |runs: &[CaseRun]| runs.iter().map(Seen::of).collect::<Vec<_>>();
+    let seen = |runs: &[CaseRun]| runs.iter().map(CaseResult::of).collect::<Vec<_>>();
     let kinds = differences(&seen(&base_runs), &seen(&runs));
     let again = again(root, args);
     let told = |runs: &[CaseRun], candidate: &Candidate, info: &RunInfo| {
@@ -74,7 +74,7 @@ pub fn compare(root: &Root, args: &RunArgs, base: &str) -> Result<u8, Failure> {
             again: &again,
         };
         let told = runs.iter().map(|run| (run.variant.key(), context.case(run)));
-        told.collect::<Told>()
+        told.collect::<CasesByKey>()
     };
     let comparison = Comparison {
         base_cases: told(&base_runs, &prepared.base, &base_info),
@@ -96,7 +96,7 @@ fn print(reports: &Reports, comparison: &Comparison) -> Result<(), Failure> {
     let closing = comparison.closing();
     reports.begin(&comparison.heading(paint))?;
     reports.line(&comparison.differences(paint))?;
-    let telling = Telling {
+    let telling = ReportInput {
         human: comparison.human(Paint(false)),
         json: &|| serde_json::to_string_pretty(&comparison.json()),
         outline: comparison.outline(),

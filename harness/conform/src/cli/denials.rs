@@ -11,7 +11,7 @@ use aa_audit::{Found, Posted, Problem, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::args::{DenialsArgs, DenialsFormat};
-use super::audit_text::{self, Met, Stopped};
+use super::audit_text::{self, LogItem, Stopped};
 use super::failure::Failure;
 use super::output::{self, printable};
 use super::skeleton::Skeletons;
@@ -122,13 +122,13 @@ impl Work<'_> {
 
     fn read(&mut self, input: &mut impl Read, waits: impl Fn() -> bool, name: &str) -> io::Result<()> {
         let read = audit_text::each(input, waits, &mut |met| match met {
-            Met::Posted(Posted::Record(found)) => self.found(&found, name),
-            Met::Posted(Posted::Unread { line, problem }) => self.unread(name, line, &problem),
-            Met::TooLong(line) => self.complain(&format!(
+            LogItem::Posted(Posted::Record(found)) => self.found(&found, name),
+            LogItem::Posted(Posted::Unread { line, problem }) => self.unread(name, line, &problem),
+            LogItem::TooLong(line) => self.complain(&format!(
                 "{name}:{line}: the line is too long for a record of the kernel"
             )),
             // Who follows a log sees what there is.
-            Met::Pause => self.tell(),
+            LogItem::Pause => self.tell(),
         });
         match read {
             Err(Stopped::HandingOn(error)) => return Err(error),

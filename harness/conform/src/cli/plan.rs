@@ -7,9 +7,9 @@ use super::failure::Failure;
 use super::image::tested;
 use super::output;
 use super::select::{all_roles, select};
+use crate::ci_jobs::{self, Group};
 use crate::exit;
-use crate::jobs::{self, Group};
-use virt_aa_engine::placement::{Home, home, of_case, of_recipe};
+use virt_aa_engine::placement::{Placement, of_case, of_recipe, place};
 use virt_aa_engine::root::Root;
 use virt_aa_engine::setup;
 
@@ -39,23 +39,24 @@ pub fn plan(root: &Root, args: &PlanArgs) -> Result<u8, Failure> {
     for image in images {
         let had = of_recipe(&store.recipe(&image).map_err(setup::of_image)?);
         let cases = data.cases.iter().filter(|loaded| {
-            chosen.contains(loaded.case.name.as_str()) && home(&of_case(&data, loaded), &had) == Home::Here
+            chosen.contains(loaded.case.name.as_str())
+                && place(&of_case(&data, loaded), &had) == Placement::Here
         });
         groups.push(Group {
             cases: cases.map(|loaded| loaded.case.name.clone()).collect(),
             image,
         });
     }
-    let jobs = jobs::jobs(&groups, usize::from(args.shards), &more(args));
+    let jobs = ci_jobs::jobs(&groups, usize::from(args.shards), &more(args));
     if jobs.is_empty() {
         return Err(Failure::usage(
             "no chosen case belongs on a chosen image, so nothing would run",
         ));
     }
     let text = match args.format {
-        PlanFormat::Json => jobs::as_json(&jobs).map_err(Failure::broken)?,
-        PlanFormat::Github => jobs::as_github(&jobs).map_err(Failure::broken)?,
-        PlanFormat::Gitlab => jobs::as_gitlab(&jobs, args.include.as_deref()).map_err(Failure::broken)?,
+        PlanFormat::Json => ci_jobs::as_json(&jobs).map_err(Failure::broken)?,
+        PlanFormat::Github => ci_jobs::as_github(&jobs).map_err(Failure::broken)?,
+        PlanFormat::Gitlab => ci_jobs::as_gitlab(&jobs, args.include.as_deref()).map_err(Failure::broken)?,
     };
     output::print(&text)?;
     Ok(exit::OK)

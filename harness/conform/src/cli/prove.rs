@@ -10,7 +10,7 @@ use super::prologue::{Prologue, announce, paint, progress};
 use super::reports::Reports;
 use super::run::cases;
 use crate::exit;
-use crate::report::format::{Format, FormatError, Telling};
+use crate::report::format::{Format, FormatError, ReportInput};
 use crate::report::human;
 use crate::report::outline::Outline;
 use virt_aa_engine::root::Root;
@@ -91,7 +91,7 @@ pub fn prove_all(root: &Root, args: &ProveArgs) -> Result<u8, Failure> {
             .map(|variant| variant.loaded.group.clone())
             .unwrap_or_default()
     };
-    let telling = Telling {
+    let telling = ReportInput {
         human: human::proofs(&info, &proofs, &closing),
         json: &|| serde_json::to_string_pretty(&report),
         outline: Outline::of_proofs(&info, &proofs, &again(root, args), closing.clone(), &folder),

@@ -11,7 +11,7 @@ use clap::ValueEnum;
 
 use super::failure::Failure;
 use super::output;
-use crate::report::format::{Format, Telling};
+use crate::report::format::{Format, ReportInput};
 use crate::report::{github, markdown};
 
 /// GitHub's file for a step's summary.
@@ -137,7 +137,7 @@ impl Reports {
 
     /// Write every file, then the rest of what goes to standard output. One that fails keeps no other from being
     /// written.
-    pub fn end(&self, telling: &Telling<'_>, closing: &str) -> Result<(), Failure> {
+    pub fn end(&self, telling: &ReportInput<'_>, closing: &str) -> Result<(), Failure> {
         let mut failed = None;
         for (format, file) in &self.files {
             let text = telling.text(*format).map_err(Failure::broken);

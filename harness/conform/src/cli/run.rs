@@ -10,10 +10,10 @@ use super::reports::Reports;
 use super::select::Selection;
 use crate::bundle;
 use crate::exit;
-use crate::report::format::Telling;
+use crate::report::format::ReportInput;
 use crate::report::human::{self, Paint};
 use crate::report::outline::Outline;
-use crate::report::timings::{self, Marks};
+use crate::report::timings::{self, RunTimes};
 use virt_aa_engine::root::Root;
 use virt_aa_engine::run_info;
 use virt_aa_engine::setup;
@@ -100,7 +100,7 @@ pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
         eprintln!("{left}");
     }
     if args.timings {
-        let marks = Marks {
+        let marks = RunTimes {
             prepared: prepared.timings,
             first_verdict: first_verdict.unwrap_or_default(),
             whole: started.elapsed(),
@@ -113,7 +113,7 @@ pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
 
 /// Write what is left of the reports of a run.
 pub fn end(reports: &Reports, report: &Report) -> Result<(), Failure> {
-    let telling = Telling {
+    let telling = ReportInput {
         human: human::report(report, Paint(false)),
         json: &|| serde_json::to_string_pretty(report),
         outline: Outline::of_run(report),

@@ -4,7 +4,7 @@ use super::elsewhere;
 use super::failure::Failure;
 use crate::report::human::count;
 use virt_aa_engine::image::{Recipe, Store};
-use virt_aa_engine::placement::{self, Home};
+use virt_aa_engine::placement::{self, Placement};
 use virt_aa_engine::root::Root;
 use virt_aa_engine::setup;
 use virt_aa_engine::target::{BackendName, Target};
@@ -71,23 +71,23 @@ pub fn leave_to_others(
     let store = &setup::store(root)?;
     let recipe = store.recipe(&target.image).map_err(setup::of_image)?;
     let had = placement::of_recipe(&recipe);
-    let homes: std::collections::BTreeMap<&str, Home> = data
+    let homes: std::collections::BTreeMap<&str, Placement> = data
         .cases
         .iter()
         .map(|loaded| {
             (
                 loaded.case.name.as_str(),
-                placement::home(&placement::of_case(data, loaded), &had),
+                placement::place(&placement::of_case(data, loaded), &had),
             )
         })
         .collect();
-    let home = |case: &str| homes.get(case).copied().unwrap_or(Home::Here);
+    let home = |case: &str| homes.get(case).copied().unwrap_or(Placement::Here);
     if named {
         let mut stay = Vec::new();
         for variant in std::mem::take(&mut selection.variants) {
             match home(&variant.loaded.case.name) {
-                Home::Here | Home::Plainer => stay.push(variant),
-                Home::Lacking(feature) => {
+                Placement::Here | Placement::Plainer => stay.push(variant),
+                Placement::Lacking(feature) => {
                     let reason = match other_image(store, &recipe, feature)? {
                         Some(other) => format!("{}; run it with --image {other}", feature.lack()),
                         None => feature.lack().to_owned(),
@@ -102,13 +102,13 @@ pub fn leave_to_others(
     let whole = selection.variants.len();
     selection
         .variants
-        .retain(|variant| home(&variant.loaded.case.name) == Home::Here);
+        .retain(|variant| home(&variant.loaded.case.name) == Placement::Here);
     selection
         .skipped
-        .retain(|(variant, _)| home(&variant.loaded.case.name) == Home::Here);
+        .retain(|(variant, _)| home(&variant.loaded.case.name) == Placement::Here);
     let left = whole - selection.variants.len();
     let lacking = homes.values().find_map(|home| match home {
-        Home::Lacking(feature) => Some(*feature),
+        Placement::Lacking(feature) => Some(*feature),
         _ => None,
     });
     if left == 0 {

@@ -11,7 +11,7 @@ use super::failure::Failure;
 use crate::exit;
 use crate::report::human::count;
 use virt_aa_engine::backend::Backend;
-use virt_aa_engine::prepare::{Wanted, prepare};
+use virt_aa_engine::prepare::{SetRequest, prepare};
 use virt_aa_engine::root::Root;
 use virt_aa_engine::runner::Runner;
 use virt_aa_engine::selftest::{Bench, Outcome, Sabotage, Tried, table};
@@ -38,7 +38,7 @@ pub fn selftest(root: &Root, args: &SelftestArgs) -> Result<u8, Failure> {
     let backend = Backend::Vm(config.clone()).within(args.timeout);
     let image = setup::image(root, &args.image, false)?;
     let (prepared, session) =
-        prepare(&data, &image, &Wanted::plain(DEFAULT_SET), &backend).map_err(setup::of_prepare)?;
+        prepare(&data, &image, &SetRequest::plain(DEFAULT_SET), &backend).map_err(setup::of_prepare)?;
     let until = started + args.timeout;
     let bench = |session| {
         let runner = Runner::new(&data, &prepared, &backend, session).until(until);

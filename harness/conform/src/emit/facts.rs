@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use virt_aa_engine::image::{Recipe, Source};
-use virt_aa_engine::placement::{Home, home, of_case, of_recipe};
+use virt_aa_engine::placement::{Placement, of_case, of_recipe, place};
 use virt_aa_engine::tools;
 use virt_aa_model::data::Data;
 
@@ -59,7 +59,7 @@ impl Facts {
             let here = data
                 .cases
                 .iter()
-                .filter(|loaded| home(&of_case(data, loaded), &had) == Home::Here);
+                .filter(|loaded| place(&of_case(data, loaded), &had) == Placement::Here);
             let mut cases = 0;
             for loaded in here {
                 cases += 1;

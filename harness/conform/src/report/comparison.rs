@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::human::{self, Paint, count};
-use super::outline::{Entry, Outline, Standing, of_file};
+use super::outline::{Entry, EntryStatus, Outline, of_file};
 use virt_aa_model::compare::Kind;
 use virt_aa_model::profile_set::Unusable;
 use virt_aa_model::report::model::{CaseReport, PROGRAM_VERSION, SCHEMA_VERSION};
@@ -14,7 +14,7 @@ use virt_aa_model::report::run_info::{ProfileSetInfo, RunInfo};
 use virt_aa_model::verdict::judge::Verdict;
 
 /// Reports of cases, by their keys.
-pub type Told = BTreeMap<String, CaseReport>;
+pub type CasesByKey = BTreeMap<String, CaseReport>;
 
 /// Both runs, and what differs.
 pub struct Comparison {
@@ -23,9 +23,9 @@ pub struct Comparison {
     /// The other's.
     pub other: RunInfo,
     /// Cases with the base set.
-    pub base_cases: Told,
+    pub base_cases: CasesByKey,
     /// Cases with the other.
-    pub cases: Told,
+    pub cases: CasesByKey,
     /// Those that differ, by their keys.
     pub kinds: BTreeMap<String, Kind>,
     /// From the command's start.
@@ -155,11 +155,11 @@ impl Comparison {
         let pairs = self.pairs();
         let differing = pairs.iter().map(|pair| {
             let standing = match pair.kind {
-                kind if kind.is_worse() => Standing::Red,
-                Kind::Unknown => Standing::Broken,
-                Kind::Mended => Standing::Good,
-                Kind::New | Kind::Otherwise => Standing::PassedOver,
-                _ => Standing::Red,
+                kind if kind.is_worse() => EntryStatus::Red,
+                Kind::Unknown => EntryStatus::Broken,
+                Kind::Mended => EntryStatus::Good,
+                Kind::New | Kind::Otherwise => EntryStatus::PassedOver,
+                _ => EntryStatus::Red,
             };
             let case = pair.other.or(pair.base);
             let mut lines = lines(pair).into_iter();
@@ -168,7 +168,7 @@ impl Comparison {
                 folder: case.map(|case| case.source.folder.clone()).unwrap_or_default(),
                 word: pair.kind.name(),
                 standing,
-                message: lines.next().filter(|_| standing != Standing::Good),
+                message: lines.next().filter(|_| standing != EntryStatus::Good),
                 details: if standing.is_bad() {
                     lines.collect()
                 } else {
@@ -186,9 +186,9 @@ impl Comparison {
                 folder: case.source.folder.clone(),
                 word: case.verdict.name(),
                 standing: if good {
-                    Standing::Good
+                    EntryStatus::Good
                 } else {
-                    Standing::PassedOver
+                    EntryStatus::PassedOver
                 },
                 message: (!good).then(|| format!("as before: {}", reason())),
                 details: Vec::new(),

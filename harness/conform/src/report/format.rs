@@ -37,7 +37,7 @@ pub enum FormatError {
     /// TAP.
     #[error("cannot write TAP: {0}")]
     Tap(#[from] serde_yaml::Error),
-    /// Proofs in a format that has no place for them.
+    /// ProofStore in a format that has no place for them.
     #[error("SARIF tells of a run, not of proofs; take another format")]
     NoProofs,
     /// A comparison, likewise.
@@ -46,7 +46,7 @@ pub enum FormatError {
 }
 
 /// A report, told in any format.
-pub struct Telling<'a> {
+pub struct ReportInput<'a> {
     /// For people, without colours.
     pub human: String,
     /// As JSON.
@@ -59,7 +59,7 @@ pub struct Telling<'a> {
     pub token: &'a str,
 }
 
-impl Telling<'_> {
+impl ReportInput<'_> {
     /// The whole text in a format.
     pub fn text(&self, format: Format) -> Result<String, FormatError> {
         Ok(match format {

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::outline::{Entry, Outline, Standing};
+use super::outline::{Entry, EntryStatus, Outline};
 
 /// The line before text in which commands are not obeyed; `token` must not be guessable by whoever wrote the text.
 pub fn stop(token: &str) -> String {
@@ -20,9 +20,9 @@ pub fn annotations(outline: &Outline) -> String {
     let mut text = String::new();
     for entry in &outline.entries {
         let level = match entry.standing {
-            Standing::Good => continue,
-            Standing::Red | Standing::Broken => "error",
-            Standing::Known | Standing::PassedOver => "notice",
+            EntryStatus::Good => continue,
+            EntryStatus::Red | EntryStatus::Broken => "error",
+            EntryStatus::Known | EntryStatus::PassedOver => "notice",
         };
         // Writing to a string cannot fail.
         let _ = writeln!(text, "::{level} {}::{}", properties(entry), message(entry));

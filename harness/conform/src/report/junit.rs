@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
-use super::outline::{Entry, Outline, Standing};
+use super::outline::{Entry, EntryStatus, Outline};
 
 /// The file's text.
 pub fn text(outline: &Outline) -> Result<String, SerializeError> {
@@ -31,17 +31,17 @@ pub fn text(outline: &Outline) -> Result<String, SerializeError> {
 }
 
 fn suite_skips(outline: &Outline) -> usize {
-    outline.count(Standing::Known) + outline.count(Standing::PassedOver)
+    outline.count(EntryStatus::Known) + outline.count(EntryStatus::PassedOver)
 }
 
 fn test_case(entry: &Entry, recipe: &str) -> TestCase {
     let mut status = match entry.standing {
-        Standing::Good => TestCaseStatus::success(),
-        Standing::Red => TestCaseStatus::non_success(NonSuccessKind::Failure),
-        Standing::Broken => TestCaseStatus::non_success(NonSuccessKind::Error),
-        Standing::Known | Standing::PassedOver => TestCaseStatus::skipped(),
+        EntryStatus::Good => TestCaseStatus::success(),
+        EntryStatus::Red => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        EntryStatus::Broken => TestCaseStatus::non_success(NonSuccessKind::Error),
+        EntryStatus::Known | EntryStatus::PassedOver => TestCaseStatus::skipped(),
     };
-    if entry.standing != Standing::Good {
+    if entry.standing != EntryStatus::Good {
         status.set_type(entry.word);
         // Of a skip nobody shows the type.
         status.set_message(match (&entry.message, entry.standing.is_bad()) {

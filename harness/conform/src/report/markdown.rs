@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::outline::{Entry, Outline, Standing, one_line};
+use super::outline::{Entry, EntryStatus, Outline, one_line};
 
 /// GitHub takes a step's summary up to 1 MiB, and refuses it whole beyond.
 const MOST_DETAILS: usize = 768 * 1024;
@@ -23,7 +23,7 @@ pub fn text(outline: &Outline) -> String {
     let rest: Vec<&Entry> = outline
         .entries
         .iter()
-        .filter(|entry| entry.standing != Standing::Good)
+        .filter(|entry| entry.standing != EntryStatus::Good)
         .collect();
     if rest.is_empty() {
         return text;
@@ -67,13 +67,13 @@ fn details(entry: &Entry, text: &mut String) {
     );
 }
 
-fn sign(standing: Standing) -> &'static str {
+fn sign(standing: EntryStatus) -> &'static str {
     match standing {
-        Standing::Good => "✅",
-        Standing::Red => "❌",
-        Standing::Broken => "💥",
-        Standing::Known => "⚠️",
-        Standing::PassedOver => "⏭️",
+        EntryStatus::Good => "✅",
+        EntryStatus::Red => "❌",
+        EntryStatus::Broken => "💥",
+        EntryStatus::Known => "⚠️",
+        EntryStatus::PassedOver => "⏭️",
     }
 }
 

@@ -12,7 +12,7 @@ use virt_aa_model::report::run_info::RunInfo;
 
 /// How an entry stands. Only the first is success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum EntryStatus {
     /// It holds.
     Good,
     /// It does not hold.
@@ -25,31 +25,31 @@ pub enum Standing {
     PassedOver,
 }
 
-impl Standing {
+impl EntryStatus {
     /// Of a verdict. With `strict`, what says nothing is red.
-    pub fn of(verdict: Verdict, strict: bool) -> Standing {
+    pub fn of(verdict: Verdict, strict: bool) -> EntryStatus {
         match verdict {
-            Verdict::Pass => Standing::Good,
-            Verdict::KnownFailure => Standing::Known,
-            Verdict::Vacuous | Verdict::Skip if !strict => Standing::PassedOver,
-            Verdict::Fail | Verdict::UnexpectedPass | Verdict::Vacuous | Verdict::Skip => Standing::Red,
-            Verdict::Inconclusive | Verdict::Error => Standing::Broken,
+            Verdict::Pass => EntryStatus::Good,
+            Verdict::KnownFailure => EntryStatus::Known,
+            Verdict::Vacuous | Verdict::Skip if !strict => EntryStatus::PassedOver,
+            Verdict::Fail | Verdict::UnexpectedPass | Verdict::Vacuous | Verdict::Skip => EntryStatus::Red,
+            Verdict::Inconclusive | Verdict::Error => EntryStatus::Broken,
         }
     }
 
     /// Of a proof.
-    pub fn of_proof(outcome: Outcome) -> Standing {
+    pub fn of_proof(outcome: Outcome) -> EntryStatus {
         match outcome {
-            Outcome::Killed => Standing::Good,
-            outcome if outcome.may_be_passed_over() => Standing::PassedOver,
-            Outcome::Inconclusive => Standing::Broken,
-            _ => Standing::Red,
+            Outcome::Killed => EntryStatus::Good,
+            outcome if outcome.may_be_passed_over() => EntryStatus::PassedOver,
+            Outcome::Inconclusive => EntryStatus::Broken,
+            _ => EntryStatus::Red,
         }
     }
 
     /// Whether it makes the exit status other than 0.
     pub fn is_bad(self) -> bool {
-        matches!(self, Standing::Red | Standing::Broken)
+        matches!(self, EntryStatus::Red | EntryStatus::Broken)
     }
 }
 
@@ -74,7 +74,7 @@ pub struct Entry {
     /// The verdict or outcome in a word.
     pub word: &'static str,
     /// How it stands.
-    pub standing: Standing,
+    pub standing: EntryStatus,
     /// One line; none where it is good.
     pub message: Option<String>,
     /// What a person would be told of it besides, in lines; none where it is good.
@@ -148,7 +148,7 @@ impl Outline {
     ) -> Outline {
         let files = run.profile_set.unusable.iter().map(of_file);
         let entries = proofs.iter().map(|proof| {
-            let standing = Standing::of_proof(proof.outcome);
+            let standing = EntryStatus::of_proof(proof.outcome);
             let bad = standing.is_bad();
             let again = format!("again: {again} {}", quoted(&proof.case));
             Entry {
@@ -156,7 +156,7 @@ impl Outline {
                 folder: folder(&proof.case),
                 word: proof.outcome.name(),
                 standing,
-                message: (standing != Standing::Good).then(|| {
+                message: (standing != EntryStatus::Good).then(|| {
                     proof
                         .detail
                         .clone()
@@ -177,7 +177,7 @@ impl Outline {
                 name: format!("any {what}"),
                 folder: String::new(),
                 word: "inconclusive",
-                standing: Standing::Broken,
+                standing: EntryStatus::Broken,
                 message: Some(format!("there was no {what} to run, so nothing is shown")),
                 details: Vec::new(),
                 seconds: None,
@@ -194,7 +194,7 @@ impl Outline {
     }
 
     /// How many stand so.
-    pub fn count(&self, standing: Standing) -> usize {
+    pub fn count(&self, standing: EntryStatus) -> usize {
         self.entries
             .iter()
             .filter(|entry| entry.standing == standing)
@@ -233,7 +233,7 @@ pub fn of_file(unusable: &Unusable) -> Entry {
         name: format!("load {POLICY_DIR}/{}", unusable.file),
         folder: "profiles".into(),
         word: "unusable",
-        standing: Standing::Red,
+        standing: EntryStatus::Red,
         message: lines.next(),
         details: lines.collect(),
         seconds: None,
@@ -246,7 +246,7 @@ pub fn of_file(unusable: &Unusable) -> Entry {
 }
 
 fn of_case(case: &CaseReport, strict: bool) -> Entry {
-    let standing = Standing::of(case.verdict, strict);
+    let standing = EntryStatus::of(case.verdict, strict);
     let in_policy = case.place().map(|place| FilePlace {
         file: place.file.clone(),
         line: place.line as usize,
@@ -257,7 +257,7 @@ fn of_case(case: &CaseReport, strict: bool) -> Entry {
         line: case.source.line,
         column: None,
     };
-    let good = standing == Standing::Good;
+    let good = standing == EntryStatus::Good;
     Entry {
         name: case.id.clone(),
         folder: case.source.folder.clone(),
@@ -284,7 +284,7 @@ mod tests {
         for verdict in Verdict::ALL {
             for strict in [false, true] {
                 let status = exit::of_verdicts([verdict].into_iter(), strict);
-                let standing = Standing::of(verdict, strict);
+                let standing = EntryStatus::of(verdict, strict);
                 assert_eq!(
                     standing.is_bad(),
                     status != exit::OK,
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn only_a_pass_is_good() {
-        let good = |verdict: &Verdict| Standing::of(*verdict, false) == Standing::Good;
+        let good = |verdict: &Verdict| EntryStatus::of(*verdict, false) == EntryStatus::Good;
         assert_eq!(
             Verdict::ALL.into_iter().filter(good).collect::<Vec<_>>(),
             [Verdict::Pass]

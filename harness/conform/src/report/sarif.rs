@@ -9,7 +9,7 @@ use serde_sarif::sarif::{
 };
 use std::collections::BTreeMap;
 
-use super::outline::{Entry, FilePlace, Outline, Standing};
+use super::outline::{Entry, EntryStatus, FilePlace, Outline};
 use virt_aa_model::report::model::{CaseReport, Report};
 
 /// What absolute paths of the policy are relative to.
@@ -20,16 +20,16 @@ pub fn text(report: &Report) -> serde_json::Result<String> {
     let outline = Outline::of_run(report);
     let all = || report.cases.iter().zip(&outline.entries);
     let results: Vec<SarifResult> = all()
-        .filter(|(_, entry)| !matches!(entry.standing, Standing::Good | Standing::PassedOver))
+        .filter(|(_, entry)| !matches!(entry.standing, EntryStatus::Good | EntryStatus::PassedOver))
         .map(|(case, entry)| result(case, entry))
         .chain(outline.entries.iter().skip(report.cases.len()).map(result_alone))
         .collect();
     let passed_over: Vec<Notification> = all()
-        .filter(|(_, entry)| entry.standing == Standing::PassedOver)
+        .filter(|(_, entry)| entry.standing == EntryStatus::PassedOver)
         .map(|(_, entry)| notification(entry))
         .collect();
     let rules: BTreeMap<&str, &CaseReport> = all()
-        .filter(|(_, entry)| entry.standing != Standing::Good)
+        .filter(|(_, entry)| entry.standing != EntryStatus::Good)
         .map(|(case, _)| (case.name.as_str(), case))
         .collect();
     let driver = ToolComponent::builder()
@@ -43,7 +43,7 @@ pub fn text(report: &Report) -> serde_json::Result<String> {
         )
         .build();
     let invocation = Invocation::builder()
-        .execution_successful(outline.count(Standing::Broken) == 0)
+        .execution_successful(outline.count(EntryStatus::Broken) == 0)
         .tool_execution_notifications(passed_over)
         .build();
     let root = ArtifactLocation::builder().uri("file:///").build();
@@ -79,7 +79,7 @@ fn rule(name: &str, case: &CaseReport) -> ReportingDescriptor {
 }
 
 fn result(case: &CaseReport, entry: &Entry) -> SarifResult {
-    let known = entry.standing == Standing::Known;
+    let known = entry.standing == EntryStatus::Known;
     let mut lines = vec![format!("{}: {}", entry.name, entry.why())];
     lines.extend(entry.details.iter().cloned());
     let in_case = FilePlace {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::outline::{Entry, Outline, Standing, one_line};
+use super::outline::{Entry, EntryStatus, Outline, one_line};
 
 #[derive(Serialize)]
 struct Diagnostic<'a> {
@@ -27,15 +27,15 @@ pub fn text(outline: &Outline) -> Result<String, serde_yaml::Error> {
     let _ = writeln!(text, "1..{}", outline.entries.len());
     for (index, entry) in outline.entries.iter().enumerate() {
         let ok = match entry.standing {
-            Standing::Good | Standing::PassedOver => "ok",
-            Standing::Red | Standing::Broken | Standing::Known => "not ok",
+            EntryStatus::Good | EntryStatus::PassedOver => "ok",
+            EntryStatus::Red | EntryStatus::Broken | EntryStatus::Known => "not ok",
         };
         let _ = write!(text, "{ok} {} - {}", index + 1, escaped(&entry.name));
         let why = escaped(&entry.why());
         let _ = match entry.standing {
-            Standing::PassedOver => writeln!(text, " # SKIP {why}"),
-            Standing::Known => writeln!(text, " # TODO {why}"),
-            Standing::Good | Standing::Red | Standing::Broken => writeln!(text),
+            EntryStatus::PassedOver => writeln!(text, " # SKIP {why}"),
+            EntryStatus::Known => writeln!(text, " # TODO {why}"),
+            EntryStatus::Good | EntryStatus::Red | EntryStatus::Broken => writeln!(text),
         };
         if entry.standing.is_bad() {
             diagnostic(entry, &mut text)?;

@@ -7,7 +7,7 @@ use virt_aa_model::case_run::CaseRun;
 
 /// Times from the start of the command, and the machine's size.
 #[derive(Debug, Clone, Copy)]
-pub struct Marks {
+pub struct RunTimes {
     /// Boot and compilation.
     pub prepared: Timings,
     /// When the first verdict was there.
@@ -19,7 +19,7 @@ pub struct Marks {
 }
 
 /// Three lines; the last is of the cases that got as far as the machine.
-pub fn text(marks: &Marks, cases: &[CaseRun]) -> String {
+pub fn text(marks: &RunTimes, cases: &[CaseRun]) -> String {
     let mut text = format!(
         "boot {:.2} s, compile {:.2} s (beside it), guest memory {}\nfirst verdict {:.2} s, whole {:.2} s\n",
         marks.prepared.boot.as_secs_f64(),

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::markdown::table;
-use super::read::{Case, Told};
+use super::read::{Case, NamedReport};
 use super::{NONE, TableError, counts, short};
 
 /// The table: how many cases ended how on each backend, then a line for each case whose verdicts differ, or with
 /// `every` for each case.
-pub fn by_backends(reports: &[Told], every: bool) -> Result<String, TableError> {
+pub fn by_backends(reports: &[NamedReport], every: bool) -> Result<String, TableError> {
     let mut runs = reports.iter().filter(|told| told.proofs.is_empty());
     let first = runs.next().ok_or(TableError::NoRun)?;
     if let Some(other) = runs.find(|told| told.place.recipe != first.place.recipe) {
@@ -111,7 +111,7 @@ mod tests {
     use super::super::read::parse;
     use super::*;
 
-    fn told(file: &str, backend: &str, recipe: &str, cases: &[(&str, &str, &str)]) -> Told {
+    fn told(file: &str, backend: &str, recipe: &str, cases: &[(&str, &str, &str)]) -> NamedReport {
         let case = |(id, verdict, reason): &(&str, &str, &str)| {
             format!(
                 r#"{{"id": "{id}", "source": {{"folder": "x"}}, "verdict": "{verdict}", "reason": "{reason}"}}"#

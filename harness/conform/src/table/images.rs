@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::markdown::table;
-use super::read::{Told, Where};
+use super::read::{NamedReport, Where};
 use super::{NONE, TableError, counts, short};
 
 /// Columns before the groups.
@@ -26,7 +26,7 @@ pub fn heading<'a>(groups: impl IntoIterator<Item = &'a str>) -> Vec<String> {
 }
 
 /// The table. Reports of one image, set and backend are one row: shards, and `run` and `prove`.
-pub fn by_images<'a>(reports: &'a [Told]) -> Result<String, TableError> {
+pub fn by_images<'a>(reports: &'a [NamedReport]) -> Result<String, TableError> {
     let groups: BTreeSet<&str> = reports
         .iter()
         .flat_map(|told| &told.cases)
@@ -34,14 +34,15 @@ pub fn by_images<'a>(reports: &'a [Told]) -> Result<String, TableError> {
         .collect();
     let mut rows: BTreeMap<&Where, Row<'_>> = BTreeMap::new();
     let mut seen: BTreeMap<(&Where, String), &str> = BTreeMap::new();
-    let mut once = |told: &'a Told, what: String| match seen.insert((&told.place, what.clone()), &told.file) {
-        None => Ok(()),
-        Some(first) => Err(TableError::Twice {
-            file: told.file.clone(),
-            first: first.to_owned(),
-            what: format!("{what} on {}", told.place.recipe),
-        }),
-    };
+    let mut once =
+        |told: &'a NamedReport, what: String| match seen.insert((&told.place, what.clone()), &told.file) {
+            None => Ok(()),
+            Some(first) => Err(TableError::Twice {
+                file: told.file.clone(),
+                first: first.to_owned(),
+                what: format!("{what} on {}", told.place.recipe),
+            }),
+        };
     for told in reports {
         let row = rows.entry(&told.place).or_default();
         for case in &told.cases {
@@ -106,7 +107,7 @@ mod tests {
     use super::super::read::parse;
     use super::*;
 
-    fn told(file: &str, recipe: &str, body: &str) -> Told {
+    fn told(file: &str, recipe: &str, body: &str) -> NamedReport {
         let run = format!(
             r#"{{"backend": "vm", "recipe": "{recipe}", "kernel": "6", "parser": "4", "libvirt": "11",
                 "profile_set": {{"name": "packaged", "known_bad": null, "hash": "x"}}}}"#

@@ -10,7 +10,7 @@ use virt_aa_model::verdict::judge::Verdict;
 
 /// One report.
 #[derive(Debug, Clone)]
-pub struct Told {
+pub struct NamedReport {
     /// Its file, for messages.
     pub file: String,
     /// Where and on what.
@@ -115,7 +115,7 @@ impl Where {
 }
 
 /// Read a JSON report of `run` or `prove`.
-pub fn read(path: &Path) -> Result<Told, TableError> {
+pub fn read(path: &Path) -> Result<NamedReport, TableError> {
     let file = path.display().to_string();
     let text = fs::read_to_string(path).map_err(|source| TableError::Io {
         file: file.clone(),
@@ -124,7 +124,7 @@ pub fn read(path: &Path) -> Result<Told, TableError> {
     parse(file, &text)
 }
 
-pub(super) fn parse(file: String, text: &str) -> Result<Told, TableError> {
+pub(super) fn parse(file: String, text: &str) -> Result<NamedReport, TableError> {
     let read: File = serde_json::from_str(text).map_err(|source| TableError::NoReport {
         file: file.clone(),
         source,
@@ -133,7 +133,7 @@ pub(super) fn parse(file: String, text: &str) -> Result<Told, TableError> {
         Body::Run { cases } => (cases, Vec::new()),
         Body::Prove { proofs } => (Vec::new(), proofs),
     };
-    Ok(Told {
+    Ok(NamedReport {
         file,
         place: read.run,
         cases,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::between;
 use super::images::{GUARDS, group, heading};
 use virt_aa_engine::image::Store;
-use virt_aa_engine::placement::{Home, home, of_case, of_recipe};
+use virt_aa_engine::placement::{Placement, of_case, of_recipe, place};
 use virt_aa_model::data;
 
 fn root() -> PathBuf {
@@ -66,7 +66,7 @@ fn the_readmes_table_is_of_what_there_is_now() {
             }
             // A case has at least one run, so a case that came since is missed here.
             let here = |loaded: &&virt_aa_model::case::loaded::Loaded| {
-                group(&loaded.group) == *column && home(&of_case(&data, loaded), &had) == Home::Here
+                group(&loaded.group) == *column && place(&of_case(&data, loaded), &had) == Placement::Here
             };
             let cases = data.cases.iter().filter(here).count();
             let told = counted(cell);

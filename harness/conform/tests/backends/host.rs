@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use virt_aa_engine::backend::{Backend, VmConfig, hardware};
 use virt_aa_engine::image::{self, BuildOptions, Image, Store, progress_for_stderr};
-use virt_aa_engine::prepare::{Wanted, prepare};
+use virt_aa_engine::prepare::{SetRequest, prepare};
 use virt_aa_engine::session::Session;
 use virt_aa_model::data;
 
@@ -90,7 +90,7 @@ impl Host {
         });
         let data = data::read(&root(), None).map_err(|errors| format!("{errors:?}"))?;
         let (prepared, mut session) =
-            prepare(&data, &image, &Wanted::plain("packaged"), &backend).map_err(said)?;
+            prepare(&data, &image, &SetRequest::plain("packaged"), &backend).map_err(said)?;
         session
             .load(prepared.base.compiled.policies(), prepared.base.set.overlay())
             .map_err(said)?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use virt_aa_engine::backend::{Backend, VmConfig};
 use virt_aa_engine::image::{self, BuildOptions, Store, progress_for_stderr};
-use virt_aa_engine::prepare::{Prepared, Wanted, prepare};
+use virt_aa_engine::prepare::{Prepared, SetRequest, prepare};
 use virt_aa_engine::runner::Runner;
 use virt_aa_model::case::expand::{Variant, expand};
 use virt_aa_model::case_run::CaseRun;
@@ -67,7 +67,7 @@ fn open() -> Result<Bench, String> {
     let (data, backend): (&'static Data, &'static Backend) =
         (Box::leak(Box::new(data)), Box::leak(Box::new(backend)));
     let (prepared, session) =
-        prepare(data, &image, &Wanted::plain("packaged"), backend).map_err(|error| error.to_string())?;
+        prepare(data, &image, &SetRequest::plain("packaged"), backend).map_err(|error| error.to_string())?;
     let prepared: &'static Prepared = Box::leak(Box::new(prepared));
     Ok(Bench {
         data,

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use virt_aa_probe::protocol::{receive, send};
 
-use super::bench::Target;
-use super::place::{Place, PlaceError};
+use super::paths::{KeeperPaths, KeeperPathsError};
 use super::server::HEARTBEAT;
-use super::wire::{Answer, Ask, Told};
+use super::wire::{Answer, Ask, KeeperMessage};
+use super::work::Target;
 use crate::children::readable;
 use virt_aa_probe::lock::lock_within;
 
@@ -33,7 +33,7 @@ const ANSWER: Duration = Duration::from_secs(3600);
 pub enum KeeperError {
     /// Where it should be.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    KeeperPaths(#[from] KeeperPathsError),
     /// It could not be started.
     #[error("cannot start the keeper of the test machine: {0}")]
     Start(io::Error),
@@ -50,7 +50,7 @@ pub enum KeeperError {
 
 /// Have a variant run by the keeper of `target`, which is started if there is none.
 pub fn ask(target: &Target, ask: &Ask) -> Result<Answer, KeeperError> {
-    let place = Place::of(target)?;
+    let place = KeeperPaths::of(target)?;
     for _ in 0..ATTEMPTS {
         let stream = join(target, &place)?;
         match talk(stream, ask) {
@@ -75,15 +75,15 @@ fn talk(mut stream: UnixStream, ask: &Ask) -> io::Result<Answer> {
     send(&mut stream, ask)?;
     loop {
         match receive(&mut stream)? {
-            Told::Answer(answer) => return Ok(answer),
-            Told::Busy if Instant::now() < deadline => {}
-            Told::Busy => return Err(io::ErrorKind::TimedOut.into()),
+            KeeperMessage::Answer(answer) => return Ok(answer),
+            KeeperMessage::Busy if Instant::now() < deadline => {}
+            KeeperMessage::Busy => return Err(io::ErrorKind::TimedOut.into()),
         }
     }
 }
 
 /// A stream to the keeper. One process at a time starts one, and only where none answers.
-fn join(target: &Target, place: &Place) -> Result<UnixStream, KeeperError> {
+fn join(target: &Target, place: &KeeperPaths) -> Result<UnixStream, KeeperError> {
     if let Ok(stream) = place.connect() {
         return Ok(stream);
     }
@@ -98,7 +98,7 @@ fn join(target: &Target, place: &Place) -> Result<UnixStream, KeeperError> {
 }
 
 /// Start a keeper that outlives this process, and wait until it can be reached.
-fn start(target: &Target, place: &Place) -> Result<(), KeeperError> {
+fn start(target: &Target, place: &KeeperPaths) -> Result<(), KeeperError> {
     let log = File::create(place.log()).map_err(KeeperError::Start)?;
     let mut command = Command::new(&target.program);
     command

@@ -1,13 +1,13 @@
 //! One machine for many test processes: the first process starts a keeper that holds it, the others join.
 
-mod bench;
 mod client;
-mod place;
+mod paths;
 mod server;
 mod wire;
+mod work;
 
-pub use bench::{Job, Target, work};
 pub use client::{KeeperError, ask};
-pub use place::{Place, PlaceError};
+pub use paths::{KeeperPaths, KeeperPathsError};
 pub use server::{ServeError, serve};
-pub use wire::{Answer, Ask, Told};
+pub use wire::{Answer, Ask, KeeperMessage};
+pub use work::{Job, Target, work};

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use virt_aa_probe::protocol::{receive, send};
 
-use super::bench::{Job, Target, work};
-use super::place::{Place, PlaceError};
-use super::wire::{Ask, Told};
+use super::paths::{KeeperPaths, KeeperPathsError};
+use super::wire::{Ask, KeeperMessage};
+use super::work::{Job, Target, work};
 use virt_aa_probe::lock::lock_within;
 
 /// A keeper that nobody is connected to ends after this long.
@@ -31,7 +31,7 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 pub enum ServeError {
     /// The key.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    KeeperPaths(#[from] KeeperPathsError),
     /// The target is not any more what the one who started the keeper saw.
     #[error("the program or the data files changed since the test began; run it again")]
     Changed,
@@ -54,7 +54,7 @@ fn clients(shared: &Shared) -> MutexGuard<'_, Clients> {
 
 /// Keep the machine of `target`, whose key must be `key`. `ready` is called once clients can connect.
 pub fn serve(target: &Target, key: &str, ready: impl FnOnce() -> io::Result<()>) -> Result<(), ServeError> {
-    let place = Place::of(target)?;
+    let place = KeeperPaths::of(target)?;
     if place.key != key {
         return Err(ServeError::Changed);
     }
@@ -131,8 +131,8 @@ fn attend(mut stream: UnixStream, jobs: &Sender<Job>) -> io::Result<()> {
         .map_err(|_| io::Error::other("nobody works"))?;
     loop {
         match answer.recv_timeout(HEARTBEAT) {
-            Ok(answer) => return send(&mut stream, &Told::Answer(answer)),
-            Err(RecvTimeoutError::Timeout) => send(&mut stream, &Told::Busy)?,
+            Ok(answer) => return send(&mut stream, &KeeperMessage::Answer(answer)),
+            Err(RecvTimeoutError::Timeout) => send(&mut stream, &KeeperMessage::Busy)?,
             // The worker has panicked: the client sees the stream's end.
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }

@@ -22,7 +22,7 @@ pub struct Ask {
 /// The keeper's side; an answer is the last word.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Told {
+pub enum KeeperMessage {
     /// Still at it; said every few seconds.
     Busy,
     /// The end.

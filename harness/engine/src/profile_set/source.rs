@@ -58,7 +58,7 @@ pub struct Installed {
 
 /// Where a file of the source is installed.
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
+enum Destination {
     /// At the top, with folders put in.
     Profile(String),
     /// Included, or copied for a guest.
@@ -73,27 +73,27 @@ pub fn is_wanted(name: &str) -> bool {
 /// What editors and patch leave beside a file.
 const LEFT: [&str; 5] = [".orig", ".rej", ".bak", ".swp", ".tmp"];
 
-fn place(name: &str) -> Option<Place> {
+fn place(name: &str) -> Option<Destination> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if !name.chars().all(plain) || LEFT.iter().any(|left| name.ends_with(left)) {
         return None;
     }
     let stem = name.strip_suffix(".in").unwrap_or(name);
     if let Some(profile) = stem.strip_suffix(".local") {
-        return Some(Place::Part(vec![format!("local/{profile}")]));
+        return Some(Destination::Part(vec![format!("local/{profile}")]));
     }
     if stem.starts_with("usr.") {
-        Some(Place::Profile(stem.to_owned()))
+        Some(Destination::Profile(stem.to_owned()))
     } else if stem.starts_with("libvirt-") {
-        Some(Place::Part(vec![format!("abstractions/{stem}")]))
+        Some(Destination::Part(vec![format!("abstractions/{stem}")]))
     } else if stem == "TEMPLATE" {
         // As it was called while QEMU's was the only one; the helpers of today look for today's name.
-        Some(Place::Part(vec![
+        Some(Destination::Part(vec![
             "libvirt/TEMPLATE".into(),
             "libvirt/TEMPLATE.qemu".into(),
         ]))
     } else if stem.starts_with("TEMPLATE.") {
-        Some(Place::Part(vec![format!("libvirt/{stem}")]))
+        Some(Destination::Part(vec![format!("libvirt/{stem}")]))
     } else {
         None
     }
@@ -110,7 +110,7 @@ pub fn install(source: &BTreeMap<String, String>, generation: Generation, dirs: 
             text.clone()
         };
         match place {
-            Place::Profile(path) if name.ends_with(".in") => {
+            Destination::Profile(path) if name.ends_with(".in") => {
                 let (text, unknown) = with_dirs(&text, dirs);
                 if let Some(word) = unknown.first() {
                     let problem = format!(
@@ -121,8 +121,8 @@ pub fn install(source: &BTreeMap<String, String>, generation: Generation, dirs: 
                 }
                 installed.files.insert(path, text);
             }
-            Place::Profile(path) => drop(installed.files.insert(path, text)),
-            Place::Part(paths) => {
+            Destination::Profile(path) => drop(installed.files.insert(path, text)),
+            Destination::Part(paths) => {
                 for path in paths {
                     installed.files.insert(path, text.clone());
                 }

@@ -35,7 +35,7 @@ struct Fake {
     discarded: bool,
 }
 
-impl Lab for Fake {
+impl MutantRunner for Fake {
     fn load_anew(&mut self, _: &Candidate) -> Result<(), SessionError> {
         std::mem::replace(&mut self.load, Ok(()))
     }

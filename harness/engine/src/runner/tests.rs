@@ -7,14 +7,14 @@ use rstest::rstest;
 use std::time::Duration;
 use virt_aa_probe::protocol::Response;
 
-use self::machine::{LONG, Next, brought, cannot, case, green, loaded, machine, refused, strays, up};
+use self::machine::{LONG, Next, brought, cannot, case, green, loaded, machine, refused, unattributed, up};
 use super::*;
 use crate::backend::{Kind, LocalConfig};
 use crate::prepare::Timings;
 use crate::profile_set::compiled::CompiledSet;
 use crate::profile_set::programs::Programs;
 use crate::profile_set::tests::Bench;
-use crate::prove::Lab;
+use crate::prove::MutantRunner;
 use virt_aa_model::known::Known;
 use virt_aa_model::profile_set::manifest::Origin;
 use virt_aa_model::testing::evidence::{DENIED, Made};
@@ -22,7 +22,7 @@ use virt_aa_model::testing::reports::{ran, variant};
 use virt_aa_model::verdict::features::Features;
 
 /// All that a runner needs besides a machine. No other one can be started.
-struct Place {
+struct Surroundings {
     data: Data,
     prepared: Prepared,
     backend: Backend,
@@ -40,10 +40,10 @@ fn set_of(text: &str) -> (Bench, Candidate) {
     (bench, candidate)
 }
 
-fn place() -> Place {
+fn place() -> Surroundings {
     let (bench, base) = set_of("profile daemon /usr/sbin/daemon {\n}\n");
     let fixture = serde_yaml::from_str("{name: disk, summary: s, timeout: 1, up: 'true'}").unwrap();
-    Place {
+    Surroundings {
         data: Data {
             fixtures: BTreeMap::from([("disk".into(), fixture)]),
             ..Data::default()
@@ -73,7 +73,7 @@ fn place() -> Place {
     }
 }
 
-impl Place {
+impl Surroundings {
     fn runner(&self, session: Session) -> Runner<'_> {
         Runner::new(&self.data, &self.prepared, &self.backend, Some(session))
     }
@@ -246,8 +246,8 @@ fn a_silent_machine_is_waited_for_no_longer_than_the_whole_run_may_take() {
 }
 
 #[rstest]
-#[case::nothing(Next::Say(Response::Strays { records: Vec::new() }), None)]
-#[case::a_denial(strays(DENIED), Some("a record came after the case"))]
+#[case::nothing(Next::Say(Response::Unattributed { records: Vec::new() }), None)]
+#[case::a_denial(unattributed(DENIED), Some("a record came after the case"))]
 #[case::no_look(cannot(), Some("the log could not be looked at once more"))]
 #[case::its_end(Next::End, Some("the log could not be looked at once more"))]
 fn the_log_is_looked_at_once_more_after_the_last_case(#[case] next: Next, #[case] gap: Option<&str>) {
@@ -331,7 +331,7 @@ fn a_lab_is_the_runner_itself() {
     let place = place();
     let (session, heard) = machine([loaded(), loaded(), case()]);
     let mut runner = place.runner(session);
-    let lab: &mut dyn Lab = &mut runner;
+    let lab: &mut dyn MutantRunner = &mut runner;
     lab.load_anew(&place.prepared.base).unwrap();
     lab.load_anew(&place.prepared.base).unwrap();
     let run = lab.run(&variant(&green(), "c"), &place.prepared.base, true);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use aa_audit::Record;
 use aa_policy::{PolicyFile, Profile, Request, RuleKind, Tree, TreeError, deny_covers, grants, parse};
 
-use super::places::{Place, is_guest, place_of, profile_of};
+use super::places::{PolicyOwner, is_guest, place_of, profile_of};
 use crate::denial::request_of;
 
 /// The file that stands for a guest's own, as virt-aa-helper would write it without any file of the guest's.
@@ -111,7 +111,7 @@ impl Known {
             return Some((parse(&self.tree, GUEST_FILE).ok()?, "guest".to_owned()));
         }
         let named = match place_of(record) {
-            Place::Libvirt { file, .. } => Some(PathBuf::from(file)),
+            PolicyOwner::Libvirt { file, .. } => Some(PathBuf::from(file)),
             _ => None,
         };
         let tops = self.tree.paths().filter(|path| !path.contains('/'));

@@ -4,7 +4,7 @@ use aa_audit::{Kind, Record};
 
 /// Where a rule goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum PolicyOwner {
     /// A guest's own profile, which virt-aa-helper writes anew at each start.
     Guest,
     /// A profile of libvirt's own.
@@ -52,19 +52,19 @@ pub fn profile_of(record: &Record) -> &str {
 }
 
 /// Where the rule goes that a record's subject needs.
-pub fn place_of(record: &Record) -> Place {
+pub fn place_of(record: &Record) -> PolicyOwner {
     let profile = profile_of(record);
     let name = profile.rsplit('/').next().unwrap_or(profile);
     if is_guest(profile) {
-        return Place::Guest;
+        return PolicyOwner::Guest;
     }
     match FILES.iter().find(|(daemon, ..)| *daemon == name) {
-        Some((_, file, exec)) => Place::Libvirt {
+        Some((_, file, exec)) => PolicyOwner::Libvirt {
             profile: profile.to_owned(),
             file,
             exec,
         },
-        None => Place::Other(profile.to_owned()),
+        None => PolicyOwner::Other(profile.to_owned()),
     }
 }
 
@@ -75,7 +75,7 @@ pub fn is_guest(profile: &str) -> bool {
     })
 }
 
-impl Place {
+impl PolicyOwner {
     /// Where libvirt's source has the rule.
     pub fn of_rule(&self) -> String {
         match self {

@@ -10,7 +10,7 @@ use crate::case::model::Case;
 use crate::case::problem::Problem;
 use crate::check;
 use crate::yaml::document::Document;
-use crate::yaml::error::{DataError, Place};
+use crate::yaml::error::{DataError, SourceSpan};
 use crate::yaml::node::Part;
 use crate::yaml::{path, source};
 
@@ -80,7 +80,7 @@ fn read(dir: &Path, root: &Path) -> (Vec<(Loaded, Document)>, Vec<DataError>) {
 }
 
 /// A name that an earlier case has; both places are shown.
-fn duplicate(case: &Case, document: &Document, names: &mut HashMap<String, Place>) -> Option<DataError> {
+fn duplicate(case: &Case, document: &Document, names: &mut HashMap<String, SourceSpan>) -> Option<DataError> {
     let place = document.place(&path::Path::root().key("name"), Part::Value);
     match names.get(&case.name) {
         Some(first) => {

@@ -6,12 +6,12 @@ use crate::case::model::{Guard, Step};
 use crate::denial::matches;
 use crate::verdict::expected::Expected;
 use crate::verdict::identity;
-use crate::verdict::judge::{Judgement, Place};
+use crate::verdict::judge::{FindingLocation, Judgement};
 use crate::verdict::records::{Attributed, within};
 use crate::verdict::steps::Finding;
 
 /// What is wrong with a case, without what differs from run to run.
-pub type Findings = BTreeSet<(Place, String)>;
+pub type Findings = BTreeSet<(FindingLocation, String)>;
 
 /// The findings of a run.
 pub fn findings_of(judgement: &Judgement) -> Findings {
@@ -43,7 +43,9 @@ pub fn killer(
                 is_it.then(|| record.text.clone())
             }
             (None, Finding::NotDenied(text)) => {
-                let Place::Step(index) = place else { return None };
+                let FindingLocation::Step(index) = place else {
+                    return None;
+                };
                 acts_for(steps.get(*index)?, guard, subject, expected).then(|| text.clone())
             }
             _ => None,

@@ -12,7 +12,7 @@ use crate::case_run::{CaseRun, Ran, profile_of};
 use crate::denial::request_of;
 use crate::profile_set::POLICY_DIR;
 use crate::shell::quoted;
-use crate::verdict::judge::Place;
+use crate::verdict::judge::FindingLocation;
 use crate::verdict::once::{self, once};
 use crate::verdict::policy::Policy;
 use crate::verdict::records::{Attributed, Class};
@@ -69,19 +69,19 @@ impl Context<'_> {
 
     fn findings(&self, ran: &Ran) -> Vec<FindingReport> {
         let records = &ran.judgement.records;
-        let equal = |(place, finding): &&(Place, Finding)| match finding {
+        let equal = |(place, finding): &&(FindingLocation, Finding)| match finding {
             Finding::Denial(index) => (*place, records.get(*index).map(once::key), String::new()),
             other => (*place, None, other.text(records)),
         };
         let all = once(&ran.judgement.findings, equal).into_iter();
         all.map(|((place, finding), count)| {
             let (step, cleanup) = match place {
-                Place::Step(index) => (Some(*index), false),
-                Place::Cleanup(index) => (Some(*index), true),
-                Place::Case => (None, false),
+                FindingLocation::Step(index) => (Some(*index), false),
+                FindingLocation::Cleanup(index) => (Some(*index), true),
+                FindingLocation::Case => (None, false),
             };
             let label = match place {
-                Place::Step(index) => ran
+                FindingLocation::Step(index) => ran
                     .expected
                     .steps()
                     .get(*index)

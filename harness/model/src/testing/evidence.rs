@@ -34,7 +34,7 @@ const FEATURES: &str = "caps {mask {net_raw\n}\n}\nnetwork_v8 {af_mask {packet\n
 
 /// A record: its text behind the serial number, and the subject that started its process.
 #[derive(Debug, Clone)]
-pub struct Said {
+pub struct MadeRecord {
     pub text: String,
     pub subject: Option<&'static str>,
 }
@@ -48,7 +48,7 @@ pub struct Made {
     pub outcomes: Vec<Outcome>,
     pub cleanup: Vec<Outcome>,
     /// Records by step, cleanup counted on; those behind the last one are late.
-    pub said: BTreeMap<usize, Vec<Said>>,
+    pub said: BTreeMap<usize, Vec<MadeRecord>>,
 }
 
 impl Made {
@@ -89,7 +89,7 @@ impl Made {
 
     /// With a record in the time of a step by a process of that subject's, or of nobody's.
     pub fn saying_from(mut self, step: usize, text: &str, subject: Option<&'static str>) -> Made {
-        self.said.entry(step).or_default().push(Said {
+        self.said.entry(step).or_default().push(MadeRecord {
             text: text.into(),
             subject,
         });
@@ -148,7 +148,7 @@ impl Made {
     pub fn evidence(&self) -> CaseEvidence {
         let mut records = Vec::new();
         let mut serial = 100;
-        let mut push = |said: &Said| {
+        let mut push = |said: &MadeRecord| {
             serial += 1;
             records.push(RawRecord {
                 kind: 1400,
@@ -167,7 +167,7 @@ impl Made {
                 });
                 StepEvidence {
                     outcome: outcome.clone(),
-                    fence: Some(push(&canary(&(index + 1).to_string()))),
+                    barrier: Some(push(&canary(&(index + 1).to_string()))),
                     ms: 0.0,
                     revision: 1,
                 }
@@ -197,7 +197,7 @@ impl Made {
         let mut evidence: CaseEvidence = serde_json::from_value(json!({
             "policy_before": policy, "policy_after": policy, "audit_before": audit, "audit_after": audit,
             "canary_before": canary_before, "canary_after": canary_after, "serial_gaps": 0,
-            "subjects": {"d": subject}, "steps": [], "cleanup": [], "records": [], "strays": [],
+            "subjects": {"d": subject}, "steps": [], "cleanup": [], "records": [], "unattributed": [],
             "processes": {"unavailable": null, "overruns": 0}, "escaped": [],
             "switches": {"unavailable": null, "writers": [], "other_values": []},
             "guest_ms": 0.0, "steps_ms": 0.0,
@@ -211,8 +211,8 @@ impl Made {
 }
 
 /// A denial of the canary's.
-pub fn canary(which: &str) -> Said {
-    Said {
+pub fn canary(which: &str) -> MadeRecord {
+    MadeRecord {
         text: format!(
             r#"apparmor="DENIED" operation="mkdir" class="file" profile="{CANARY_PROFILE}" name="/run/{TOKEN}-{which}" pid=9 comm="c" requested_mask="c" denied_mask="c" fsuid=0 ouid=0"#
         ),

@@ -277,13 +277,13 @@ pub fn log_path_was_whole(evidence: &CaseEvidence, plan: &CasePlan, policy: &Pol
     for (index, step) in evidence.steps.iter().chain(&evidence.cleanup).enumerate() {
         let token = format!("{}-{}", plan.token, index + 1);
         if !step
-            .fence
+            .barrier
             .is_some_and(|serial| canary_arrived(evidence, serial, &token, policy))
         {
             gaps.push(format!("the canary's denial behind step {index} did not arrive"));
         }
     }
-    if !fences_are_in_order(evidence) {
+    if !barriers_are_in_order(evidence) {
         gaps.push("the canaries' denials are not in the order of the steps".into());
     }
     // The machine counts too, but it is not the one to judge itself.
@@ -314,10 +314,10 @@ pub fn log_path_was_whole(evidence: &CaseEvidence, plan: &CasePlan, policy: &Pol
 }
 
 /// Whether the serials of the canaries rise from the opening one over each step's to the closing one.
-fn fences_are_in_order(evidence: &CaseEvidence) -> bool {
+fn barriers_are_in_order(evidence: &CaseEvidence) -> bool {
     let steps = evidence.steps.iter().chain(&evidence.cleanup);
     let serials: Vec<u64> = std::iter::once(evidence.canary_before)
-        .chain(steps.map(|step| step.fence))
+        .chain(steps.map(|step| step.barrier))
         .chain([evidence.canary_after])
         .flatten()
         .collect();
@@ -430,33 +430,35 @@ pub fn records_belong_to_somebody(
         .collect();
     let ownerless = attribution.records.iter().filter(|record| record.is_ownerless());
     gaps.extend(ownerless.map(|record| format!("nobody is known who made this record: {}", record.text)));
-    let strays = strays(&evidence.strays, policy);
+    let unattributed = unattributed(&evidence.unattributed, policy);
     gaps.extend(
-        strays.map(|text| format!("a record came before the case that nobody had waited for: {text}")),
+        unattributed.map(|text| format!("a record came before the case that nobody had waited for: {text}")),
     );
     texts_once(gaps)
 }
 
 /// Of what came behind the last case of all, each record that nobody had waited for.
 pub fn gaps_after_the_last(records: &[RawRecord], policy: &Policy) -> Vec<String> {
-    let strays = strays(records, policy);
-    texts_once(strays.map(|text| format!("a record came after the case that nobody had waited for: {text}")))
+    let unattributed = unattributed(records, policy);
+    texts_once(
+        unattributed.map(|text| format!("a record came after the case that nobody had waited for: {text}")),
+    )
 }
 
 /// The texts of the AppArmor records between two cases that somebody must answer for.
-fn strays<'a>(records: &'a [RawRecord], policy: &'a Policy) -> impl Iterator<Item = &'a str> {
-    let of_apparmor = records.iter().filter(|stray| stray.kind == 1400);
+fn unattributed<'a>(records: &'a [RawRecord], policy: &'a Policy) -> impl Iterator<Item = &'a str> {
+    let of_apparmor = records.iter().filter(|record| record.kind == 1400);
     of_apparmor
-        .filter(|stray| !is_of_no_interest(stray, policy))
-        .map(|stray| stray.text.as_str())
+        .filter(|record| !is_of_no_interest(record, policy))
+        .map(|record| record.text.as_str())
 }
 
 /// The canary's, clean, or of others on a host.
-fn is_of_no_interest(stray: &RawRecord, policy: &Policy) -> bool {
-    aa_audit::parse_record(stray.text.as_bytes()).is_ok_and(|record| {
+fn is_of_no_interest(raw: &RawRecord, policy: &Policy) -> bool {
+    aa_audit::parse_record(raw.text.as_bytes()).is_ok_and(|record| {
         record.verdict.is_clean()
             || record.profile.as_deref() == Some(CANARY_PROFILE)
-            || (stray.subject.is_none() && !policy.is_of_namespace(&record))
+            || (raw.subject.is_none() && !policy.is_of_namespace(&record))
     })
 }
 

@@ -73,7 +73,7 @@ impl Verdict {
 
 /// Where something is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Place {
+pub enum FindingLocation {
     /// A step: `setup` and `steps` counted together, from 0.
     Step(usize),
     /// A cleanup step, from 0.
@@ -90,7 +90,7 @@ pub struct Judgement {
     /// One line, for everything but a pass.
     pub reason: Option<String>,
     /// What is wrong, in order.
-    pub findings: Vec<(Place, Finding)>,
+    pub findings: Vec<(FindingLocation, Finding)>,
     /// What is missing of the evidence.
     pub gaps: Vec<String>,
     /// Records, sorted, without the canary's.
@@ -128,19 +128,19 @@ impl Judgement {
     }
 
     /// The first thing that is wrong, in one line with the step it is in.
-    fn first_line(findings: &[(Place, Finding)], records: &[Attributed]) -> Option<String> {
+    fn first_line(findings: &[(FindingLocation, Finding)], records: &[Attributed]) -> Option<String> {
         let (place, finding) = findings.first()?;
         let text = finding.text(records);
         Some(match place {
-            Place::Step(index) => format!("step {index}: {text}"),
-            Place::Cleanup(index) => format!("cleanup step {index}: {text}"),
-            Place::Case => text,
+            FindingLocation::Step(index) => format!("step {index}: {text}"),
+            FindingLocation::Cleanup(index) => format!("cleanup step {index}: {text}"),
+            FindingLocation::Case => text,
         })
     }
 }
 
 struct Found {
-    findings: Vec<(Place, Finding)>,
+    findings: Vec<(FindingLocation, Finding)>,
     gaps: Vec<String>,
     attribution: Attribution,
 }
@@ -177,10 +177,9 @@ fn conclude(
     found: &Found,
 ) -> (Verdict, Option<String>) {
     let records = &found.attribution.records;
-    let broken = found
-        .findings
-        .iter()
-        .find(|(place, finding)| matches!(finding, Finding::Broken(_)) || matches!(place, Place::Cleanup(_)));
+    let broken = found.findings.iter().find(|(place, finding)| {
+        matches!(finding, Finding::Broken(_)) || matches!(place, FindingLocation::Cleanup(_))
+    });
     if let Some(broken) = broken {
         return (
             Verdict::Error,
@@ -242,8 +241,9 @@ fn conclude(
             )),
         );
     }
-    let covered =
-        |(place, finding): &(Place, Finding)| known.iter().any(|known| is(known, *place, finding, records));
+    let covered = |(place, finding): &(FindingLocation, Finding)| {
+        known.iter().any(|known| is(known, *place, finding, records))
+    };
     match found.findings.iter().find(|finding| !covered(finding)) {
         Some(other) => (
             Verdict::Fail,
@@ -280,10 +280,10 @@ fn says_nothing(expected: &Expected, policy: &Policy) -> bool {
 }
 
 /// Whether a finding is what a known failure says.
-fn is(known: &KnownFailure, place: Place, finding: &Finding, records: &[Attributed]) -> bool {
+fn is(known: &KnownFailure, place: FindingLocation, finding: &Finding, records: &[Attributed]) -> bool {
     let step = match known.step {
         StepRef::All => true,
-        StepRef::Index(index) => place == Place::Step(index),
+        StepRef::Index(index) => place == FindingLocation::Step(index),
     };
     let kind = match (&known.denial, &known.effect, finding) {
         (Some(denial), _, Finding::Denial(index)) => matches(denial, &records[*index].record),
@@ -293,7 +293,11 @@ fn is(known: &KnownFailure, place: Place, finding: &Finding, records: &[Attribut
     step && kind
 }
 
-fn find(expected: &Expected, evidence: &CaseEvidence, records: &[Attributed]) -> Vec<(Place, Finding)> {
+fn find(
+    expected: &Expected,
+    evidence: &CaseEvidence,
+    records: &[Attributed],
+) -> Vec<(FindingLocation, Finding)> {
     let steps = expected.steps();
     let mut all = Vec::new();
     let indices = |wanted: Option<usize>| -> Vec<usize> {
@@ -304,17 +308,25 @@ fn find(expected: &Expected, evidence: &CaseEvidence, records: &[Attributed]) ->
     for (index, (step, done)) in steps.iter().zip(&evidence.steps).enumerate() {
         let label = expected.label_of(&step.by).unwrap_or("unconfined");
         let found = findings(step, &done.outcome, &indices(Some(index)), records, label);
-        all.extend(found.into_iter().map(|finding| (Place::Step(index), finding)));
+        all.extend(
+            found
+                .into_iter()
+                .map(|finding| (FindingLocation::Step(index), finding)),
+        );
     }
     // In the records, cleanup follows the steps that were reached.
     for (index, (step, done)) in expected.case.cleanup.iter().zip(&evidence.cleanup).enumerate() {
         let own = indices(Some(evidence.steps.len() + index));
         let found = findings(step, &done.outcome, &own, records, "unconfined");
-        all.extend(found.into_iter().map(|finding| (Place::Cleanup(index), finding)));
+        all.extend(
+            found
+                .into_iter()
+                .map(|finding| (FindingLocation::Cleanup(index), finding)),
+        );
     }
     let late = indices(None)
         .into_iter()
         .filter(|index| records[*index].class == super::records::Class::Red);
-    all.extend(late.map(|index| (Place::Case, Finding::Denial(index))));
+    all.extend(late.map(|index| (FindingLocation::Case, Finding::Denial(index))));
     all
 }

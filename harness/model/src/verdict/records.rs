@@ -92,14 +92,14 @@ pub fn within(profile: &str, label: &str) -> bool {
 }
 
 fn step_of(serial: u64, evidence: &CaseEvidence) -> Option<usize> {
-    let fences = evidence
+    let barriers = evidence
         .steps
         .iter()
         .chain(&evidence.cleanup)
-        .map(|step| step.fence);
-    fences
+        .map(|step| step.barrier);
+    barriers
         .enumerate()
-        .find(|(_, fence)| fence.is_some_and(|fence| serial <= fence))
+        .find(|(_, barrier)| barrier.is_some_and(|barrier| serial <= barrier))
         .map(|(index, _)| index)
 }
 

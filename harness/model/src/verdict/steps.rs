@@ -68,7 +68,7 @@ pub fn findings(
     findings
 }
 
-/// Said where a call was refused and no record speaks of it.
+/// MadeRecord where a call was refused and no record speaks of it.
 const NOT_BY_APPARMOR: &str =
     "; no record says that AppArmor denied it, so look at the file's mode and owner, capabilities and limits";
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::de;
-use super::error::{DataError, Place};
+use super::error::{DataError, SourceSpan};
 use super::node::{Node, Part};
 use super::parse;
 use super::path::Path;
@@ -30,7 +30,7 @@ impl Document {
     pub fn read_single(path: &FilePath, shown: &FilePath) -> Result<Self, DataError> {
         let mut documents = Self::read_file(path, shown)?;
         if let Some(second) = documents.get(1) {
-            let place = Place::new(&second.source, second.root.mark());
+            let place = SourceSpan::new(&second.source, second.root.mark());
             return Err(
                 DataError::at(place, "this file may hold one document only".to_owned())
                     .with_help("give each document a file of its own"),
@@ -54,7 +54,7 @@ impl Document {
     /// The document as a `T`.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, DataError> {
         de::read(&self.root).map_err(|error| {
-            let place = Place::new(&self.source, error.span());
+            let place = SourceSpan::new(&self.source, error.span());
             let located = DataError::at(place, error.to_string());
             match error.help() {
                 Some(help) => located.with_help(help),
@@ -74,8 +74,8 @@ impl Document {
     }
 
     /// A place in it: `path`, or as far as that can be followed.
-    pub fn place(&self, path: &Path, part: Part) -> Place {
-        Place::new(&self.source, self.root.find(path, part))
+    pub fn place(&self, path: &Path, part: Part) -> SourceSpan {
+        SourceSpan::new(&self.source, self.root.find(path, part))
     }
 }
 

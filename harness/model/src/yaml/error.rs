@@ -16,18 +16,18 @@ pub struct DataError {
     /// The file, as messages name it.
     pub file: PathBuf,
     /// Where in it; `None` where it is the file as a whole.
-    pub place: Option<Place>,
+    pub place: Option<SourceSpan>,
     /// What is wrong; lower case, no full stop.
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
     /// A second place that has to do with it, and how.
-    pub related: Option<Box<(Place, String)>>,
+    pub related: Option<Box<(SourceSpan, String)>>,
 }
 
 /// A stretch of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct SourceSpan {
     /// The file's text.
     pub source: Arc<Source>,
     /// Bytes of it.
@@ -38,7 +38,7 @@ pub struct Place {
     pub column: usize,
 }
 
-impl Place {
+impl SourceSpan {
     /// A stretch of `source`; bytes outside of it are cut off.
     pub fn new(source: &Arc<Source>, span: Range<usize>) -> Self {
         let start = source.text.floor_char_boundary(span.start);
@@ -70,7 +70,7 @@ impl DataError {
     }
 
     /// About a place in a file.
-    pub fn at(place: Place, message: String) -> Self {
+    pub fn at(place: SourceSpan, message: String) -> Self {
         Self {
             file: place.source.file.clone(),
             place: Some(place),
@@ -89,7 +89,7 @@ impl DataError {
     }
 
     /// The same, with a second place.
-    pub fn with_related(self, place: Place, label: impl Into<String>) -> Self {
+    pub fn with_related(self, place: SourceSpan, label: impl Into<String>) -> Self {
         Self {
             related: Some(Box::new((place, label.into()))),
             ..self
@@ -139,7 +139,7 @@ impl DataError {
     }
 }
 
-fn excerpt(place: &Place) -> Snippet<'_, annotate_snippets::Annotation<'_>> {
+fn excerpt(place: &SourceSpan) -> Snippet<'_, annotate_snippets::Annotation<'_>> {
     Snippet::source(place.source.text.as_str()).path(place.source.file.to_string_lossy())
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput};
 
-use super::error::{DataError, Place};
+use super::error::{DataError, SourceSpan};
 use super::node::{Entry, Node, Span, Value};
 use super::source::Source;
 
@@ -60,7 +60,7 @@ impl<'a> Reader<'a> {
     }
 
     fn error(&self, span: Span, message: &str) -> DataError {
-        DataError::at(Place::new(self.source, span), message.to_owned())
+        DataError::at(SourceSpan::new(self.source, span), message.to_owned())
     }
 
     fn syntax(&self, error: &ScanError) -> DataError {
@@ -164,7 +164,7 @@ impl<'a> Reader<'a> {
                 );
                 return Err(match entries.iter().find(|entry| entry.key == key) {
                     Some(first) => {
-                        error.with_related(Place::new(self.source, first.key_span.clone()), "first here")
+                        error.with_related(SourceSpan::new(self.source, first.key_span.clone()), "first here")
                     }
                     None => error,
                 });

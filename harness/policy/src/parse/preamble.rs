@@ -1,6 +1,6 @@
 //! Includes and what stands before profiles: `abi`, aliases, variables.
 
-use super::{FILE_COST, Place, Reader};
+use super::{FILE_COST, Nesting, Reader};
 use crate::condition;
 use crate::error::{PolicyError, PolicyErrorKind};
 use crate::scan::{Ends, Scanner};
@@ -26,7 +26,7 @@ impl<'t> Reader<'t> {
     pub(super) fn include(
         &mut self,
         scanner: &mut Scanner<'_, 't>,
-        place: &Place,
+        place: &Nesting,
     ) -> Result<Option<Vec<String>>, PolicyError> {
         let start = scanner.at;
         let hash = scanner.take(b'#');

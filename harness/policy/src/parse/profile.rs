@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{Body, Place, Reader};
+use super::{Body, Nesting, Reader};
 use crate::error::{PolicyError, PolicyErrorKind};
 use crate::rule::{Pattern, Profile, Qualifiers};
 use crate::scan::{Ends, Scanner};
@@ -15,7 +15,7 @@ impl<'t> Reader<'t> {
     pub(super) fn profile(
         &mut self,
         scanner: &mut Scanner<'_, 't>,
-        place: &Place,
+        place: &Nesting,
     ) -> Result<Profile, PolicyError> {
         let location = scanner.source.location(scanner.at);
         let hat = scanner.take(b'^') || scanner.take_keyword("hat");
@@ -85,7 +85,7 @@ impl<'t> Reader<'t> {
 
         let outer = std::mem::take(&mut self.scope.local);
         self.set_local(&full, attachment.as_ref());
-        let mut inner = Place {
+        let mut inner = Nesting {
             includes: place.includes.clone(),
             seen: HashSet::new(),
             depth: place.depth,

@@ -21,9 +21,9 @@ use super::undo::{Journal, RepairError, Undo, unfit};
 use super::{loops, modules, mounts, tool};
 use crate::cgroup::{self, Cgroup};
 use crate::init;
-use crate::place::{self, Place};
 use crate::policy::Kernel;
 use crate::subject;
+use crate::subject_env::{self, SubjectEnv};
 
 /// First argument by which the program knows that it is such an agent. The number of the descriptor of its stream and
 /// its [`Plan`] as JSON follow.
@@ -103,7 +103,7 @@ impl Held {
 }
 
 /// Serves the agent's requests: on a stream, in a place with that policy, on a machine that is not all ours.
-pub type Agent = fn(&mut UnixStream, &Place, Kernel, &Local) -> io::Result<()>;
+pub type Agent = fn(&mut UnixStream, &SubjectEnv, Kernel, &Local) -> io::Result<()>;
 
 /// Has `agent` serve as the arguments say, until the harness is gone; then undoes what was done.
 pub fn main(agent: Agent) -> ExitCode {
@@ -127,7 +127,7 @@ pub fn main(agent: Agent) -> ExitCode {
 
 fn run(stream: UnixStream, plan: &Plan, agent: Agent) -> io::Result<()> {
     suits()?;
-    cgroup::be_local();
+    cgroup::use_local_hierarchy();
     let (journal, repaired) = Journal::open().map_err(io::Error::other)?;
     for line in repaired {
         eprintln!("left by an earlier run: {line}");
@@ -158,7 +158,7 @@ fn serve(mut stream: UnixStream, plan: &Plan, local: &Local, agent: Agent) -> io
     local.note(Undo::Cgroups)?;
     let cgroup = Cgroup::make("holder")?;
     local.note(Undo::Namespace(plan.namespace.clone()))?;
-    place::make_namespace(&plan.namespace)?;
+    subject_env::make_namespace(&plan.namespace)?;
     // What a container is made of goes after it.
     let stage;
     let held = match &plan.sandbox {
@@ -178,13 +178,13 @@ fn serve(mut stream: UnixStream, plan: &Plan, local: &Local, agent: Agent) -> io
             "the namespaces of subjects are not apart from the host's, or of another user namespace",
         ));
     }
-    let place = Place::inside(holder.pid, &plan.namespace)?;
+    let place = SubjectEnv::inside(holder.pid, &plan.namespace)?;
     local.note(Undo::Loops(place.within(loops::devices)?))?;
     share_cgroups(&place)?;
     up(&place)?;
     subject::install_program(&place)?;
     io::Write::write_all(&mut stream, READY_LINE.as_bytes())?;
-    let kernel = Kernel::of_namespace(&place::namespace_dir(&plan.namespace));
+    let kernel = Kernel::of_namespace(&subject_env::namespace_dir(&plan.namespace));
     agent(&mut stream, &place, kernel, local)
 }
 
@@ -245,7 +245,7 @@ impl Drop for Stage {
 }
 
 /// The host's control groups at their usual place, as they are mounted: a mount of our own would set their options anew.
-fn share_cgroups(place: &Place) -> io::Result<()> {
+fn share_cgroups(place: &SubjectEnv) -> io::Result<()> {
     const OPEN_TREE_CLONE: libc::c_uint = 1;
     const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 4;
     let mount = c"/sys/fs/cgroup";
@@ -283,6 +283,6 @@ fn share_cgroups(place: &Place) -> io::Result<()> {
 }
 
 /// The network's own loopback interface.
-fn up(place: &Place) -> io::Result<()> {
+fn up(place: &SubjectEnv) -> io::Result<()> {
     place.within_network(|| init::loopback_up().map_err(|error| io::Error::other(error.to_string())))
 }

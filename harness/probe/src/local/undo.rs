@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{engine, loops, modules};
 use crate::cgroup;
 use crate::lock::lock_within;
-use crate::place;
+use crate::subject_env;
 
 /// All of it lives in the kernel's memory, and so does this folder: a boot undoes both.
 const DIR: &str = "/run/virt-aa-conform-local";
@@ -229,8 +229,8 @@ impl Undo {
         let there = match self {
             Undo::Cgroups => cgroup::remove_all()?,
             Undo::Namespace(name) => {
-                let there = place::namespace_dir(name).exists();
-                place::remove_namespace(name)?;
+                let there = subject_env::namespace_dir(name).exists();
+                subject_env::remove_namespace(name)?;
                 there
             }
             Undo::Loops(devices) => loops::detach(devices)? > 0,

@@ -105,7 +105,8 @@ pub struct CaseEvidence {
     /// Every audit message of the window, in the order of its serials.
     pub records: Vec<RawRecord>,
     /// Messages since the case before that nobody waited for.
-    pub strays: Vec<RawRecord>,
+    #[serde(alias = "strays")]
+    pub unattributed: Vec<RawRecord>,
     /// Milliseconds spent in the guest, whole and in steps alone.
     pub guest_ms: f64,
     /// Milliseconds spent in the steps' own acts.
@@ -266,7 +267,8 @@ pub struct StepEvidence {
     /// How it ended.
     pub outcome: Outcome,
     /// Serial of the canary that closed it; records of the step lie between this and the one before.
-    pub fence: Option<u64>,
+    #[serde(alias = "fence")]
+    pub barrier: Option<u64>,
     /// Milliseconds of the act itself.
     pub ms: f64,
     /// Policy revision after it.

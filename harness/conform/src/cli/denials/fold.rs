@@ -8,7 +8,7 @@ use aa_audit::{Record, Stamp};
 const MOST: usize = 4096;
 
 /// What is told of one or more equal records.
-struct Told {
+struct FoldedDenial {
     sentence: String,
     lines: Vec<String>,
     /// How often with a stamp, each stamp counted once.
@@ -21,7 +21,7 @@ struct Told {
 /// Counts equal records.
 #[derive(Default)]
 pub struct Fold {
-    order: Vec<Told>,
+    order: Vec<FoldedDenial>,
     places: HashMap<(String, Vec<String>), usize>,
 }
 
@@ -30,7 +30,7 @@ impl Fold {
     pub fn add(&mut self, record: &Record, lines: Vec<String>) -> bool {
         let key = (same(record).sentence(), lines.clone());
         let place = *self.places.entry(key).or_insert_with(|| {
-            self.order.push(Told {
+            self.order.push(FoldedDenial {
                 sentence: record.sentence(),
                 lines,
                 stamped: 0,

@@ -3,7 +3,7 @@
 use expect_test::expect_file;
 use rstest::rstest;
 
-use crate::report::format::{Format, Telling};
+use crate::report::format::{Format, ReportInput};
 use crate::report::human::{self, Paint};
 use crate::report::outline::Outline;
 use virt_aa_model::testing::reports::{info, proofs, report};
@@ -20,7 +20,7 @@ const TOKEN: &str = "0123456789abcdef";
 #[case(Format::Markdown, "run.md")]
 fn a_run_reads_as_before(#[case] format: Format, #[case] file: &str) {
     let report = report(false);
-    let telling = Telling {
+    let telling = ReportInput {
         human: human::report(&report, Paint(false)),
         json: &|| serde_json::to_string_pretty(&report),
         outline: Outline::of_run(&report),
@@ -41,7 +41,7 @@ fn proofs_read_as_before(#[case] format: Format, #[case] file: &str) {
     let proofs = proofs();
     let folder = |_: &str| "network".to_string();
     let closing = "9 guards in 1.0 s";
-    let telling = Telling {
+    let telling = ReportInput {
         human: human::proofs(&info(), &proofs, closing),
         json: &|| serde_json::to_string_pretty(&proofs),
         outline: Outline::of_proofs(&info(), &proofs, "virt-aa-conform prove", closing.into(), &folder),

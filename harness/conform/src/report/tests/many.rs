@@ -1,6 +1,6 @@
 //! A program that is denied the same thing again and again.
 
-use crate::report::format::{Format, Telling};
+use crate::report::format::{Format, ReportInput};
 use crate::report::human::{self, Paint};
 use crate::report::outline::Outline;
 use virt_aa_model::report::model::Report;
@@ -30,7 +30,7 @@ fn every_format_tells_equal_denials_once_with_their_count() {
         Format::Sarif,
         Format::Markdown,
     ] {
-        let telling = Telling {
+        let telling = ReportInput {
             human: human::report(&report, Paint(false)),
             json: &|| serde_json::to_string_pretty(&report),
             outline: Outline::of_run(&report),

@@ -3,4 +3,4 @@
 mod edited;
 mod golden;
 mod many;
-mod standing;
+mod status;

@@ -67,8 +67,8 @@ pub fn up() -> Next {
     })
 }
 
-pub fn strays(text: &str) -> Next {
-    Next::Say(Response::Strays {
+pub fn unattributed(text: &str) -> Next {
+    Next::Say(Response::Unattributed {
         records: vec![RawRecord {
             kind: 1400,
             serial: 9,
@@ -82,7 +82,7 @@ fn name(request: &Request) -> &'static str {
     match request {
         Request::LoadPolicy { .. } => "load",
         Request::Fixture { .. } => "fixture",
-        Request::Strays => "strays",
+        Request::Unattributed => "unattributed",
         Request::Case(_) => "case",
         _ => "something else",
     }

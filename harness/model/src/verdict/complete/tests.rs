@@ -60,7 +60,7 @@ fn evidence(before: u64, after: u64) -> CaseEvidence {
     serde_json::from_value(json!({
         "policy_before": policy(before), "policy_after": policy(after), "audit_before": audit, "audit_after": audit,
         "canary_before": 1, "canary_after": 2, "serial_gaps": 0, "subjects": {}, "steps": [], "cleanup": [],
-        "records": [], "strays": [], "processes": {"unavailable": null, "overruns": 0}, "escaped": [],
+        "records": [], "unattributed": [], "processes": {"unavailable": null, "overruns": 0}, "escaped": [],
         "switches": {"unavailable": null, "writers": [], "other_values": []}, "guest_ms": 0.0, "steps_ms": 0.0,
     }))
     .unwrap()

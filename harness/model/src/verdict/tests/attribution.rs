@@ -3,7 +3,7 @@
 use rstest::rstest;
 
 use crate::testing::evidence::{DENIED, Made, POSITIVE, canary};
-use crate::verdict::judge::{Place, Verdict};
+use crate::verdict::judge::{FindingLocation, Verdict};
 use crate::verdict::records::Class;
 
 /// A denial by another process, in another profile.
@@ -38,10 +38,10 @@ fn a_record_is_charged_to_the_subject_that_started_its_process(
 }
 
 #[rstest]
-#[case::in_the_step(0, Place::Step(0))]
-#[case::in_the_next(1, Place::Step(1))]
-#[case::after_the_last(2, Place::Case)]
-fn a_denial_is_found_in_the_step_in_whose_time_it_came(#[case] step: usize, #[case] place: Place) {
+#[case::in_the_step(0, FindingLocation::Step(0))]
+#[case::in_the_next(1, FindingLocation::Step(1))]
+#[case::after_the_last(2, FindingLocation::Case)]
+fn a_denial_is_found_in_the_step_in_whose_time_it_came(#[case] step: usize, #[case] place: FindingLocation) {
     let judgement = Made::of(&[POSITIVE, POSITIVE]).saying(step, DENIED).judge();
     assert_eq!(judgement.verdict, Verdict::Fail);
     assert_eq!(judgement.findings.first().map(|(place, _)| *place), Some(place));

@@ -5,7 +5,7 @@ use virt_aa_probe::protocol::{Effect, Outcome};
 
 use crate::testing::evidence::{DENIED, Made, NEGATIVE, POSITIVE, errno, exited, ok};
 use crate::verdict::features::Features;
-use crate::verdict::judge::{Place, Verdict};
+use crate::verdict::judge::{FindingLocation, Verdict};
 use crate::verdict::steps::Finding;
 
 const RUN: &str = "{as: d, run: [/x], expect: {stdout: {equals: out}}}";
@@ -294,7 +294,7 @@ fn a_denial_is_of_the_cleanup_step_in_whose_time_it_came() {
     made.cleanup = vec![ok(), ok()];
     let findings = made.saying(3, DENIED).judge().findings;
     let places: Vec<_> = findings.iter().map(|(place, _)| *place).collect();
-    assert_eq!(places, [Place::Cleanup(1)]);
+    assert_eq!(places, [FindingLocation::Cleanup(1)]);
 }
 
 #[rstest]

@@ -102,8 +102,8 @@ type Spoil = fn(&mut E);
 #[case::no_opening_canary(|e: &mut E| e.canary_before = None, "open canary")]
 #[case::no_closing_canary(|e: &mut E| e.canary_after = None, "close canary")]
 #[case::canary_of_another_serial(|e: &mut E| e.canary_after = e.canary_before, "close canary")]
-#[case::no_fence(|e: &mut E| e.steps[0].fence = None, "behind step 0")]
-#[case::fence_of_another(|e: &mut E| e.steps[0].fence = e.canary_after, "behind step 0")]
+#[case::no_barrier(|e: &mut E| e.steps[0].barrier = None, "behind step 0")]
+#[case::barrier_of_another(|e: &mut E| e.steps[0].barrier = e.canary_after, "behind step 0")]
 #[case::gaps_told(|e: &mut E| e.serial_gaps = 3, "3 audit messages never arrived")]
 #[case::lost(|e: &mut E| e.audit_after.lost += 7, "lost 7")]
 #[case::lost_counter_reset(|e: &mut E| e.audit_after.lost = 0, "lost")]
@@ -162,24 +162,24 @@ fn a_serial_that_never_arrived_is_noticed_though_the_machine_counts_none() {
 }
 
 #[test]
-fn canaries_in_another_order_are_no_fences() {
+fn canaries_in_another_order_are_no_barriers() {
     let made = Made::of(&[POSITIVE, POSITIVE]);
     let judgement = made.judge_spoilt(|evidence| {
         // Both denials arrived, but the second step's before the first's.
         let (one, two) = (evidence.records[1].clone(), evidence.records[2].clone());
         evidence.records[1].text = two.text.replace("103", "102");
         evidence.records[2].text = one.text.replace("102", "103");
-        (evidence.steps[0].fence, evidence.steps[1].fence) =
-            (evidence.steps[1].fence, evidence.steps[0].fence);
+        (evidence.steps[0].barrier, evidence.steps[1].barrier) =
+            (evidence.steps[1].barrier, evidence.steps[0].barrier);
     });
     assert_eq!(judgement.verdict, Verdict::Inconclusive);
     assert!(judgement.gaps[0].contains("order"), "{:?}", judgement.gaps);
 }
 
 #[test]
-fn one_canary_is_no_fence_of_two_steps() {
+fn one_canary_is_no_barrier_of_two_steps() {
     let made = Made::of(&[POSITIVE, POSITIVE]);
-    let judgement = made.judge_spoilt(|evidence| evidence.steps[1].fence = evidence.steps[0].fence);
+    let judgement = made.judge_spoilt(|evidence| evidence.steps[1].barrier = evidence.steps[0].barrier);
     assert_eq!(judgement.verdict, Verdict::Inconclusive);
     assert!(
         judgement.gaps.iter().any(|gap| gap.contains("order")),
@@ -262,7 +262,7 @@ fn a_record_from_before_the_case_is_a_gap_if_it_is_the_kernels(
     #[case] verdict: Verdict,
 ) {
     let judgement = Made::of(&[POSITIVE]).judge_spoilt(|evidence| {
-        evidence.strays.push(RawRecord {
+        evidence.unattributed.push(RawRecord {
             kind,
             serial: 90,
             text: format!("audit(1.000:90): {}", DENIED.replace("DENIED", word)),

@@ -3,8 +3,8 @@
 use rstest::rstest;
 
 use crate::exit;
-use crate::report::comparison::{Comparison, Told};
-use crate::report::outline::{Outline, Standing};
+use crate::report::comparison::{CasesByKey, Comparison};
+use crate::report::outline::{EntryStatus, Outline};
 use crate::report::{github, junit, markdown, sarif, tap};
 use virt_aa_model::compare::Kind;
 use virt_aa_model::profile_set::Unusable;
@@ -165,7 +165,7 @@ fn a_file_that_cannot_be_loaded_is_red_in_every_format() {
 }
 
 fn comparison(kinds: &[(&str, Kind)]) -> Comparison {
-    let cases: Told = report(false)
+    let cases: CasesByKey = report(false)
         .cases
         .into_iter()
         .map(|case| (case.id.clone(), case))
@@ -187,15 +187,15 @@ fn comparison(kinds: &[(&str, Kind)]) -> Comparison {
 fn of_two_sets_only_what_is_worse_is_red() {
     let id = report(false).cases[0].id.clone();
     let all = [
-        (Kind::Allows, Standing::Red),
-        (Kind::Broke, Standing::Red),
-        (Kind::MoreRed, Standing::Red),
-        (Kind::NewRed, Standing::Red),
-        (Kind::Untested, Standing::Red),
-        (Kind::Unknown, Standing::Broken),
-        (Kind::Mended, Standing::Good),
-        (Kind::New, Standing::PassedOver),
-        (Kind::Otherwise, Standing::PassedOver),
+        (Kind::Allows, EntryStatus::Red),
+        (Kind::Broke, EntryStatus::Red),
+        (Kind::MoreRed, EntryStatus::Red),
+        (Kind::NewRed, EntryStatus::Red),
+        (Kind::Untested, EntryStatus::Red),
+        (Kind::Unknown, EntryStatus::Broken),
+        (Kind::Mended, EntryStatus::Good),
+        (Kind::New, EntryStatus::PassedOver),
+        (Kind::Otherwise, EntryStatus::PassedOver),
     ];
     for (kind, want) in all {
         let comparison = comparison(&[(&id, kind)]);
@@ -208,7 +208,7 @@ fn of_two_sets_only_what_is_worse_is_red() {
             .filter(|entry| entry.standing.is_bad())
             .count();
         assert_eq!(bad, usize::from(want.is_bad()), "{}", kind.name());
-        assert_eq!(comparison.is_worse(), want == Standing::Red);
+        assert_eq!(comparison.is_worse(), want == EntryStatus::Red);
     }
     let none = comparison(&[]);
     assert!(!none.is_worse() && none.closing().contains("is no worse"));

@@ -18,19 +18,19 @@ use virt_aa_model::hex::hex;
 use virt_aa_model::report::model::PROGRAM_VERSION;
 use virt_aa_model::verdict::summary::Guards;
 
-/// Proofs of one image and set.
-pub struct Proofs {
+/// ProofStore of one image and set.
+pub struct ProofStore {
     file: PathBuf,
-    ground: Ground,
+    ground: ProofBasis,
     proven: BTreeSet<String>,
     /// What this run found out: keys and whether they are proven.
     news: BTreeMap<String, bool>,
 }
 
-impl Proofs {
-    /// Proofs for an image (by its folder, named after its content), a set (by its hash), and a kernel by its release
+impl ProofStore {
+    /// ProofStore for an image (by its folder, named after its content), a set (by its hash), and a kernel by its release
     /// where it is not the image's own.
-    pub fn open(image: &Path, set_hash: &str, kernel: Option<&str>, ground: Ground) -> Proofs {
+    pub fn open(image: &Path, set_hash: &str, kernel: Option<&str>, ground: ProofBasis) -> ProofStore {
         let of_kernel = kernel.map(|release| format!("-on-{release}"));
         let file = image.join(format!(
             "proofs-{}{}",
@@ -38,7 +38,7 @@ impl Proofs {
             of_kernel.unwrap_or_default()
         ));
         let proven = read(&file);
-        Proofs {
+        ProofStore {
             file,
             ground,
             proven,
@@ -109,7 +109,7 @@ fn read(file: &Path) -> BTreeSet<String> {
 
 /// What a proof rests on besides image, set, case and guard: any of it may make a guard survive that was killed.
 #[derive(Debug, Clone, Default)]
-pub struct Ground {
+pub struct ProofBasis {
     /// This program.
     program: String,
     /// Each fixture's data, by name.
@@ -118,13 +118,13 @@ pub struct Ground {
     known: Vec<(String, String)>,
 }
 
-impl Ground {
+impl ProofBasis {
     /// The data's fixtures and known failures, and the program that runs now.
-    pub fn of(data: &Data) -> Ground {
+    pub fn of(data: &Data) -> ProofBasis {
         // Plain data, which JSON always takes.
         let fixtures = data.fixtures.iter();
         let known = data.known.0.iter();
-        Ground {
+        ProofBasis {
             program: format!("{PROGRAM_VERSION} {}", own_hash()),
             fixtures: fixtures
                 .map(|(name, fixture)| (name.clone(), serde_json::to_string(fixture).unwrap_or_default()))
@@ -181,7 +181,9 @@ mod tests {
     #[test]
     fn a_proof_is_of_that_case_only_and_lasts() {
         let dir = tempfile::tempdir().unwrap();
-        let open = |set: &str, kernel: Option<&str>| Proofs::open(dir.path(), set, kernel, Ground::default());
+        let open = |set: &str, kernel: Option<&str>| {
+            ProofStore::open(dir.path(), set, kernel, ProofBasis::default())
+        };
         let mut proofs = open(SET, None);
         let (one, other) = (case("one"), case("other"));
         proofs.set("one@p", &one, &one.guards[0], true);
@@ -205,18 +207,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut one = case("one");
         one.needs = vec!["disk".into()];
-        let ground = |program: &str, disk: &str, other: &str, fix: &str| Ground {
+        let ground = |program: &str, disk: &str, other: &str, fix: &str| ProofBasis {
             program: program.into(),
             fixtures: [("disk", disk), ("other", other)]
                 .map(|(name, text)| (name.into(), text.into()))
                 .into(),
             known: vec![("one".into(), fix.into()), ("two".into(), other.into())],
         };
-        let is_proven = |ground: Ground| {
-            let proofs = Proofs::open(dir.path(), SET, None, ground);
+        let is_proven = |ground: ProofBasis| {
+            let proofs = ProofStore::open(dir.path(), SET, None, ground);
             !proofs.guards("one@p", &one, &none()).proven.is_empty()
         };
-        let mut proofs = Proofs::open(dir.path(), SET, None, ground("1", "a", "x", "f"));
+        let mut proofs = ProofStore::open(dir.path(), SET, None, ground("1", "a", "x", "f"));
         proofs.set("one@p", &one, &one.guards[0], true);
         proofs.save().unwrap();
         assert!(is_proven(ground("1", "a", "x", "f")));
@@ -244,7 +246,7 @@ mod tests {
         let mut one = case("one");
         one.needs = vec!["disk".into()];
         let ground = |data: Data| {
-            let ground = Ground::of(&data);
+            let ground = ProofBasis::of(&data);
             ground.of_case("one@p", &one).join(" ")
         };
         let base = ground(data("true", "a"));
@@ -267,7 +269,8 @@ mod tests {
             BTreeMap::from([("d".to_string(), chosen(d)), ("g".to_string(), chosen(g))])
         };
         let guards = |profiles: &BTreeMap<_, _>| {
-            Proofs::open(Path::new("/nonexistent"), SET, None, Ground::default()).guards("c", &case, profiles)
+            ProofStore::open(Path::new("/nonexistent"), SET, None, ProofBasis::default())
+                .guards("c", &case, profiles)
         };
         let own = guards(&profiles("libvirtd", "guest-a"));
         assert_eq!((own.unproven.len(), own.not_applicable.len()), (1, 0));
@@ -279,7 +282,7 @@ mod tests {
     #[test]
     fn proofs_of_runs_side_by_side_are_all_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let open = || Proofs::open(dir.path(), SET, None, Ground::default());
+        let open = || ProofStore::open(dir.path(), SET, None, ProofBasis::default());
         let (mut first, mut second) = (open(), open());
         let (one, other) = (case("one"), case("other"));
         first.set("one@p", &one, &one.guards[0], true);

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender};
 
-use super::place::Place;
+use super::paths::KeeperPaths;
 use super::wire::{Answer, Ask};
 use crate::backend::{Backend, LocalConfig, VmConfig};
 use crate::prepare::Prepared;
-use crate::proofs::Proofs;
+use crate::proof_store::ProofStore;
 use crate::root::Root;
 use crate::runner::Runner;
 use crate::session::Session;
@@ -39,7 +39,7 @@ pub struct Job {
 
 /// Serve requests until nobody can make any more. The image is built if need be. Where nothing can be run, each
 /// answer says why. `place` is where the data must still be what they were.
-pub fn work(target: &Target, place: &Place, jobs: &Receiver<Job>) {
+pub fn work(target: &Target, place: &KeeperPaths, jobs: &Receiver<Job>) {
     let Ok(first) = jobs.recv() else { return };
     let all = std::iter::once(first).chain(jobs.iter());
     match open(target, place) {
@@ -62,7 +62,7 @@ pub fn work(target: &Target, place: &Place, jobs: &Receiver<Job>) {
     }
 }
 
-fn open(target: &Target, place: &Place) -> Result<(Data, Backend, Prepared, Session), String> {
+fn open(target: &Target, place: &KeeperPaths) -> Result<(Data, Backend, Prepared, Session), String> {
     let said = |error: SetupError| error.to_string();
     let root = Root::at(&target.root);
     let backend = match setup::backend(&root, &target.target, 1).map_err(said)? {
@@ -76,7 +76,7 @@ fn open(target: &Target, place: &Place) -> Result<(Data, Backend, Prepared, Sess
         }),
     };
     let data = setup::data(&root).map_err(said)?;
-    let now = Place::of(target).map_err(|error| error.to_string())?;
+    let now = KeeperPaths::of(target).map_err(|error| error.to_string())?;
     if now.key != place.key {
         return Err("the program or the data files changed since the test began; run it again".into());
     }
@@ -87,7 +87,7 @@ fn open(target: &Target, place: &Place) -> Result<(Data, Backend, Prepared, Sess
 fn answer(
     data: &Data,
     prepared: &Prepared,
-    proofs: &Proofs,
+    proofs: &ProofStore,
     runner: &mut Runner<'_>,
     ask: &Ask,
     again: &str,

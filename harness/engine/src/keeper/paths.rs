@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::bench::Target;
+use super::work::Target;
 use crate::image::{ImageError, Store};
 use crate::profile_set::spec::{SetSpec, state_of};
 use crate::root::{MARKS, RECIPES};
@@ -19,7 +19,7 @@ use virt_aa_model::profile_set::POLICY_DIR;
 
 /// A keeper's socket, locks and log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct KeeperPaths {
     dir: PathBuf,
     /// Hash of the target's program, names and data files.
     pub key: String,
@@ -27,7 +27,7 @@ pub struct Place {
 
 /// Why there is no place.
 #[derive(Debug, thiserror::Error)]
-pub enum PlaceError {
+pub enum KeeperPathsError {
     /// A file that goes into the key, or the folder itself.
     #[error("{}: {source}", path.display())]
     Io {
@@ -41,9 +41,9 @@ pub enum PlaceError {
     Store(#[from] ImageError),
 }
 
-impl Place {
+impl KeeperPaths {
     /// Of a target as it is now; its folder is made if it is not there.
-    pub fn of(target: &Target) -> Result<Place, PlaceError> {
+    pub fn of(target: &Target) -> Result<KeeperPaths, KeeperPathsError> {
         let dir = match std::env::var_os("XDG_RUNTIME_DIR") {
             Some(dir) if Path::new(&dir).is_dir() => PathBuf::from(dir).join("virt-aa-conform"),
             _ => {
@@ -55,7 +55,7 @@ impl Place {
         };
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
         made.map_err(at(&dir))?;
-        Ok(Place {
+        Ok(KeeperPaths {
             key: key(target)?,
             dir,
         })
@@ -119,12 +119,12 @@ impl Place {
     }
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> PlaceError {
+fn at(path: &Path) -> impl FnOnce(io::Error) -> KeeperPathsError {
     let path = path.to_path_buf();
-    move |source| PlaceError::Io { path, source }
+    move |source| KeeperPathsError::Io { path, source }
 }
 
-fn key(target: &Target) -> Result<String, PlaceError> {
+fn key(target: &Target) -> Result<String, KeeperPathsError> {
     let mut hash = Sha256::new();
     // The program is large, and a new one has another time or place.
     let program = fs::metadata(&target.program).map_err(at(&target.program))?;
@@ -161,7 +161,7 @@ fn profiles(target: &target::Target, of_host: &Path) -> String {
     }
 }
 
-fn add_files(dir: &Path, hash: &mut Sha256) -> Result<(), PlaceError> {
+fn add_files(dir: &Path, hash: &mut Sha256) -> Result<(), KeeperPathsError> {
     let entries = fs::read_dir(dir).map_err(at(dir))?;
     let mut paths = entries
         .map(|entry| entry.map(|entry| entry.path()))
@@ -243,7 +243,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let long = dir.path().join("d".repeat(120));
         fs::create_dir(&long).unwrap();
-        let place = Place {
+        let place = KeeperPaths {
             dir: long,
             key: "k".into(),
         };

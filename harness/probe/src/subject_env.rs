@@ -22,7 +22,7 @@ const ENTERED: CloneFlags = CloneFlags::CLONE_NEWNS
     .union(CloneFlags::CLONE_NEWIPC);
 
 /// Where subjects live.
-pub struct Place(Option<Inside>);
+pub struct SubjectEnv(Option<Inside>);
 
 /// Namespaces beside the agent's own.
 struct Inside {
@@ -34,15 +34,15 @@ struct Inside {
     namespace: String,
 }
 
-impl Place {
+impl SubjectEnv {
     /// The agent's own world.
-    pub fn here() -> Place {
-        Place(None)
+    pub fn here() -> SubjectEnv {
+        SubjectEnv(None)
     }
 
     /// The namespaces of the process `holder`, and the policy namespace `namespace`.
-    pub fn inside(holder: i32, namespace: &str) -> io::Result<Place> {
-        Ok(Place(Some(Inside {
+    pub fn inside(holder: i32, namespace: &str) -> io::Result<SubjectEnv> {
+        Ok(SubjectEnv(Some(Inside {
             holder: pidfd::open(holder)?,
             own_pids: File::open("/proc/self/ns/pid")?,
             namespace: namespace.into(),
@@ -84,7 +84,7 @@ impl Place {
         }
     }
 
-    /// Start a command that [`Place::enter_in`] has prepared.
+    /// Start a command that [`SubjectEnv::enter_in`] has prepared.
     pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
         let Some(inside) = &self.0 else {
             return command.spawn();
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_agents_own_world_needs_no_entering() {
-        let here = Place::here();
+        let here = SubjectEnv::here();
         assert_eq!(here.label(Some("p")).as_deref(), Some("p"));
         assert_eq!(here.label(None), None);
         assert_eq!(here.inner_pid(7).unwrap(), 7);
