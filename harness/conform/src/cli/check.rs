@@ -1,18 +1,14 @@
 //! `check`: every data file is read and judged; nothing is run.
 
-use std::path::Path;
-
 use super::failure::{Failure, coloured_errors};
 use super::output;
 use crate::exit;
 use crate::report::human::count;
-use virt_aa_engine::image::{Recipe, RecipeError, RecipeFile};
+use virt_aa_engine::image::{ImageError, RecipeError};
 use virt_aa_engine::root::Root;
 use virt_aa_engine::setup;
 use virt_aa_model::data;
-use virt_aa_model::yaml::document::Document;
 use virt_aa_model::yaml::error::DataError;
-use virt_aa_model::yaml::source;
 
 /// Check the data files.
 pub fn check(root: &Root) -> Result<u8, Failure> {
@@ -46,24 +42,16 @@ fn recipes(root: &Root) -> Result<(usize, Vec<DataError>), Failure> {
     let mut right = 0;
     let mut errors = Vec::new();
     for name in store.names().map_err(setup::of_image)? {
-        let file = root.recipes().join(format!("{name}.yaml"));
-        let shown = source::shown(&file, &root.dir);
-        // First by the reader that shows places, then by the rules of recipes.
-        let read = Document::read_single(&file, shown).and_then(|document| document.read::<RecipeFile>());
-        match read.and_then(|_| valid(root, &name, shown)) {
-            Ok(()) => right += 1,
-            Err(error) => errors.push(error),
+        match store.recipe(&name) {
+            Ok(_) => right += 1,
+            Err(ImageError::Recipe(RecipeError::Data(error))) => errors.push(*error),
+            Err(other) => return Err(setup::of_image(other).into()),
         }
     }
+    // What is wrong in a recipe that others extend is told once.
+    errors.sort_by(DataError::order);
+    errors.dedup();
     Ok((right, errors))
-}
-
-fn valid(root: &Root, name: &str, shown: &Path) -> Result<(), DataError> {
-    match Recipe::load(&root.recipes(), name) {
-        Ok(_) => Ok(()),
-        Err(RecipeError::Invalid { problem, .. }) => Err(DataError::of_file(shown, problem)),
-        Err(other) => Err(DataError::of_file(shown, other.to_string())),
-    }
 }
 
 #[cfg(test)]
@@ -92,7 +80,7 @@ mod tests {
 
     #[rstest::rstest]
     #[case::key("suite: trixie\npackagse: [one]\n", "vm-images/one.yaml:2:1: ")]
-    #[case::rule(&RECIPE.replace("[one]", "['--evil']"), "vm-images/one.yaml: packages: `--evil`")]
+    #[case::rule(&RECIPE.replace("[one]", "['--evil']"), "vm-images/one.yaml:2:12: `--evil` is not the name of a package")]
     fn a_wrong_recipe_is_named_with_its_place(#[case] recipe: &str, #[case] start: &str) {
         let dir = root(recipe);
         let (right, errors) = recipes(&Root::at(dir.path())).unwrap();

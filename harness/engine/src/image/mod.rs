@@ -30,4 +30,3 @@ pub use recipe::{DEFAULT, Filesystem, Recipe, RecipeError, Source};
 pub use store::{Image, ImageState, Pruned, Row, Store, find, list, path, prune};
 pub use this_host::this_host;
 pub use tree::Given;
-pub use written::RecipeFile;

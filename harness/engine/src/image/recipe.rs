@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use virt_aa_model::yaml::error::DataError;
+
 use super::tree::Given;
 use super::written;
 
@@ -68,16 +70,14 @@ pub struct Filesystem {
 #[derive(Debug, thiserror::Error)]
 pub enum RecipeError {
     /// No recipe of that name.
-    #[error("unknown image `{name}`{}; {}", suggestion(.nearest.as_deref()), listing(.known))]
+    #[error("unknown image `{name}`{}", .help.as_deref().map(|help| format!(" ({help})")).unwrap_or_default())]
     Unknown {
         /// The name that was asked for.
         name: String,
-        /// The names that there are.
-        known: Vec<String>,
-        /// The one that was perhaps meant.
-        nearest: Option<String>,
+        /// The name that was perhaps meant, or those that there are.
+        help: Option<String>,
     },
-    /// A file or the folder cannot be read.
+    /// The folder cannot be read.
     #[error("cannot read {}: {source}", .path.display())]
     Read {
         /// The path.
@@ -85,43 +85,21 @@ pub enum RecipeError {
         /// The system's answer.
         source: io::Error,
     },
-    /// A recipe extends itself, by way of others.
-    #[error("{}: extends: recipes that extend each other: {}", .path.display(), .chain.join(" -> "))]
-    Circle {
-        /// The recipe's file.
-        path: PathBuf,
-        /// The names, as they extend each other.
-        chain: Vec<String>,
-    },
-    /// The text is not a recipe. The message names line and column where the parser knows them.
-    #[error("{}: {source}", .path.display())]
-    Parse {
-        /// The recipe's file.
-        path: PathBuf,
-        /// The parser's answer.
-        source: serde_yaml::Error,
-    },
-    /// The recipe asks for what cannot be.
-    #[error("{}: {problem}", .path.display())]
-    Invalid {
-        /// The recipe's file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
+    /// A recipe's file is wrong.
+    #[error(transparent)]
+    Data(Box<DataError>),
+}
+
+impl From<DataError> for RecipeError {
+    fn from(error: DataError) -> RecipeError {
+        RecipeError::Data(Box::new(error))
+    }
 }
 
 impl Recipe {
     /// Loads the recipe of that name from a folder of recipes, with those that it extends.
     pub fn load(dir: &Path, name: &str) -> Result<Self, RecipeError> {
-        let recipe = written::read(dir, name)?;
-        match recipe.problem() {
-            Some(problem) => Err(RecipeError::Invalid {
-                path: dir.join(format!("{name}.yaml")),
-                problem,
-            }),
-            None => Ok(recipe),
-        }
+        written::read(dir, name)
     }
 
     /// Names what is built from it: the same for the same content, whatever the file's layout and comments. `tree` stands
@@ -135,61 +113,6 @@ impl Recipe {
         let content = content.to_string();
         let digest = Sha256::digest(content.as_bytes());
         virt_aa_model::hex::hex(digest)[..KEY_DIGITS].to_owned()
-    }
-
-    /// What a parser of its types cannot see. The values become arguments of tools, hence the strictness.
-    fn problem(&self) -> Option<String> {
-        const LEAST_MIB: u64 = 64;
-        let word = |s: &str| {
-            s.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && s.chars().all(|c| c.is_ascii_alphanumeric() || "+-._".contains(c))
-        };
-        match &self.source {
-            Source::Suite(suite) if !word(suite) => {
-                return Some(format!("suite: `{suite}` is not the name of a suite"));
-            }
-            Source::From(given) if given.path().as_os_str().is_empty() => {
-                return Some("from: the path is empty".into());
-            }
-            Source::From(_) if !self.packages.is_empty() => {
-                return Some("packages: nothing is installed into a root file system that is given".into());
-            }
-            _ => {}
-        }
-        if let Some(package) = self.packages.iter().find(|p| !word(p)) {
-            return Some(format!("packages: `{package}` is not the name of a package"));
-        }
-        if let Some(module) = self.modules.iter().find(|m| !word(m)) {
-            return Some(format!("modules: `{module}` is not the name of a module"));
-        }
-        if let Some(pattern) = self
-            .exclude
-            .iter()
-            .find(|p| !p.starts_with('/') || p.contains('\n'))
-        {
-            return Some(format!("exclude: `{pattern}` must begin with `/`"));
-        }
-        let files = [
-            ("kernel", Some(&self.kernel)),
-            ("hypervisor", self.hypervisor.as_ref()),
-        ];
-        for (key, file) in files {
-            if let Some(file) = file.filter(|file| file.contains('/')) {
-                return Some(format!("{key}: `{file}` names a file in /boot, without a `/`"));
-            }
-        }
-        let feature = |f: &str| word(f.strip_prefix('^').unwrap_or(f));
-        if let Some(name) = self.filesystem.features.iter().find(|f| !feature(f)) {
-            return Some(format!(
-                "filesystem.features: `{name}` is not the name of a feature"
-            ));
-        }
-        (self.filesystem.size_mib < LEAST_MIB).then(|| {
-            format!(
-                "filesystem.size_mib: {} is less than {LEAST_MIB}",
-                self.filesystem.size_mib
-            )
-        })
     }
 }
 
@@ -210,30 +133,6 @@ pub fn names(dir: &Path) -> Result<Vec<String>, RecipeError> {
     }
     names.sort();
     Ok(names)
-}
-
-pub(super) fn nearest(name: &str, known: &[String]) -> Option<String> {
-    const CLOSE_ENOUGH: f64 = 0.6;
-    known
-        .iter()
-        .map(|candidate| (strsim::normalized_damerau_levenshtein(name, candidate), candidate))
-        .filter(|(likeness, _)| *likeness >= CLOSE_ENOUGH)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate.clone())
-}
-
-fn suggestion(nearest: Option<&str>) -> String {
-    nearest
-        .map(|name| format!(", did you mean `{name}`?"))
-        .unwrap_or_default()
-}
-
-fn listing(known: &[String]) -> String {
-    if known.is_empty() {
-        "there are no recipes".into()
-    } else {
-        format!("known: {}", known.join(", "))
-    }
 }
 
 #[cfg(test)]
@@ -259,21 +158,30 @@ mod tests {
     }
 
     #[rstest]
-    #[case::misspelt_key("packages", "pakages", "unknown field `pakages`")]
-    #[case::wrong_type("[apparmor]", "7", "line 2 column 11")]
-    #[case::option_as_package("apparmor", "--eatmydata", "not the name of a package")]
-    #[case::option_as_suite("trixie", "-x", "not the name of a suite")]
-    #[case::too_small("900", "9", "less than 64")]
-    #[case::two_origins("packages", "from: {tar: x}\npackages", "either `suite` or `from`")]
-    #[case::tar_and_folder("suite: trixie", "from: {tar: x, dir: y}", "exactly one of `tar`, `dir`")]
-    #[case::packages_in_a_tree("suite: trixie", "from: {tar: x}", "nothing is installed")]
-    #[case::path_as_kernel("vmlinuz-*", "../x", "without a `/`")]
-    #[case::path_as_hypervisor(
-        "modules:",
-        "hypervisor: a/b\nmodules:",
-        "hypervisor: `a/b` names a file in /boot"
+    #[case::misspelt_key(
+        "packages",
+        "pakages",
+        ":2:1: unknown key `pakages` (did you mean `packages`?)"
     )]
-    #[case::nothing_to_boot("kernel: vmlinuz-*", "hypervisor: xen-*", "`kernel` is missing")]
+    #[case::wrong_type("[apparmor]", "7", ":2:11: expected a list")]
+    #[case::option_as_package(
+        "apparmor",
+        "--eatmydata",
+        ":2:12: `--eatmydata` is not the name of a package"
+    )]
+    #[case::option_as_suite("trixie", "-x", ":1:8: `-x` is not the name of a suite")]
+    #[case::too_small("900", "9", ":5:24: 9 is less than 64")]
+    #[case::two_origins("packages", "from: {tar: x}\npackages", ":2:8: either `suite` or `from`")]
+    #[case::tar_and_folder(
+        "suite: trixie",
+        "from: {tar: x, dir: y}",
+        ":1:8: exactly one of `tar`, `dir`"
+    )]
+    #[case::packages_in_a_tree("suite: trixie", "from: {tar: x}", ":2:12: nothing is installed")]
+    #[case::path_as_kernel("vmlinuz-*", "../x", ":3:9: `../x` names a file in /boot")]
+    #[case::path_as_hypervisor("modules:", "hypervisor: a/b\nmodules:", ":4:13: `a/b` names a file in /boot")]
+    #[case::anchor("modules: [ext4]", "modules: &m [ext4]", ":4:10: anchors")]
+    #[case::nothing_to_boot("kernel: vmlinuz-*", "hypervisor: xen-*", ":1:1: `kernel` is missing")]
     fn what_is_wrong_is_said(#[case] from: &str, #[case] to: &str, #[case] message: &str) {
         let error = load(&GOOD.replace(from, to)).unwrap_err().to_string();
         assert!(
@@ -283,12 +191,9 @@ mod tests {
     }
 
     #[rstest]
-    #[case(
-        "debain-13",
-        "unknown image `debain-13`, did you mean `debian-13`?; known: debian-13"
-    )]
-    #[case("windows", "unknown image `windows`; known: debian-13")]
-    #[case("../debian-13", "unknown image `../debian-13`, did you mean")]
+    #[case("debain-13", "unknown image `debain-13` (did you mean `debian-13`?)")]
+    #[case("windows", "unknown image `windows` (known are: debian-13)")]
+    #[case("../debian-13", "unknown image `../debian-13` (did you mean")]
     fn an_unknown_image_is_answered_with_the_known_ones(#[case] name: &str, #[case] message: &str) {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("debian-13.yaml"), GOOD).unwrap();

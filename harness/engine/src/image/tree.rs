@@ -44,7 +44,7 @@ impl From {
         match (self.tar, self.dir) {
             (Some(tar), None) => Ok(Given::Tar(tar)),
             (None, Some(dir)) => Ok(Given::Dir(dir)),
-            _ => Err("from: exactly one of `tar`, `dir` must stand here".into()),
+            _ => Err("exactly one of `tar`, `dir` must stand here".into()),
         }
     }
 }

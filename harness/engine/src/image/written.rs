@@ -1,11 +1,15 @@
 //! A recipe as it is written: it may extend another one.
 
-use std::fs;
-use std::path::Path;
+use std::path::Path as FilePath;
 
 use serde::Deserialize;
+use virt_aa_model::yaml::document::Document;
+use virt_aa_model::yaml::error::DataError;
+use virt_aa_model::yaml::node::Part;
+use virt_aa_model::yaml::path::Path;
+use virt_aa_model::yaml::{source, suggest};
 
-use super::recipe::{Filesystem, Recipe, RecipeError, Source, names, nearest};
+use super::recipe::{Filesystem, Recipe, RecipeError, Source, names};
 use super::tree::From;
 
 /// The keys of a recipe's file. In one that extends another, lists are added to and all else is put in place.
@@ -34,52 +38,138 @@ pub struct RecipeFile {
 }
 
 /// Reads the recipe of that name, and those that it extends.
-pub fn read(dir: &Path, name: &str) -> Result<Recipe, RecipeError> {
-    let path = dir.join(format!("{name}.yaml"));
-    let mut chain = vec![name.to_owned()];
-    let mut whole = file(dir, name)?;
-    while let Some(base) = whole.extends.take() {
-        chain.push(base.clone());
-        if chain.iter().filter(|known| **known == base).count() > 1 {
-            return Err(RecipeError::Circle { path, chain });
-        }
-        let invalid = |problem| RecipeError::Invalid {
-            path: path.clone(),
-            problem,
-        };
-        whole = whole.over(file(dir, &base)?).map_err(invalid)?;
-    }
-    whole
-        .recipe()
-        .map_err(|problem| RecipeError::Invalid { path, problem })
-}
-
-fn file(dir: &Path, name: &str) -> Result<RecipeFile, RecipeError> {
+pub fn read(dir: &FilePath, name: &str) -> Result<Recipe, RecipeError> {
     let known = names(dir)?;
-    if !known.iter().any(|n| n == name) {
+    let is_known = |name: &String| known.contains(name);
+    if !is_known(&name.to_owned()) {
         return Err(RecipeError::Unknown {
             name: name.to_owned(),
-            nearest: nearest(name, &known),
-            known,
+            help: suggest::help(name, known.iter().map(String::as_str)),
         });
     }
-    let path = dir.join(format!("{name}.yaml"));
-    let text = fs::read_to_string(&path).map_err(|source| RecipeError::Read {
-        path: path.clone(),
-        source,
-    })?;
-    serde_yaml::from_str(&text).map_err(|source| RecipeError::Parse { path, source })
+    let mut chain = vec![name.to_owned()];
+    let (mut whole, top) = file(dir, name)?;
+    let mut extending = top.clone();
+    while let Some(base) = whole.extends.take() {
+        let at = |problem: String| at(&extending, &Path::root().key("extends"), problem);
+        chain.push(base.clone());
+        if chain.iter().filter(|earlier| **earlier == base).count() > 1 {
+            let chain = chain.join(" -> ");
+            return Err(at(format!("these recipes extend each other: {chain}")).into());
+        }
+        if !is_known(&base) {
+            let error = at(format!("unknown image `{base}`"));
+            let help = suggest::help(&base, known.iter().map(String::as_str));
+            return Err(match help {
+                Some(help) => error.with_help(help),
+                None => error,
+            }
+            .into());
+        }
+        let (other, document) = file(dir, &base)?;
+        whole = whole
+            .over(other)
+            .map_err(|(path, problem)| self::at(&extending, &path, problem))?;
+        extending = document;
+    }
+    let recipe = whole.recipe();
+    Ok(recipe.map_err(|(path, problem)| at(&top, &path, problem))?)
 }
 
+/// Reads one file, and checks each of its values by itself.
+fn file(dir: &FilePath, name: &str) -> Result<(RecipeFile, Document), DataError> {
+    let path = dir.join(format!("{name}.yaml"));
+    let shown = source::shown(&path, dir.parent().unwrap_or(dir));
+    let document = Document::read_single(&path, shown)?;
+    let recipe: RecipeFile = document.read()?;
+    match recipe.problem() {
+        Some((path, problem)) => Err(at(&document, &path, problem)),
+        None => Ok((recipe, document)),
+    }
+}
+
+fn at(document: &Document, path: &Path, problem: String) -> DataError {
+    DataError::at(document.place(path, Part::Value), problem)
+}
+
+/// What is wrong, and with which value of the file.
+type Problem = (Path, String);
+
 impl RecipeFile {
-    fn over(self, base: RecipeFile) -> Result<RecipeFile, String> {
+    /// What a reader of its types cannot see. The values become arguments of tools, hence the strictness.
+    fn problem(&self) -> Option<Problem> {
+        const LEAST_MIB: u64 = 64;
+        let key = |key: &str| Path::root().key(key);
+        let word = |s: &str| {
+            s.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && s.chars().all(|c| c.is_ascii_alphanumeric() || "+-._".contains(c))
+        };
+        let first = |list: &[String], at: Path, what: &str, is_right: &dyn Fn(&str) -> bool| {
+            let index = list.iter().position(|entry| !is_right(entry))?;
+            Some((at.index(index), format!("`{}` {what}", list[index])))
+        };
+        let feature = |f: &str| word(f.strip_prefix('^').unwrap_or(f));
+        if let Some(suite) = self.suite.as_ref().filter(|suite| !word(suite)) {
+            return Some((key("suite"), format!("`{suite}` is not the name of a suite")));
+        }
+        if let Some(from) = &self.from {
+            match from.clone().given() {
+                Err(problem) => return Some((key("from"), problem)),
+                Ok(given) if given.path().as_os_str().is_empty() => {
+                    return Some((key("from"), "the path is empty".into()));
+                }
+                Ok(_) => {}
+            }
+        }
+        for (name, file) in [("kernel", &self.kernel), ("hypervisor", &self.hypervisor)] {
+            if let Some(file) = file.as_ref().filter(|file| file.contains('/')) {
+                let problem = format!("`{file}` names a file in /boot, without a `/`");
+                return Some((key(name), problem));
+            }
+        }
+        let is_path = |path: &str| path.starts_with('/') && !path.contains('\n');
+        first(
+            &self.packages,
+            key("packages"),
+            "is not the name of a package",
+            &word,
+        )
+        .or_else(|| {
+            first(
+                &self.modules,
+                key("modules"),
+                "is not the name of a module",
+                &word,
+            )
+        })
+        .or_else(|| first(&self.exclude, key("exclude"), "must begin with `/`", &is_path))
+        .or_else(|| {
+            let filesystem = self.filesystem.as_ref()?;
+            let own = key("filesystem");
+            first(
+                &filesystem.features,
+                own.key("features"),
+                "is not the name of a feature",
+                &feature,
+            )
+            .or_else(|| {
+                let size = filesystem.size_mib;
+                let problem = format!("{size} is less than {LEAST_MIB}");
+                (size < LEAST_MIB).then(|| (own.key("size_mib"), problem))
+            })
+        })
+    }
+
+    /// The recipe with this one over another, which it extends.
+    fn over(self, base: RecipeFile) -> Result<RecipeFile, Problem> {
         let listed = |entry: &String| {
             [&base.packages, &base.exclude, &base.modules]
                 .iter()
                 .any(|list| list.contains(entry))
         };
-        if let Some(entry) = self.omit.iter().find(|entry| !listed(entry)) {
-            return Err(format!("omit: `{entry}` is in no list of what is extended"));
+        if let Some(index) = self.omit.iter().position(|entry| !listed(entry)) {
+            let problem = format!("`{}` is in no list of what is extended", self.omit[index]);
+            return Err((Path::root().key("omit").index(index), problem));
         }
         let both = |first: Vec<String>, second: Vec<String>| {
             let kept = first.into_iter().filter(|entry| !self.omit.contains(entry));
@@ -106,19 +196,27 @@ impl RecipeFile {
         })
     }
 
-    fn recipe(self) -> Result<Recipe, String> {
+    /// The whole recipe, which extends nothing any more.
+    fn recipe(self) -> Result<Recipe, Problem> {
+        let key = |key: &str| Path::root().key(key);
         if let Some(entry) = self.omit.first() {
-            return Err(format!(
-                "omit: `{entry}` is left out of nothing, since nothing is extended"
-            ));
+            let problem = format!("`{entry}` is left out of nothing, since nothing is extended");
+            return Err((key("omit").index(0), problem));
         }
-        let missing = |key: &str| format!("`{key}` is missing");
+        let missing = |name: &str| (Path::root(), format!("`{name}` is missing"));
         let source = match (self.suite, self.from) {
             (Some(suite), None) => Source::Suite(suite),
-            (None, Some(from)) => Source::From(from.given()?),
+            (None, Some(from)) => Source::From(from.given().map_err(|problem| (key("from"), problem))?),
             (None, None) => return Err(missing("suite")),
-            (Some(_), Some(_)) => return Err("either `suite` or `from` must stand here, not both".into()),
+            (Some(_), Some(_)) => {
+                let problem = "either `suite` or `from` must stand here, not both";
+                return Err((key("from"), problem.into()));
+            }
         };
+        if matches!(source, Source::From(_)) && !self.packages.is_empty() {
+            let problem = "nothing is installed into a root file system that is given";
+            return Err((key("packages"), problem.into()));
+        }
         Ok(Recipe {
             source,
             packages: self.packages,
@@ -134,6 +232,8 @@ impl RecipeFile {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const BASE: &str = "suite: trixie\npackages: [apparmor]\nkernel: vmlinuz-*\nmodules: [ext4]\nfilesystem: {size_mib: 900}\n";
@@ -166,12 +266,17 @@ mod tests {
             (recipe.modules, recipe.packages),
             (vec!["xfs".to_owned()], vec!["apparmor".to_owned()])
         );
-        let stray = read_of(
+        let unknown = read_of(
             &[("base", BASE), ("over", "extends: base\nomit: [ext5]\n")],
             "over",
         )
         .unwrap_err();
-        assert!(stray.to_string().contains("`ext5` is in no list"), "{stray}");
+        assert!(
+            unknown
+                .to_string()
+                .contains("over.yaml:2:8: `ext5` is in no list"),
+            "{unknown}"
+        );
         let alone = read_of(&[("base", &format!("{BASE}omit: [ext4]\n"))], "base").unwrap_err();
         assert!(alone.to_string().contains("left out of nothing"), "{alone}");
     }
@@ -187,6 +292,13 @@ mod tests {
             (vec![], vec!["ext4".to_owned()])
         );
         assert!(recipe.untested);
+        // What is wrong is told where it is written, not where it is extended.
+        let bad = read_of(&[("base", &BASE.replace("ext4", "-x")), ("over", over)], "over");
+        let text = bad.unwrap_err().to_string();
+        assert!(
+            text.contains("base.yaml:4:11: `-x` is not the name of a module"),
+            "{text}"
+        );
         // Whoever extends an untested recipe is another one.
         let tested = [("base", BASE), ("over", over), ("top", "extends: over\n")];
         assert!(!read_of(&tested, "top").unwrap().untested);
@@ -195,10 +307,17 @@ mod tests {
     #[test]
     fn recipes_that_extend_each_other_and_strangers_are_told() {
         let circle = read_of(&[("a", "extends: b"), ("b", "extends: a")], "a").unwrap_err();
-        assert!(circle.to_string().ends_with("a -> b -> a"), "{circle}");
+        assert!(
+            circle
+                .to_string()
+                .ends_with("b.yaml:1:10: these recipes extend each other: a -> b -> a"),
+            "{circle}"
+        );
         let stranger = read_of(&[("base", BASE), ("a", "extends: bsae")], "a").unwrap_err();
         assert!(
-            stranger.to_string().contains("did you mean `base`?"),
+            stranger
+                .to_string()
+                .contains("a.yaml:1:10: unknown image `bsae` (did you mean `base`?)"),
             "{stranger}"
         );
     }
