@@ -1,4 +1,4 @@
-//! Exit statuses: documented here, in `--help` and in the README.
+//! Exit statuses: documented here, in `--help` and in README.md.
 
 use virt_aa_model::profile_set::Unusable;
 use virt_aa_model::report::model::Report;
@@ -20,16 +20,17 @@ pub const MISSING: u8 = 5;
 
 /// For `--help`.
 pub const EXIT_STATUSES: &str = "Exit status:
-  0    all is well; of run: every case passes or fails as known (without --strict also vacuous, skip)
-  1    a case fails, or passes unexpectedly (with --strict also vacuous, skip); a file of the set cannot be loaded;
-       with --base: the set is worse than the base, whatever else is red in both; a guard is not killed;
-       of verify: a verdict does not come out the same
-  2    the command line or a data file is wrong; of denials: some input could not be read; of merge: a shard is
-       missing, doubled, or of another run; of show and verify: no bundle, or not as it was written
-  3    inconclusive: nothing is red, but the evidence is not complete
-  4    the harness, the image or the machine broke; of doctor: the program's own files cannot be read
-  5    of doctor: this machine lacks something
-  130  interrupted (143: terminated); every child is ended";
+  0    everything asked for holds; run: every case passes or fails as known (without --strict, also vacuous and
+       skip)
+  1    run: a case fails or passes unexpectedly (with --strict, also vacuous and skip), or a file of the set cannot
+       be loaded; run --base: the set is worse than the base; prove: a guard is not killed; verify: a verdict comes
+       out differently
+  2    the command line or a data file is wrong; denials: some input could not be read; merge: a shard is missing,
+       doubled or from another run; show, verify: the file is not a bundle, or was changed
+  3    inconclusive: nothing is red, but evidence is missing
+  4    the harness, the image or the machine broke; doctor: the program's own files cannot be read
+  5    doctor: this machine lacks something
+  130  interrupted (143: terminated); every child process has been ended";
 
 /// The exit status of a run.
 pub fn of_verdicts(verdicts: impl Iterator<Item = Verdict>, strict: bool) -> u8 {

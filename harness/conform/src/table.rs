@@ -5,7 +5,7 @@ pub mod images;
 mod markdown;
 mod read;
 #[cfg(test)]
-mod readme;
+mod releases;
 
 use std::collections::BTreeMap;
 

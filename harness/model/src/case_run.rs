@@ -79,8 +79,10 @@ pub struct Ran {
     pub judgement: Judgement,
 }
 
-/// The profile of the subject that gives a variant its name.
+/// The profile of the subject that gives a variant its name, as the kernel lists it.
 pub fn profile_of(variant: &Variant) -> Option<String> {
-    let (_, profiles) = variant.id.split_once('@')?;
-    Some(profiles.split('+').next().unwrap_or(profiles).to_string())
+    let (_, names) = variant.id.split_once('@')?;
+    let name = names.split('+').next().unwrap_or(names);
+    let chosen = variant.profiles.values().find(|chosen| chosen.name == name);
+    Some(chosen.map_or(name, |chosen| &chosen.profile).to_string())
 }

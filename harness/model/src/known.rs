@@ -15,7 +15,7 @@ use crate::profile_set::manifest::Edit;
 #[serde(transparent)]
 pub struct Known(pub Vec<KnownFailure>);
 
-/// One known failure: exactly one of `denial`, `effect` says how it shows.
+/// One known failure. `denial`, `effect` or both say how it shows; all that they say must occur.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct KnownFailure {
@@ -31,9 +31,9 @@ pub struct KnownFailure {
     /// The denial by which it fails.
     #[serde(default)]
     pub denial: Option<RecordMatch>,
-    /// A text that stands in the verdict's reason.
+    /// What the step loses: a text in the finding, or a list of several, each in a finding of its own.
     #[serde(default)]
-    pub effect: Option<String>,
+    pub effect: Effects,
     /// Why it fails.
     pub reason: String,
     /// Where it is reported, or the change that brought it.
@@ -45,6 +45,61 @@ pub struct KnownFailure {
     /// known failure, and passed over, with this reason, where the case fails before it gets there.
     #[serde(default)]
     pub no_fix: Option<String>,
+}
+
+/// Texts of findings that are no denials: none, one, or a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "Option<EffectsForm>")]
+pub struct Effects(pub Vec<String>);
+
+/// As written: a text, or a list of texts.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+enum EffectsForm {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Serialize for Effects {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [] => out.serialize_none(),
+            [one] => EffectsForm::One(one.clone()).serialize(out),
+            several => EffectsForm::Several(several.to_vec()).serialize(out),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Effects {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        input.deserialize_any(EffectsVisitor)
+    }
+}
+
+struct EffectsVisitor;
+
+impl<'de> Visitor<'de> for EffectsVisitor {
+    type Value = Effects;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a text, or a list of texts")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Effects, E> {
+        Ok(Effects::default())
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Effects, E> {
+        Ok(Effects(vec![text.to_owned()]))
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Effects, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = list.next_element()? {
+            texts.push(text);
+        }
+        Ok(Effects(texts))
+    }
 }
 
 /// Which step of a case.
@@ -165,6 +220,30 @@ mod tests {
         assert_eq!(known.find(&["s"], "i", id).len(), usize::from(want));
         assert!(known.find(&["other"], "i", id).is_empty());
         assert!(known.find(&["s"], "other", id).is_empty());
+    }
+
+    #[rstest]
+    #[case("x", Ok(vec!["x"]))]
+    #[case("[x, y]", Ok(vec!["x", "y"]))]
+    #[case("{x: y}", Err("k.yaml:1:59: expected a text, or a list of texts, found map"))]
+    #[case("[[x]]", Err("k.yaml:1:60: expected a text, found a list"))]
+    fn effects_are_a_text_or_several(#[case] effect: &str, #[case] want: Result<Vec<&str>, &str>) {
+        let text = one("a", "all").replace("effect: e", &format!("effect: {effect}"));
+        let got = read(&text).map(|known| known.0[0].effect.0.clone());
+        assert_eq!(
+            got,
+            want.map(|all| all.iter().map(ToString::to_string).collect())
+                .map_err(str::to_owned)
+        );
+    }
+
+    #[test]
+    fn effects_are_written_as_they_are_read() {
+        for texts in [&[][..], &["x"], &["x", "y"]] {
+            let effects = Effects(texts.iter().map(ToString::to_string).collect());
+            let json = serde_json::to_value(&effects).unwrap();
+            assert_eq!(serde_json::from_value::<Effects>(json).unwrap(), effects);
+        }
     }
 
     #[rstest]

@@ -14,18 +14,19 @@ use virt_aa_model::shard::Shard;
 
 /// Decides whether a change to libvirt's AppArmor profiles may ship.
 ///
-/// Cases boot a profile set in a VM, run the real operations under enforcement, and assert that no denial occurs.
+/// It boots a profile set in a VM, performs real operations under enforcement, and checks that each operation worked and
+/// that AppArmor denied nothing.
 #[derive(Debug, Parser)]
 #[command(name = "virt-aa-conform", version, max_term_width = 100, after_help = EXIT_STATUSES)]
 pub struct Cli {
     /// Folder with cases/, profiles/ and vm-images/
     ///
-    /// Without it the first of these that there is: this folder or the nearest one above that has all three;
-    /// virt-aa-conform/ in $XDG_DATA_HOME (~/.local/share) or in one of $XDG_DATA_DIRS (/usr/local/share, /usr/share);
-    /// what is built into the program. `doctor` says which.
+    /// Without this option, the first of these is used: the current folder or the nearest folder above it that has all
+    /// three; virt-aa-conform/ in $XDG_DATA_HOME (~/.local/share) or in one of $XDG_DATA_DIRS (/usr/local/share,
+    /// /usr/share); the data built into the program. `doctor` says which.
     #[arg(long, global = true, env = root::VARIABLE, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// Folder with cases that take the place of all others; fixtures from its fixtures/, if it has that
+    /// Use the cases of this folder instead of cases/, with its fixtures/ if it has that folder
     #[arg(long = "cases", global = true, value_name = "DIR")]
     pub cases_dir: Option<PathBuf>,
     /// What to do.
@@ -38,52 +39,53 @@ pub struct Cli {
 pub enum Command {
     /// Run cases under enforcement and print their verdicts
     Run(RunArgs),
-    /// Take each guarded access away and see that its case turns red
+    /// Take each guarded access away and check that its case turns red
     Prove(ProveArgs),
-    /// Spoil the evidence of a passing case in every known way, and see that no verdict is green
+    /// Spoil the evidence of a passing case in every known way, and check that no verdict is green
     ///
-    /// Each sabotage of the table is done for real, in a VM, to a case that passes without it: a profile in complain
-    /// mode, a record that is lost, an act outside the label. Exit status 0: each gives the verdict that it must give;
-    /// 1: one does not; 2: there is no such sabotage; 4: the machine broke.
+    /// Each sabotage of the table is applied in a VM to a case that passes without it: a profile in complain mode, a lost
+    /// record, an act outside the label. Exit status 0: every sabotage gives the verdict that the table names; 1: one does
+    /// not; 2: there is no such sabotage; 4: the machine broke.
     Selftest(SelftestArgs),
-    /// Join the JSON reports of every shard of a run into one
+    /// Join the JSON reports of all shards of a run
     ///
-    /// Exit status as of `run`, over all cases; 2 where a shard is missing, doubled, or of another run: other image,
-    /// set, program or split. The report of a whole run is taken too, to have it in another form.
+    /// The exit status is that of `run` over all cases. It is 2 if a shard is missing, doubled, or from another run (another
+    /// image, set, program or split). Given the report of a whole run, `merge` converts it to another format.
     Merge(MergeArgs),
-    /// Show what a bundle of `run --bundle` says, and with --case all that was seen of one case
+    /// Show the report in a bundle of `run --bundle`; with --case, everything that was seen of one case
     ///
-    /// Every file in it is compared with its hash; nothing is judged.
+    /// Every file in the bundle is compared with its hash. Nothing is judged.
     Show(ShowArgs),
-    /// Judge the evidence in a bundle again, and compare with the verdicts that it says
+    /// Judge the evidence in a bundle again, and compare the verdicts
     ///
-    /// Needs neither the image nor any privilege. A bundle is no signature: who wants to know where it comes from signs
-    /// the file.
+    /// This needs neither the image nor any privilege. A bundle is not a signature: to prove where it comes from, sign the
+    /// file.
     ///
-    /// Exit status 0: each verdict, reason and finding comes out the same, also where the run was red; 1: one does not;
-    /// 2: the file is no bundle, or not as it was written.
+    /// Exit status 0: every verdict, reason and finding comes out the same, even if the run was red; 1: one differs;
+    /// 2: the file is not a bundle, or was changed.
     Verify(VerifyArgs),
-    /// Put JSON reports of `run` and `prove` into one table, as Markdown: images by groups of cases
+    /// Make a Markdown table of JSON reports of `run` and `prove`: one row for each image
     ///
-    /// Reports of one image, set and backend make one row. With --by-backend, of one image: cases by backends, and why
-    /// their verdicts differ.
+    /// Reports of the same image, set and backend share a row. With --by-backend, the reports are of one image, and the
+    /// table has a row for each case whose verdicts differ between backends, with the reason.
     Table(TableArgs),
-    /// Print what would run, as jobs for a CI system: the cases that belong on each image, in shards
+    /// Print the jobs that a CI system would run: the cases of each image, split into shards
     Plan(PlanArgs),
-    /// Write templates for another project's CI, from the cases' and images' own data
+    /// Write templates for another project's CI, generated from the cases and images
     ///
-    /// DIR is the top of that project's tree, or an empty folder to look at them in. The first lines of each say how it
-    /// is used, which variables a site has, by which program it was tried, and what could not be.
+    /// DIR is the top of that project's tree, or an empty folder. The first lines of each template say how to use it, which
+    /// variables it has, with which program it was tried, and what could not be tried.
     Emit(EmitArgs),
     /// List cases
     List(ListArgs),
-    /// Check every data file without running anything
+    /// Check all data files; run nothing
     Check,
-    /// Say what this machine can run, what is missing and what installs it
+    /// Say what this machine can run, what is missing, and what installs it
     ///
-    /// Exit status 0: everything for the vm backend is there; 4: something is missing, or could not be undone.
+    /// Exit status 0: everything for the vm backend is there; 5: something is missing; 4: the program's own files cannot be
+    /// read, or --repair failed.
     Doctor {
-        /// Undo what a run of the host or container backend left behind that was killed
+        /// Undo what a killed run of the host or container backend left behind
         #[arg(long)]
         repair: bool,
     },
@@ -92,33 +94,33 @@ pub enum Command {
     Image(ImageCommand),
     /// Open a root shell in the booted image with the profile set loaded
     Shell(ShellArgs),
-    /// Turn audit text into records, sentences with the rule that would allow them, or the skeleton of a case
+    /// Explain denials: as sentences with the rule that would allow them, as JSON, or as the skeleton of a case
     ///
-    /// Takes what the kernel's log, the journal or audit.log holds, other lines included, of any length, and what people
-    /// make of it: wrapped over lines, quoted, in HTML or JSON, with numbers made unreadable. What is cut short, printed
-    /// by aa-log or `ausearch -i`, or not read for another reason is told with its line, and makes exit status 2; the
-    /// rest is read all the same. Equal records are told once, with their count; as JSON, each.
+    /// Reads the kernel's log, the journal and audit.log, with other lines among the records, and records as people post
+    /// them: wrapped over several lines, quoted, in HTML or JSON, with numbers made unreadable. Text that was cut short,
+    /// printed by aa-log or `ausearch -i`, or is unreadable for another reason is reported with its line, and the exit
+    /// status is 2; everything else is still read. Equal records are reported once with their count; JSON lists each.
     Denials(DenialsArgs),
     /// Hold a machine for test processes
     #[command(hide = true)]
     Keeper(KeeperArgs),
     /// Print the JSON Schema of a data file
     Schema {
-        /// Which file's
+        /// Kind of file
         kind: SchemaKind,
     },
-    /// Print what makes a shell complete commands, options, and the names of cases, sets and images
+    /// Print a completion script: commands, options, and the names of cases, sets and images
     ///
-    /// bash: to virt-aa-conform in ~/.local/share/bash-completion/completions/. zsh: to _virt-aa-conform in a folder
-    /// of $fpath. fish: to virt-aa-conform.fish in ~/.config/fish/completions/. The names are those of the data files
-    /// at hand.
+    /// Write it to ~/.local/share/bash-completion/completions/virt-aa-conform for bash, to _virt-aa-conform in a folder of
+    /// $fpath for zsh, or to ~/.config/fish/completions/virt-aa-conform.fish for fish. The names are those of the current
+    /// data files.
     Completions {
         /// Shell
         shell: Shell,
     },
-    /// Print the manual page, or write it and one for each command into a folder
+    /// Print the manual page; with DIR, write the pages of all commands into that folder
     Man {
-        /// Folder, which must exist
+        /// An existing folder
         #[arg(value_name = "DIR")]
         dir: Option<PathBuf>,
     },
@@ -133,41 +135,41 @@ pub struct RunArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub target: TargetArgs,
-    /// Edit the set as profiles/known-bad/NAME.yaml says
+    /// Apply the edits of profiles/known-bad/NAME.yaml to the set
     #[arg(long, value_name = "NAME")]
     pub known_bad: Option<String>,
-    /// Run the cases with this set too, and report only where the other differs from it
+    /// Run the cases with this set as well, and report only what differs
     ///
-    /// A case that broke, one that was mended, one that must be denied and no longer is. Exit status 1 if the set that
-    /// --profiles and --known-bad name is worse in any of them, 0 if it is no worse, even where both are red.
+    /// Exit status 0: the set that --profiles and --known-bad name is no worse than this base, even if both are red;
+    /// 1: it is worse in at least one case; 3: for some case nothing can be said.
     #[arg(long, value_name = "SET", conflicts_with_all = ["shard", "strict", "timings"])]
     pub base: Option<String>,
-    /// A report and its file: human, json, junit, tap, github, sarif or markdown; may be given several times
+    /// Write a report: human, json, junit, tap, github, sarif or markdown; may be given several times
     ///
-    /// Without FILE, or with `-`, it goes to standard output, which otherwise has the report for people. A file
-    /// appears whole when all is done; one of an earlier run is removed at once. `github` is the report for people
-    /// with annotations, and appends a summary to $GITHUB_STEP_SUMMARY.
+    /// Without FILE, or with `-`, the report goes to standard output in place of the report for people. Report files are
+    /// written atomically at the end; a stale file from an earlier run is deleted first. `github` adds annotations to the
+    /// report for people, and appends a summary to $GITHUB_STEP_SUMMARY.
     #[arg(long = "report", visible_alias = "format", value_name = "FORMAT[:FILE]")]
     pub reports: Vec<Spec>,
-    /// Write all that the verdicts rest on into this file, for `show` and `verify`
+    /// Write everything that the verdicts rest on into this file, for `show` and `verify`
     #[arg(long, value_name = "FILE", conflicts_with = "base")]
     pub bundle: Option<PathBuf>,
-    /// Only the K-th of N parts, split evenly by time; `merge` joins their JSON reports
+    /// Run only the K-th of N parts, which take about the same time; `merge` joins their JSON reports
     #[arg(long, value_name = "K/N")]
     pub shard: Option<Shard>,
-    /// JSON report of an earlier run whose times --shard goes by; the same for every part
+    /// JSON report of an earlier run whose times --shard uses; give every part the same report
     #[arg(long, value_name = "FILE", requires = "shard")]
     pub durations: Option<PathBuf>,
-    /// Seconds for the whole run, the image's build left out
+    /// Time limit for the whole run in seconds, not counting the image's build
     #[arg(long, default_value = "3600", value_parser = seconds, value_name = "SECONDS")]
     pub timeout: Duration,
-    /// A skipped case is a failure
+    /// Count skipped and vacuous cases as failures
     #[arg(long)]
     pub strict: bool,
-    /// Machines side by side
+    /// Number of machines that run at the same time
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16), value_name = "N")]
     pub jobs: u8,
-    /// Print where the time went
+    /// Print how long each part took
     #[arg(long)]
     pub timings: bool,
 }
@@ -181,13 +183,13 @@ pub struct ProveArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub target: TargetArgs,
-    /// A report and its file, as for `run`; SARIF is none of the formats
+    /// Write a report, as for `run`; SARIF is not available
     #[arg(long = "report", visible_alias = "format", value_name = "FORMAT[:FILE]")]
     pub reports: Vec<Spec>,
-    /// Seconds for the whole run, the image's build left out
+    /// Time limit for the whole run in seconds, not counting the image's build
     #[arg(long, default_value = "3600", value_parser = seconds, value_name = "SECONDS")]
     pub timeout: Duration,
-    /// Machines side by side
+    /// Number of machines that run at the same time
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16), value_name = "N")]
     pub jobs: u8,
 }
@@ -195,19 +197,19 @@ pub struct ProveArgs {
 /// Arguments of `selftest`.
 #[derive(Debug, Args)]
 pub struct SelftestArgs {
-    /// Sabotages, by name (default: all)
+    /// Names of sabotages (default: all)
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
     /// Image to run on
     #[arg(long, default_value = DEFAULT_IMAGE, value_name = "NAME")]
     pub image: String,
-    /// Print the table without doing anything
+    /// Print the table and run nothing
     #[arg(long)]
     pub list: bool,
-    /// Machines side by side
+    /// Number of machines that run at the same time
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16), value_name = "N")]
     pub jobs: u8,
-    /// Seconds for all of it, the image's build left out
+    /// Time limit for the whole run in seconds, not counting the image's build
     #[arg(long, default_value = "3600", value_parser = seconds, value_name = "SECONDS")]
     pub timeout: Duration,
 }
@@ -218,10 +220,10 @@ pub struct MergeArgs {
     /// JSON reports
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-    /// A report and its file, as for `run`
+    /// Write a report, as for `run`
     #[arg(long = "report", visible_alias = "format", value_name = "FORMAT[:FILE]")]
     pub reports: Vec<Spec>,
-    /// A skipped or vacuous case is a failure, also where the shards were run without this
+    /// Count skipped and vacuous cases as failures, even if the shards were run without this option
     #[arg(long)]
     pub strict: bool,
 }
@@ -232,7 +234,7 @@ pub struct ShowArgs {
     /// The bundle
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Print all that was seen of this case, as JSON
+    /// Print everything that was seen of this case, as JSON
     #[arg(long, value_name = "CASE")]
     pub case: Option<String>,
 }
@@ -251,13 +253,14 @@ pub struct TableArgs {
     /// JSON reports
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-    /// Cases by backends, a line for each case whose verdicts differ
+    /// Compare backends: a row for each case whose verdicts differ
     #[arg(long)]
     pub by_backend: bool,
-    /// A line for every case
+    /// A row for every case
     #[arg(long, requires = "by_backend")]
     pub every: bool,
-    /// Put it into this file, between the lines `<!-- made by virt-aa-conform table -->` and `<!-- end of the table -->`
+    /// Write the table into this file, between the lines `<!-- made by virt-aa-conform table -->` and `<!-- end of the
+    /// table -->`
     #[arg(long, value_name = "FILE")]
     pub into: Option<PathBuf>,
 }
@@ -268,19 +271,19 @@ pub struct PlanArgs {
     /// Cases, as for `run` (default: all)
     #[arg(value_name = "CASE")]
     pub cases: Vec<String>,
-    /// Image to run on; may be given several times (default: every one that has cases of its own)
+    /// Image to run on; may be given several times (default: every image that has cases of its own)
     #[arg(long = "image", value_name = "NAME")]
     pub images: Vec<String>,
-    /// Profile set that the runs are to test
+    /// Profile set that the jobs test
     #[arg(long, value_name = "SET")]
     pub profiles: Option<String>,
-    /// Shards for each image; one with few cases is not split, since each shard boots a machine
+    /// Shards for each image; an image with few cases is not split, because each shard boots a machine
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..), value_name = "N")]
     pub shards: u8,
-    /// Form of the plan
+    /// Output format
     #[arg(long, value_enum, default_value_t = PlanFormat::Json)]
     pub format: PlanFormat,
-    /// Of a GitLab pipeline: a file of the repository that it includes, with `default:` for every job
+    /// For GitLab: a file of the repository that the pipeline includes, with `default:` for every job
     #[arg(long, value_name = "FILE")]
     pub include: Option<String>,
 }
@@ -288,13 +291,13 @@ pub struct PlanArgs {
 /// Arguments of `emit`.
 #[derive(Debug, Args)]
 pub struct EmitArgs {
-    /// For whom
+    /// Kind of template
     #[arg(value_enum, value_name = "KIND")]
     pub kind: EmitKind,
-    /// Folder to write into; it is made where it is missing
+    /// Folder to write into; it is created if it is missing
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
-    /// Overwrite files that are other than what is written; without it, one such file and nothing is written
+    /// Overwrite existing files that differ; without this option nothing is written if there is such a file
     #[arg(long)]
     pub force: bool,
 }
@@ -306,9 +309,9 @@ pub enum EmitKind {
     Autopkgtest,
     /// A plan for each image and a test for each folder of cases
     Tmt,
-    /// A file that the pipeline of libvirt's repository includes; it has `plan` make a child pipeline
+    /// A file that the pipeline of libvirt's repository includes; `plan` generates a child pipeline
     Gitlab,
-    /// A workflow of a repository with libvirt's sources; it has `plan` make a matrix
+    /// A workflow for a repository with libvirt's sources; `plan` generates a matrix
     Github,
 }
 
@@ -318,7 +321,7 @@ pub struct ListArgs {
     /// Cases, as for `run` (default: all)
     #[arg(value_name = "CASE")]
     pub cases: Vec<String>,
-    /// Form of the list
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub format: Format,
 }
@@ -329,7 +332,7 @@ pub struct ShellArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub target: TargetArgs,
-    /// Edit the set as profiles/known-bad/NAME.yaml says
+    /// Apply the edits of profiles/known-bad/NAME.yaml to the set
     #[arg(long, value_name = "NAME")]
     pub known_bad: Option<String>,
 }
@@ -348,14 +351,14 @@ pub struct KeeperArgs {
 /// Arguments of `denials`.
 #[derive(Debug, Args)]
 pub struct DenialsArgs {
-    /// Files with audit text; standard input where none is named
+    /// Files with audit text (default: standard input)
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Form of the output
+    /// Output format
     #[arg(long, value_enum, default_value_t = DenialsFormat::Human)]
     pub format: DenialsFormat,
-    /// Image whose profiles say what denies or allows it already (default: debian-13 if it is built, else this
-    /// machine's own profiles)
+    /// Image whose profiles are searched for a rule that already denies or allows the access (default: debian-13 if it is
+    /// built, else this machine)
     #[arg(long, value_name = "NAME")]
     pub image: Option<String>,
 }
@@ -368,13 +371,13 @@ pub enum ImageCommand {
         /// Images (default: debian-13)
         #[arg(value_name = "NAME")]
         names: Vec<String>,
-        /// Go on with a suite's index that is past its valid-until date
+        /// Continue if the index of the suite is past its valid-until date
         #[arg(long)]
         allow_expired_index: bool,
     },
-    /// List the recipes and what is built of them
+    /// List the recipes and the images built from them
     List {
-        /// Only names, one a line, for scripts; those that are untested are named on standard error instead
+        /// Print only names, one per line; untested recipes are named on standard error instead
         #[arg(long)]
         names: bool,
     },
@@ -384,7 +387,7 @@ pub enum ImageCommand {
         #[arg(default_value = DEFAULT_IMAGE)]
         name: String,
     },
-    /// Remove images whose recipe changed or is gone, and what interrupted builds left
+    /// Remove images whose recipe changed or is gone, and the remains of interrupted builds
     Prune,
 }
 
@@ -400,7 +403,7 @@ pub enum Format {
 /// Form of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PlanFormat {
-    /// Everything, for programs
+    /// The whole plan, for programs
     Json,
     /// A job's `strategy.matrix` for GitHub, on one line
     Github,
@@ -411,9 +414,9 @@ pub enum PlanFormat {
 /// Form of `denials`' output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DenialsFormat {
-    /// One sentence for each, and the rule that would allow it
+    /// A sentence for each denial, and the rule that would allow it
     Human,
-    /// An array of records, keys as the kernel names them
+    /// An array of records with the kernel's own keys
     Json,
     /// The skeleton of a case
     Case,

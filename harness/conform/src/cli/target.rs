@@ -9,18 +9,18 @@ use virt_aa_probe::local::Engine;
 /// Where cases run.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct TargetArgs {
-    /// Where cases run: vm, host (as root, on a kernel with AppArmor), container (likewise)
+    /// Where cases run: vm; host or container, which need root and a kernel with AppArmor
     ///
-    /// vm boots the image. host runs the cases on this machine, with the profiles that it has installed or those that
-    /// --profiles names: its own policy, files, network, sysctls and audit settings stay as they are, since the set is
-    /// loaded into a policy namespace and cases run in namespaces with a layer over all files. container does the same with
-    /// the image's root file system, by an engine, on this machine's kernel.
+    /// vm boots the image. host runs the cases on this machine with its installed profiles, or with those that --profiles
+    /// names. The machine's own policy, files, network, sysctls and audit settings do not change: the set is loaded into a
+    /// policy namespace, and cases run in namespaces with a layer over all files. container runs the image's root file
+    /// system in a container engine on this machine's kernel.
     #[arg(long, value_enum, default_value_t = BackendArg::Vm, env = "VIRT_AA_CONFORM_BACKEND", value_name = "BACKEND")]
     pub backend: BackendArg,
-    /// Container engine: podman, docker or nspawn (default: the first of these that is installed)
+    /// Container engine: podman, docker or nspawn (default: the first that is installed)
     #[arg(long, value_enum, env = "VIRT_AA_CONFORM_ENGINE", value_name = "ENGINE")]
     pub engine: Option<EngineArg>,
-    /// Also run cases that start a libvirt daemon, although the host has one running
+    /// Run cases that start a libvirt daemon even if the host runs one
     #[arg(long)]
     pub allow_host_daemon: bool,
     /// Image to run on
@@ -28,16 +28,16 @@ pub struct TargetArgs {
     pub image: String,
     /// Profile set to test: packaged, libvirt-source:DIR, libvirt-source:DIR@REVISION, dir:DIR
     ///
-    /// packaged is what the image's packages install. libvirt-source is a libvirt source tree, or a revision of it that
-    /// is read from git without a checkout; what libvirt's build does to the profiles is done here, for the image's
-    /// AppArmor and its folders. dir is a folder laid out like /etc/apparmor.d. Both take the place of all of libvirt's
-    /// own profiles in the image; what they include besides comes from the image.
+    /// packaged is what the image's packages install. libvirt-source is a libvirt source tree, or a revision of it that is
+    /// read from git without a checkout; virt-aa-conform processes its profiles as libvirt's build does, for the image's
+    /// version of AppArmor and its folders. dir is a folder laid out like /etc/apparmor.d. Both replace all of libvirt's
+    /// own profiles in the image; other included files remain the image's.
     #[arg(long, default_value = DEFAULT_SET, value_name = "SET")]
     pub profiles: String,
-    /// Folder that the set is made for, where it is not as in the image: libexecdir, sbindir, sysconfdir, runstatedir
+    /// Folder that the set is made for, if it differs from the image's: libexecdir, sbindir, sysconfdir, runstatedir
     #[arg(long = "set-dir", value_name = "NAME=DIR", value_parser = set_dir)]
     pub set_dirs: Vec<(String, String)>,
-    /// Build the image although its suite's index is past its valid-until date
+    /// Build the image even if the index of its suite is past its valid-until date
     #[arg(long)]
     pub allow_expired_index: bool,
 }
@@ -107,8 +107,7 @@ fn set_dir(text: &str) -> Result<(String, String), String> {
             Ok((name.to_owned(), dir.to_owned()))
         }
         _ => Err(
-            "give NAME=DIR, DIR an absolute path without a slash at its end and without blanks or globs"
-                .into(),
+            "give NAME=DIR, where DIR is an absolute path without a slash at its end, blanks or globs".into(),
         ),
     }
 }

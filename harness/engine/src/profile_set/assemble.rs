@@ -372,13 +372,13 @@ fn place(
         return Ok(Some(source.clone()));
     };
     let guest =
-        template::instantiate(&text, placeholder, &profile.name, &profile.files).map_err(|source| {
+        template::instantiate(&text, placeholder, profile.label(), &profile.files).map_err(|source| {
             SetError::Template {
                 profile: profile.name.clone(),
                 source,
             }
         })?;
-    let file = format!("libvirt/{}", profile.name);
+    let file = format!("libvirt/{}", profile.label());
     if let Some(files) = guest.files {
         tree.insert(&format!("{file}.files"), files)?;
     }
@@ -393,7 +393,7 @@ fn label_of(profile: &Profile, file: &PolicyFile, labels: &BTreeMap<String, Stri
             let child = profile.name.strip_prefix(parent.as_str())?;
             format!("{}{child}", labels.get(parent)?)
         }
-        None => profile.name.clone(),
+        None => profile.label().to_owned(),
     };
     if file.profile(&label).is_some() {
         return Some(label);

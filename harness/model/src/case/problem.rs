@@ -62,6 +62,14 @@ pub enum Problem {
         /// Those that are there.
         found: Vec<&'static str>,
     },
+    /// One of several keys is needed, or more.
+    #[error("{what} needs at least one of {keys}")]
+    NoneOf {
+        /// What needs it.
+        what: &'static str,
+        /// The keys, `denial, effect`.
+        keys: &'static str,
+    },
     /// A key that needs another.
     #[error("`{key}` needs {}", needed(needs))]
     Needs {

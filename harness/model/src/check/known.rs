@@ -7,11 +7,15 @@ use crate::yaml::path::Path;
 /// What is wrong with an entry; `steps` is how many steps its case has, where that is known.
 pub fn known_failure(failure: &KnownFailure, steps: Option<usize>, path: &Path) -> Vec<Located> {
     let mut problems = Vec::new();
-    let given = [
-        ("denial", failure.denial.is_some()),
-        ("effect", failure.effect.is_some()),
-    ];
-    exactly_one("a known failure", "denial, effect", &given, path, &mut problems);
+    if failure.denial.is_none() && failure.effect.0.is_empty() {
+        problems.push(
+            Problem::NoneOf {
+                what: "a known failure",
+                keys: "denial, effect",
+            }
+            .at(path.clone()),
+        );
+    }
     if failure.no_fix.is_some() {
         let stands = [
             ("no-fix", true),
@@ -34,10 +38,20 @@ pub fn known_failure(failure: &KnownFailure, steps: Option<usize>, path: &Path) 
     for (key, _) in lists.into_iter().filter(|(_, list)| list.is_empty()) {
         problems.push(Problem::Empty(key).at(path.key(key)));
     }
-    let effect = failure.effect.as_deref().unwrap_or("given elsewhere");
+    let one = failure.effect.0.len() == 1;
+    for (index, _) in failure
+        .effect
+        .0
+        .iter()
+        .enumerate()
+        .filter(|(_, text)| text.trim().is_empty())
+    {
+        let effect = path.key("effect");
+        let at = if one { effect } else { effect.index(index) };
+        problems.push(Problem::Empty("effect").at(at));
+    }
     for (key, text) in [
         ("no-fix", failure.no_fix.as_deref().unwrap_or("not given")),
-        ("effect", effect),
         ("reason", &failure.reason),
         ("link", &failure.link),
     ] {

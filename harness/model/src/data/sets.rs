@@ -155,6 +155,16 @@ fn check_manifest(manifest: &Manifest, stem: &str) -> Vec<Located> {
     for (index, profile) in manifest.profiles.iter().enumerate() {
         let path = root.key("profiles").index(index);
         check_profile(manifest, profile, &path, &mut problems);
+        let label = profile.label.as_ref().filter(|label| !seen.insert(*label));
+        if let Some(label) = label {
+            problems.push(
+                Problem::Twice {
+                    what: "profile",
+                    name: label.clone(),
+                }
+                .at(path.key("label")),
+            );
+        }
         if !seen.insert(&profile.name) {
             problems.push(
                 Problem::Twice {
@@ -178,6 +188,7 @@ fn check_profile(manifest: &Manifest, profile: &Profile, path: &DataPath, proble
     exactly_one("a profile", "file, within, template", &given, path, problems);
     let given = [
         ("placeholder", profile.placeholder.is_some()),
+        ("label", profile.label.is_some()),
         ("files", !profile.files.is_empty()),
     ];
     for (key, given) in given {

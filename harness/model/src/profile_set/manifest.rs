@@ -91,9 +91,12 @@ impl Dirs {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Profile {
-    /// Full name as the kernel lists it, `libvirtd//qemu_bridge_helper`. An old file may call the profile by the path
-    /// that it attaches to instead; it is the same profile.
+    /// The name in cases and reports. Without `label` it is also the full name by which the kernel lists the profile,
+    /// `libvirtd//qemu_bridge_helper`. An old file may instead name the profile by the path that it attaches to.
     pub name: String,
+    /// For `template`: the full name by which the kernel lists the profile, if it is not `name`.
+    #[serde(default)]
+    pub label: Option<String>,
     /// Its file below `/etc/apparmor.d`.
     #[serde(default)]
     pub file: Option<String>,
@@ -119,10 +122,17 @@ pub struct Profile {
     pub optional: bool,
 }
 
+impl Profile {
+    /// The full name by which the kernel lists the profile.
+    pub fn label(&self) -> &str {
+        self.label.as_deref().unwrap_or(&self.name)
+    }
+}
+
 impl Manifest {
     /// Roles and their profiles, as far as `present` says that a profile is there.
     pub fn roles(&self, present: impl Fn(&Profile) -> bool) -> Roles {
-        self.roles_by_label(|profile| present(profile).then(|| profile.name.clone()))
+        self.roles_by_label(|profile| present(profile).then(|| profile.label().to_owned()))
     }
 
     /// Roles and their profiles, each with the name that the kernel lists it by; `None` where it is not there.

@@ -10,6 +10,7 @@ use super::mediation::{in_use, mediated};
 use super::policy::Policy;
 use super::records::{Attributed, Attribution, attribute};
 use super::steps::{Finding, findings};
+use crate::case::model::RecordMatch;
 use crate::denial::matches;
 use crate::known::{KnownFailure, StepRef};
 
@@ -123,8 +124,7 @@ impl Judgement {
 
     /// Whether the failure shows.
     pub fn shows(&self, known: &KnownFailure) -> bool {
-        let mut findings = self.findings.iter();
-        findings.any(|(place, finding)| is(known, *place, finding, &self.records))
+        occurs(known, &self.findings, &self.records)
     }
 
     /// The first thing that is wrong, in one line with the step it is in.
@@ -221,13 +221,10 @@ fn conclude(
         };
         return (verdict, reason);
     }
-    let shows = |known: &KnownFailure| {
-        found
-            .findings
-            .iter()
-            .any(|(place, finding)| is(known, *place, finding, records))
-    };
-    if let Some(gone) = known.iter().find(|known| !shows(known)) {
+    if let Some(gone) = known
+        .iter()
+        .find(|known| !occurs(known, &found.findings, records))
+    {
         let verdict = if found.findings.is_empty() {
             Verdict::UnexpectedPass
         } else {
@@ -279,18 +276,49 @@ fn says_nothing(expected: &Expected, policy: &Policy) -> bool {
     no_guarded || no_named
 }
 
-/// Whether a finding is what a known failure says.
+/// Whether everything that a known failure says occurs among the findings.
+fn occurs(known: &KnownFailure, findings: &[(FindingLocation, Finding)], records: &[Attributed]) -> bool {
+    let mut signs = signs(known);
+    signs.all(|sign| {
+        let mut findings = findings.iter();
+        findings.any(|(place, finding)| sign.is_in(known.step, *place, finding, records))
+    })
+}
+
+/// Whether a finding is one that a known failure names.
 fn is(known: &KnownFailure, place: FindingLocation, finding: &Finding, records: &[Attributed]) -> bool {
-    let step = match known.step {
-        StepRef::All => true,
-        StepRef::Index(index) => place == FindingLocation::Step(index),
-    };
-    let kind = match (&known.denial, &known.effect, finding) {
-        (Some(denial), _, Finding::Denial(index)) => matches(denial, &records[*index].record),
-        (_, Some(text), other) => !matches!(other, Finding::Denial(_)) && other.text(records).contains(text),
-        _ => false,
-    };
-    step && kind
+    signs(known).any(|sign| sign.is_in(known.step, place, finding, records))
+}
+
+/// One thing by which a known failure shows.
+enum Sign<'k> {
+    Denial(&'k RecordMatch),
+    Effect(&'k str),
+}
+
+fn signs(known: &KnownFailure) -> impl Iterator<Item = Sign<'_>> {
+    let denial = known.denial.iter().map(Sign::Denial);
+    denial.chain(known.effect.0.iter().map(|text| Sign::Effect(text)))
+}
+
+impl Sign<'_> {
+    fn is_in(
+        &self,
+        step: StepRef,
+        place: FindingLocation,
+        finding: &Finding,
+        records: &[Attributed],
+    ) -> bool {
+        let here = match step {
+            StepRef::All => true,
+            StepRef::Index(index) => place == FindingLocation::Step(index),
+        };
+        here && match (self, finding) {
+            (Sign::Denial(denial), Finding::Denial(index)) => matches(denial, &records[*index].record),
+            (Sign::Denial(_), _) | (Sign::Effect(_), Finding::Denial(_)) => false,
+            (Sign::Effect(text), other) => other.text(records).contains(text),
+        }
+    }
 }
 
 fn find(

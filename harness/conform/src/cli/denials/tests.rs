@@ -81,18 +81,6 @@ fn what_is_wrong_stands_behind_what_was_told_before_it() {
     assert!(!both.contains("times"));
 }
 
-/// The README's sample: what stands between its `END`s, and the answer below.
-#[test]
-fn the_sample_in_the_readme_is_what_is_answered() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
-    let (_, sample) = readme.split_once("$ virt-aa-conform denials <<'END'\n").unwrap();
-    let (input, rest) = sample.split_once("END\n").unwrap();
-    let (wanted, _) = rest.split_once("```").unwrap();
-    let found = answer(input.as_bytes(), DenialsFormat::Human);
-    assert_eq!(found, format!("{wanted}exit status 0\n"));
-}
-
 /// The first step of CONTRIBUTING.md.
 #[test]
 fn the_sample_in_contributing_is_what_is_answered() {

@@ -79,6 +79,20 @@ fn of_two_both_must_show() {
 }
 
 #[test]
+fn all_that_one_entry_says_must_occur() {
+    let both = "step: 0, denial: {operation: create, family: packet}, effect: socket failed";
+    let denied = || failing().saying(0, DENIED);
+    let failed = || denied().ending(errno(libc::EACCES));
+    assert_eq!(failed().knowing(both).judge().verdict, Verdict::KnownFailure);
+    assert_eq!(denied().knowing(both).judge().verdict, Verdict::Fail);
+    assert_eq!(failing().knowing(both).judge().verdict, Verdict::UnexpectedPass);
+    let two = "step: 0, denial: {operation: create, family: packet}, effect: [socket failed, bind failed]";
+    assert_eq!(failed().knowing(two).judge().verdict, Verdict::Fail);
+    let two = two.replace("bind failed", "Permission denied");
+    assert_eq!(failed().knowing(&two).judge().verdict, Verdict::KnownFailure);
+}
+
+#[test]
 fn a_gap_outweighs_it() {
     let made = failing().saying(0, DENIED).knowing(BY_DENIAL);
     let judgement = made.judge_spoilt(|evidence| evidence.audit_after.lost += 1);

@@ -1,4 +1,4 @@
-//! The table in the README is of the cases and recipes that there are now.
+//! The table in docs/images.md is of the cases and recipes that there are now.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -36,11 +36,11 @@ fn counted(cell: &str) -> Option<usize> {
 }
 
 #[test]
-fn the_readmes_table_is_of_what_there_is_now() {
-    const AGAIN: &str = "make it anew: virt-aa-conform table --into README.md REPORT.json…";
+fn the_table_of_releases_is_of_what_there_is_now() {
+    const AGAIN: &str = "make it anew: virt-aa-conform table --into docs/images.md REPORT.json…";
     let root = root();
-    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let rows = rows(between(&readme).expect(AGAIN));
+    let page = std::fs::read_to_string(root.join("docs/images.md")).unwrap();
+    let rows = rows(between(&page).expect(AGAIN));
     let data = data::read(&root, None).unwrap_or_else(|_| panic!("the data files are wrong; see `check`"));
     let groups: BTreeSet<&str> = data.cases.iter().map(|loaded| group(&loaded.group)).collect();
     assert_eq!(rows[0], heading(groups.iter().copied()), "{AGAIN}");
