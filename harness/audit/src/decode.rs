@@ -1,4 +1,4 @@
-//! From values as written to what they mean.
+//! Decodes written values to what they mean.
 
 use std::borrow::Cow;
 
@@ -7,8 +7,8 @@ use memchr::memchr;
 use crate::error::{ParseError, ParseErrorKind};
 use crate::scan::{Carrier, Raw};
 
-/// The bytes that a text of a [`Record`](crate::Record) stands for: the same bytes, but `\xNN` with `NN` from `80` to
-/// `FF`, or `5C`, in upper-case digits, is that one byte.
+/// The bytes that a text of a [`Record`](crate::Record) stands for. Each `\xNN` with `NN` from `80` to `FF`, or `5C`,
+/// in upper-case digits, is one byte. All other bytes stand for themselves.
 ///
 /// ```
 /// let record = aa_audit::parse_record(br#"apparmor="DENIED" operation="open" name=2F746D702FFF"#)?;
@@ -46,7 +46,7 @@ fn escape_at(bytes: &[u8]) -> Option<u8> {
     (byte >= 0x80 || byte == b'\\').then_some(byte)
 }
 
-/// Bytes to the text form that [`to_bytes`] reverses.
+/// Encodes bytes as the text that [`to_bytes`] reverses.
 pub(crate) fn to_text(bytes: &[u8]) -> String {
     if memchr(b'\\', bytes).is_none()
         && let Ok(text) = str::from_utf8(bytes)
@@ -84,7 +84,7 @@ const fn upper_hex(digit: u8) -> Option<u8> {
     }
 }
 
-/// Undoes what `/dev/kmsg` does to bytes that are not printable and to the backslash: `\xNN` in lower-case digits.
+/// Undoes the escapes of `/dev/kmsg` for unprintable bytes and the backslash: `\xNN` in lower-case digits.
 fn undo_kmsg(bytes: &[u8]) -> Vec<u8> {
     let digit = |digit: u8| {
         char::from(digit)
@@ -119,7 +119,7 @@ impl Carrier<'_> {
         to_text(raw.bytes)
     }
 
-    /// The value of a key that is under somebody else's control, and so may be in hexadecimal digits.
+    /// The value of a key that processes control, which may therefore be in hexadecimal digits.
     pub(crate) fn untrusted(self, raw: Raw<'_>) -> Result<String, ParseError> {
         if raw.quoted || !raw.bytes.iter().all(|&digit| upper_hex(digit).is_some()) {
             return Ok(self.trusted(raw));
@@ -159,8 +159,8 @@ impl Number for u32 {
     }
 }
 
-/// The value of a key that has a user id. The kernel writes them with `%d`: those above `i32::MAX` come out negative and
-/// are the same 32 bits.
+/// The value of a user id key. The kernel writes user ids with `%d`: those above `i32::MAX` come out negative with the
+/// same 32 bits.
 pub(crate) fn user_id(raw: Raw<'_>) -> Result<u32, ParseError> {
     match number::<i32>(raw) {
         Ok(id) => Ok(id.cast_unsigned()),
@@ -177,7 +177,7 @@ pub(crate) fn number<T: Number>(raw: Raw<'_>) -> Result<T, ParseError> {
     decimal(raw.bytes).and_then(T::narrow).ok_or(bad)
 }
 
-/// Decimal digits with an optional minus, of a value that has at most 64 bits.
+/// Reads decimal digits with an optional minus, of a value of at most 64 bits.
 pub(crate) fn decimal(bytes: &[u8]) -> Option<i128> {
     match bytes {
         [b'-', digits @ ..] => unsigned(digits).map(|value| -i128::from(value)),
@@ -185,7 +185,7 @@ pub(crate) fn decimal(bytes: &[u8]) -> Option<i128> {
     }
 }
 
-/// Decimal digits.
+/// Reads decimal digits.
 pub(crate) fn unsigned(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || digits.len() > 20 {
         return None;

@@ -2,16 +2,16 @@
 
 use thiserror::Error;
 
-/// More fields than the kernel ever writes in a record, so that what is not a record costs no memory.
+/// More fields than any record of the kernel has, so that other text cannot use up memory.
 pub(crate) const MAX_FIELDS: usize = 1024;
 
 /// A record that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{kind} (at byte {offset})")]
 pub struct ParseError {
-    /// Where, in bytes from the start of the text that was given; at most its length.
+    /// Offset in bytes from the start of the given text; at most its length.
     pub offset: usize,
-    /// What.
+    /// What is wrong.
     pub kind: ParseErrorKind,
 }
 
@@ -49,7 +49,7 @@ pub enum ParseErrorKind {
     /// Text follows a closing quote with no space between.
     #[error("text right after a closing quote; the record is mixed with other text")]
     TextAfterQuote,
-    /// A key that has a number has something else, or a number out of range.
+    /// A number key has something else, or a number out of range.
     #[error("bad number; expected decimal digits within the range of this key")]
     BadNumber,
     /// A hexadecimal string has an odd number of digits.

@@ -1,4 +1,4 @@
-//! Where a record stands in the text that carries it: the stamp before it, a user-space message around it.
+//! Finds a record in the text around it: the stamp before it, and a user-space message that holds it.
 
 use std::fmt;
 use std::ops::Range;
@@ -18,26 +18,26 @@ pub struct Stamp {
     pub seconds: u64,
     /// Milliseconds of that second, below 1000.
     pub millis: u16,
-    /// The event's serial number: rises by one for each event of this boot, and events share it with their own records.
+    /// The event's serial number. It rises by one for each event of a boot. The records of an event share it.
     pub serial: u64,
 }
 
 impl fmt::Display for Stamp {
-    /// `SECONDS.MILLIS:SERIAL`, as between the kernel's parentheses.
+    /// Writes `SECONDS.MILLIS:SERIAL`, as between the kernel's parentheses.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:03}:{}", self.seconds, self.millis, self.serial)
     }
 }
 
-/// What stands around a record.
+/// The parts of the text around a record.
 #[derive(Debug)]
 pub(crate) struct Frame<'a> {
     pub stamp: Option<Stamp>,
     /// The audit type, as written: `1400`, `AVC`, …
     pub audit_type: Option<Range<usize>>,
-    /// Fields before the record proper: those that the kernel puts before a user-space message.
+    /// Fields that the kernel puts before a user-space message.
     pub before: Range<usize>,
-    /// How the record proper is carried.
+    /// How the record itself is carried.
     pub carrier: Carrier<'a>,
 }
 
@@ -49,8 +49,8 @@ static KEY_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(KEY)
 
 /// The offset of the `apparmor=` key.
 ///
-/// `apparmor=1` on a kernel command line is none, nor is the key's name within a longer word. With a stamp before it
-/// any value is taken for a record's, so that a damaged one is seen.
+/// `apparmor=1` on a kernel command line does not count, nor does the key's name within a longer word. After a stamp
+/// any value counts as a record's, so that a damaged record is noticed.
 pub(crate) fn find_key(text: &[u8]) -> Option<usize> {
     let mut stamped = None;
     KEY_FINDER.find_iter(text).find(|&at| {
@@ -61,11 +61,11 @@ pub(crate) fn find_key(text: &[u8]) -> Option<usize> {
     })
 }
 
-/// Takes a text to its parts; `key` is where [`find_key`] finds its key.
+/// Splits a text into its parts; `key` is what [`find_key`] found.
 pub(crate) fn frame(text: &[u8], key: usize) -> Result<Frame<'_>, ParseError> {
     let head = &text[..key];
     let (before_stamp, stamp, mut start) = if head.starts_with(STAMP) {
-        // The audit socket's form, by far the most frequent.
+        // The form of the audit socket, by far the most frequent one.
         let (stamp, end) = read_stamp(text, 0)?;
         (0, Some(stamp), end)
     } else if let Some(at) = rfind(head, STAMP) {
@@ -104,7 +104,8 @@ pub(crate) fn frame(text: &[u8], key: usize) -> Result<Frame<'_>, ParseError> {
     })
 }
 
-/// The last place of `needle`. Heads are short and the needle's last byte is rare, so this beats a search that prepares.
+/// The last offset of `needle`. Heads are short and the needle's last byte is rare, so this is faster than a search
+/// with a prepared needle.
 fn rfind(text: &[u8], needle: &[u8]) -> Option<usize> {
     let (&last, start) = needle.split_last()?;
     memrchr_iter(last, text)
@@ -125,7 +126,7 @@ fn typed_before(text: &[u8], end: usize) -> Option<Range<usize>> {
     (length > 0).then_some(start..start + length)
 }
 
-/// Whether a line is one of `/dev/kmsg`: `PRIORITY,SEQUENCE,MICROSECONDS,FLAGS;…`
+/// Whether a line comes from `/dev/kmsg`: `PRIORITY,SEQUENCE,MICROSECONDS,FLAGS;…`
 fn is_kmsg(text: &[u8]) -> bool {
     let mut commas = 0;
     for &byte in text {
@@ -140,7 +141,7 @@ fn is_kmsg(text: &[u8]) -> bool {
     false
 }
 
-/// The stamp at `at`, and where it ends, its colon included.
+/// The stamp at `at`, and the offset after its colon.
 fn read_stamp(text: &[u8], at: usize) -> Result<(Stamp, usize), ParseError> {
     let bad = |offset| ParseError::new(offset, ParseErrorKind::BadStamp);
     let digits = |from: usize, end: u8| {

@@ -46,7 +46,7 @@ pub enum Kind {
 }
 
 impl Record {
-    /// What the record is about. Old kernels do not write a class, so this looks at the operation and the keys as well.
+    /// What the record is about. Old kernels do not write a class, so the operation and the keys are used as well.
     #[must_use]
     pub fn kind(&self) -> Kind {
         let operation = self.operation.as_deref().unwrap_or_default();
@@ -93,7 +93,7 @@ impl Record {
             Some("net") => Kind::Network,
             Some("namespace") => Kind::UserNamespace,
             Some("mount") => Kind::Mount,
-            // A status tells of the policy, also where its operation is none of the above.
+            // A status is about the policy, even if its operation is none of the above.
             _ if self.verdict == Verdict::Status => Kind::Policy,
             _ if self.name.is_some() && self.requested_mask.is_some() => Kind::File,
             _ => Kind::Other,

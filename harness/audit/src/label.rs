@@ -7,7 +7,7 @@ use crate::record::Record;
 pub struct Component<'a> {
     /// The policy namespace below the root one, as `NAME` or `NAME//NESTED`; `None` for the root namespace.
     pub namespace: Option<&'a str>,
-    /// The profile's name, its parents' before it: `libvirtd//qemu_bridge_helper`.
+    /// The profile's name after those of its parents: `libvirtd//qemu_bridge_helper`.
     pub profile: &'a str,
 }
 
@@ -26,7 +26,7 @@ impl<'a> Component<'a> {
         self.profile.split_once("//").map(|(_, child)| child)
     }
 
-    /// Reads one profile name, in any of the forms `profile`, `:NAME:profile`, `:NAME://profile`.
+    /// Reads a profile name of the form `profile`, `:NAME:profile` or `:NAME://profile`.
     fn new(name: &'a str) -> Self {
         if let Some((namespace, profile)) = name.strip_prefix(':').and_then(|rest| rest.split_once(':')) {
             let profile = profile.strip_prefix("//").unwrap_or(profile);
@@ -42,14 +42,15 @@ impl<'a> Component<'a> {
     }
 }
 
-/// The profiles of a label, as in a record's `profile`, `label`, `peer` or `target`: one, or for a stack
-/// (`a//&:NAME:b`) several.
+/// The profiles of a label, as in a record's `profile`, `label`, `peer` or `target`. A stack (`a//&:NAME:b`) has
+/// several.
 pub fn components(label: &str) -> impl Iterator<Item = Component<'_>> {
     label.split("//&").map(Component::new)
 }
 
 impl Record {
-    /// The profiles that confine the subject, from `profile` (or `label`) and `namespace`; empty where the record names none.
+    /// The profiles that confine the subject, from `profile` (or `label`) and `namespace`; empty if the record names
+    /// none.
     #[must_use]
     pub fn subject(&self) -> Vec<Component<'_>> {
         let Some(label) = self.profile.as_deref().or(self.label.as_deref()) else {

@@ -1,9 +1,9 @@
-//! Whether a record tells what was asked for, or was cut short.
+//! Whether a record says what was asked for, or was cut short.
 
 use crate::kind::Kind;
 use crate::record::Record;
 
-/// Operations on files. A record of one that is of no known kind was cut before it came to its file.
+/// Operations on files. If a record of such an operation has no known kind, it was cut short before its file.
 const OF_FILES: [&str; 17] = [
     "open",
     "mknod",
@@ -23,7 +23,7 @@ const OF_FILES: [&str; 17] = [
     "file_mmap",
     "file_mprotect",
 ];
-/// Operations on sockets, and on what a program inherits. Some are on files too, by the socket's path.
+/// Operations on sockets, and on inherited descriptors. Some apply to files too, by the socket's path.
 const OF_SOCKETS: [&str; 13] = [
     "create",
     "bind",
@@ -41,10 +41,10 @@ const OF_SOCKETS: [&str; 13] = [
 ];
 
 impl Record {
-    /// The keys that this record lacks of those that tell what its subject asked for; empty for a whole record.
+    /// The missing keys among those that say what the subject asked for; empty for a whole record.
     ///
-    /// A record that was cut short is often well-formed: each of its fields is whole, and the last ones are missing.
-    /// What such a record asks for is not known, so no rule can be made of it.
+    /// A record that was cut short is often well-formed: its fields are whole, but the last ones are missing. What it
+    /// asks for is not known, so no rule can be made of it.
     ///
     /// ```
     /// let cut = aa_audit::parse_record(br#"apparmor="DENIED" operation="ptrace" profile="libvirtd" pid=7"#)?;
@@ -69,7 +69,7 @@ impl Record {
             need(self.profile.is_some() || self.label.is_some(), "profile");
         }
         match self.kind() {
-            // The first kernels with AppArmor called it the name.
+            // The first kernels with AppArmor wrote it as `name`.
             Kind::Capability => need(self.capname.is_some() || self.name.is_some(), "capname"),
             Kind::Exec => need(self.name.is_some(), "name"),
             Kind::File => {
@@ -129,7 +129,7 @@ impl Record {
         lacks
     }
 
-    /// Whether the last key that the kernel writes in a record of this kind is there, so that nothing of it can follow.
+    /// Whether the last key that the kernel writes in a record of this kind is present, so that no field can follow.
     pub(crate) fn ends_well(&self) -> bool {
         match self.kind() {
             Kind::Policy => self.comm.is_some(),

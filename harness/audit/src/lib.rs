@@ -1,9 +1,9 @@
-//! Kernel audit text to typed AppArmor records.
+//! Reads kernel audit text into typed AppArmor records.
 //!
-//! AppArmor speaks through the kernel's audit system, in one line of `key=value` pairs for each event. This crate
-//! reads such a line in any of the forms in which it is met (the audit socket's payload, `/dev/kmsg`, `dmesg`, the
-//! journal, `audit.log`) and gives a [`Record`] with typed fields. A malformed record is an error value with its byte
-//! offset, never a panic; reading is linear in the input.
+//! AppArmor reports through the kernel's audit system, in one line of `key=value` pairs for each event. This crate
+//! reads such a line in any of its usual forms (the audit socket's payload, `/dev/kmsg`, `dmesg`, the journal,
+//! `audit.log`) and returns a [`Record`] with typed fields. A malformed record is an error value with its byte offset,
+//! never a panic. Reading is linear in the input.
 //!
 //! ```
 //! use aa_audit::{Verdict, parse_record};
@@ -21,13 +21,13 @@
 //! ```
 //!
 //! # Strings
-//! The kernel writes an untrusted string (a path, a process or profile name) in quotes where every byte is printable
-//! ASCII other than the quote, and as unquoted upper-case hexadecimal digits otherwise. Both are read back to the
-//! bytes meant. A value in quotes is never taken for hexadecimal, nor is a number.
+//! The kernel writes an untrusted string (a path, a process or profile name) in quotes if every byte is printable ASCII
+//! other than the quote, and as unquoted upper-case hexadecimal digits otherwise. Both forms are decoded to the
+//! original bytes. A quoted value is never taken for hexadecimal, nor is a number.
 //!
-//! Paths are bytes and need not be UTF-8, and fields here are [`String`]s. A byte that is no part of valid UTF-8 is
-//! written `\xNN` with two upper-case digits, and the backslash of a text that has that look by itself is written
-//! `\x5C`; so nothing is lost, every ordinary text is itself, and [`to_bytes`] gives the bytes back.
+//! Paths are bytes and need not be UTF-8, but fields here are [`String`]s. A byte that is not part of valid UTF-8 is
+//! written `\xNN` with two upper-case digits. The backslash of a text that already looks like this is written `\x5C`.
+//! So nothing is lost, ordinary text stays as it is, and [`to_bytes`] restores the bytes.
 
 mod decode;
 mod error;

@@ -1,8 +1,8 @@
-//! Audit text as people post it: wrapped over lines, quoted, with marks around it, with parts made unreadable.
+//! Audit text as people post it: wrapped over lines, quoted, with marks around it, or partly redacted.
 //!
-//! What a kernel or a logger writes is read by [`records`](crate::records). This module is for text that went through a
-//! mail, an issue tracker or a terminal. It never guesses in silence: a record that it cannot read whole is told as a
-//! [`Problem`].
+//! The text of a kernel or a logger is read by [`records`](crate::records). This module is for text that went through a
+//! mail, an issue tracker or a terminal. It never guesses in silence: a record that cannot be read whole is reported as
+//! a [`Problem`].
 
 mod clean;
 mod extent;
@@ -18,17 +18,17 @@ use clean::{clean, unquoted};
 use extent::{End, begins_with_field, extent};
 use start::{Start, foreign, mentions, starts};
 
-/// A record has less than 9 KiB; a text that goes on for longer is none.
+/// A record has less than 9 KiB. A longer text is none.
 const LONGEST_TEXT: usize = 16 << 10;
 /// Over how many lines a record may be wrapped.
 const MOST_LINES: usize = 32;
 
-/// What is met in posted text.
+/// What is found in posted text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Posted {
     /// A whole record.
     Record(Box<Found>),
-    /// Text that is meant as a record, or speaks of one, and is not read whole.
+    /// Text that is meant as a record, or mentions one, but cannot be read whole.
     Unread {
         /// The line on which it begins, from 1.
         line: u64,
@@ -37,16 +37,16 @@ pub enum Posted {
     },
 }
 
-/// A record and where it stands.
+/// A record and its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// The record.
     pub record: Record,
     /// The line on which it begins, from 1.
     pub line: u64,
-    /// Its text as it was read: on one line, without what stood around it.
+    /// Its text as it was read: on one line, without the text around it.
     pub text: Vec<u8>,
-    /// The key of a value within which a line ended. Whether a space stood there is a guess.
+    /// The key of a value in which a line ended. Whether there was a space is a guess.
     pub joined_within: Option<String>,
 }
 
@@ -54,11 +54,11 @@ pub struct Found {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Problem {
-    /// It is no record: one of its fields is broken.
+    /// One of its fields is broken, so it is no record.
     Broken(ParseError),
-    /// It is cut short: fields are missing that each record of its kind has.
+    /// It is cut short: it lacks fields that every record of its kind has.
     Cut {
-        /// What there is of the record.
+        /// The record as far as it goes.
         record: Box<Record>,
         /// The missing keys; never empty.
         lacks: Vec<&'static str>,
@@ -68,9 +68,9 @@ pub enum Problem {
         /// The value's key.
         key: String,
     },
-    /// It holds the word that records have, and no record.
+    /// It has the key word of records, but no record.
     Mention,
-    /// A tool printed records in a form of its own, which does not keep all of them; the tool's name.
+    /// A tool printed records in its own form, which does not keep all of them; the tool's name.
     PrintedBy(&'static str),
 }
 
@@ -100,7 +100,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Reads posted text, line by line. At most one record is kept, so memory is bounded.
+/// Reads posted text, line by line. Keeps at most one record, so memory is bounded.
 ///
 /// ```
 /// use aa_audit::{Posted, PostedReader};
@@ -127,15 +127,15 @@ struct Head {
     text: Vec<u8>,
 }
 
-/// A record that may go on on the next line.
+/// A record that may continue on the next line.
 #[derive(Debug)]
 struct Pending {
     line: u64,
     lines: usize,
     text: Vec<u8>,
-    /// Where its fields begin.
+    /// Offset of its fields.
     key: usize,
-    /// What its type says, where it has no `apparmor=`.
+    /// The verdict of its type, if it has no `apparmor=`.
     old: Option<Verdict>,
     joined_within: Option<String>,
     /// Whether the last line ended in white space, so that it was broken between words.
@@ -143,13 +143,13 @@ struct Pending {
 }
 
 impl PostedReader {
-    /// At the first line.
+    /// A reader at the first line.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the next line, without its newline, and tells what is known now.
+    /// Takes the next line, without its newline, and reports what is complete.
     pub fn line(&mut self, line: &[u8], on: &mut dyn FnMut(Posted)) {
         self.number += 1;
         if self.pending.is_none() && self.head.is_none() && !mentions(line) {
@@ -178,7 +178,7 @@ impl PostedReader {
         }
     }
 
-    /// Tells what was still open.
+    /// Reports the last record or problem.
     pub fn end(&mut self, on: &mut dyn FnMut(Posted)) {
         if let Some(head) = self.head.take() {
             head.tell(on);
@@ -192,7 +192,7 @@ impl PostedReader {
         }
     }
 
-    /// A line in which no record begins.
+    /// Handles a line in which no record begins.
     fn go_on(&mut self, line: &[u8], on: &mut dyn FnMut(Posted)) {
         if let Some(pending) = &mut self.pending
             && pending.take(unquoted(line), line.ends_with(b" "))
@@ -211,7 +211,7 @@ impl PostedReader {
         }
     }
 
-    /// A record begins with `text`.
+    /// Handles a record that begins with `text`.
     fn begin(&mut self, line: u64, text: &[u8], start: &Start, on: &mut dyn FnMut(Posted)) {
         self.end_pending(on);
         let spaced = text.ends_with(b" ");
@@ -239,7 +239,7 @@ impl PostedReader {
 }
 
 impl Head {
-    /// The head and the next line in one text, where a record begins right there.
+    /// Joins the head and the next line, if a record begins right there.
     fn and(&self, line: &[u8]) -> Option<Vec<u8>> {
         if self.text.len() > LONGEST_TEXT {
             return None;
@@ -253,7 +253,7 @@ impl Head {
         begins.then_some(joined)
     }
 
-    /// A head alone is told only where it is an AppArmor record's.
+    /// Reports a head alone only if it belongs to an AppArmor record.
     fn tell(self, on: &mut dyn FnMut(Posted)) {
         let broken_off = !self.text.ends_with(b":");
         if let Some(problem) = foreign(&self.text).or(broken_off.then_some(Problem::Mention)) {
@@ -265,7 +265,7 @@ impl Head {
     }
 }
 
-/// Takes off white space, and the backslash by which a shell's or an editor's line goes on.
+/// Removes white space, and the backslash that continues a line in a shell or an editor.
 fn trim_end(text: &mut Vec<u8>) {
     let mut end = text.trim_ascii_end().len();
     if text[..end].ends_with(b" \\") || text[..end].ends_with(b"\"\\") {
@@ -274,15 +274,15 @@ fn trim_end(text: &mut Vec<u8>) {
     text.truncate(end);
 }
 
-/// Whether a line that ends in `text`, within the value of this key, most likely ends between two words. A name has
-/// none most often, and is broken by a terminal's edge.
+/// Whether a line that ends in `text`, within the value of this key, most likely ends between two words. Names mostly
+/// have no spaces, and are broken at a terminal's edge.
 fn is_between_words(key: &[u8], text: &[u8]) -> bool {
     let value = text.rsplit(|byte| *byte == b'"').next().unwrap_or_default();
     let last = value.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
     match key {
         b"info" => !value.is_empty(),
         b"flags" | b"options" => value.ends_with(b","),
-        // A file's has letters only, a socket's has words.
+        // A mask of a file has single letters, that of a socket has words.
         b"requested_mask" | b"denied_mask" => last.len() > 3,
         _ => false,
     }
@@ -293,7 +293,7 @@ impl Pending {
         extent(&self.text, self.key)
     }
 
-    /// Takes the next line if the record goes on with it.
+    /// Takes the next line if the record continues with it.
     fn take(&mut self, line: &[u8], spaced: bool) -> bool {
         let too_long = self.lines >= MOST_LINES || self.text.len() + line.len() > LONGEST_TEXT;
         if line.is_empty() || too_long {
@@ -315,7 +315,7 @@ impl Pending {
             End::OpenWord => {
                 let mut joined = self.text[extent.end..].to_vec();
                 if joined.is_empty() {
-                    // A number or a bare word at the end of the line, and the rest of it on the next.
+                    // A number or a bare word was split at the end of the line.
                     let rest = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
                     let after = line[rest..].trim_ascii_start();
                     let goes_on = rest > 0 && (after.is_empty() || begins_with_field(after));
@@ -343,12 +343,12 @@ impl Pending {
         true
     }
 
-    /// Whether nothing of the record can follow.
+    /// Whether the record is complete.
     fn is_done(&self) -> bool {
         let extent = self.extent();
         match extent.how {
             End::OpenQuote(_) | End::OpenWord if extent.end < self.text.len() => false,
-            // Text follows that is no field.
+            // The text that follows is no field.
             _ if extent.end < self.text.len() => true,
             _ => self
                 .read()
@@ -356,7 +356,7 @@ impl Pending {
         }
     }
 
-    /// The record's text without what stands behind it, and its head.
+    /// The record's text with its head, without the text after it.
     fn own_text(&self) -> Vec<u8> {
         let mut text = self.text[..self.key].to_vec();
         if let Some(verdict) = self.old {
@@ -372,7 +372,7 @@ impl Pending {
     }
 
     fn read(&self) -> Result<Record, ParseError> {
-        // Where nothing is wrong, all that stands around the record is read as well.
+        // If nothing is wrong, the text around the record is read as well.
         if self.old.is_none()
             && let Ok(record) = parse_at(&self.text, self.key)
         {
@@ -380,7 +380,7 @@ impl Pending {
         }
         let text = self.own_text();
         parse_at(&text, self.key).or_else(|error| {
-            // A stamp that a reporter made unreadable is left out.
+            // A redacted stamp is left out.
             if error.kind == ParseErrorKind::BadStamp {
                 parse_at(&text[self.key..], 0)
             } else {

@@ -21,7 +21,7 @@ impl Value {
     fn unknown(raw: Raw<'_>, carrier: Carrier<'_>) -> Self {
         if !raw.quoted
             && let Some(value) = decimal(raw.bytes).and_then(|value| i64::try_from(value).ok())
-            // `007` is kept as it is written.
+            // `007` is kept as written.
             && value.to_string().as_bytes() == raw.bytes
         {
             return Self::Number(value);
@@ -31,7 +31,7 @@ impl Value {
 }
 
 impl fmt::Display for Value {
-    /// The text, or the number in decimal digits.
+    /// Writes the text, or the number in decimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => f.write_str(text),
@@ -92,36 +92,37 @@ macro_rules! spare_value {
     };
 }
 
-/// Declares the keys once: the struct, how each is filled, and the order in which they are told.
-/// `trusted` is text of the kernel's own, `untrusted` text that it may write in hexadecimal digits.
+/// Declares the keys once: the struct, how each key is read, and the order of output. `trusted` is the kernel's own
+/// text, `untrusted` is text that it may write in hexadecimal digits.
 macro_rules! keys {
     ($($(#[$doc:meta])* $key:ident: $kind:ident,)*) => {
-        /// One AppArmor record, with the kernel's own names for its fields; a key that the record does not have is `None`.
+        /// One AppArmor record. The fields have the kernel's names. A key that the record does not have is `None`.
         ///
-        /// A key that comes twice, as in old kernels' records, has its first value here and the others in `extra`.
+        /// If a key comes twice, as in old kernels' records, the first value is here and the others are in `extra`.
         #[derive(Clone, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Record {
-            /// When, and the serial number; a record quoted without its head has none.
+            /// Time and serial number; `None` if the record was quoted without its head.
             pub stamp: Option<Stamp>,
             /// The audit type as written before the stamp: `1400`, `AVC`, `1107`, `USER_AVC`. The audit socket's
             /// payload does not have it.
             pub audit_type: Option<String>,
-            /// Whether a user-space program wrote the record and not the kernel, as the D-Bus daemon does: judged by
-            /// the audit type, the `msg='…'` around it and the operation. A user-space program may write anything, so
-            /// `false` proves nothing where the text comes from a log that such programs write to.
+            /// Whether a user-space program wrote the record and not the kernel, as the D-Bus daemon does. This is
+            /// judged by the audit type, the `msg='…'` around it and the operation. A user-space program may write
+            /// anything, so `false` proves nothing if the text comes from a log that such programs write to.
             pub user_space: bool,
             /// The word of the `apparmor=` key.
             pub verdict: Verdict,
             $($(#[$doc])* pub $key: Option<field_type!($kind)>,)*
-            /// Every other key and every repeat, in the order of the text; those around a user-space message come last.
+            /// Every other key and every repeated one, in the order of the text. Those around a user-space message come
+            /// last.
             pub extra: Vec<(String, Value)>,
         }
 
         /// The keys that have a field.
         pub(crate) const KEYS: &[&str] = &[$(stringify!($key),)*];
 
-        /// Whether a key has a number.
+        /// Whether a key's value is a number.
         pub(crate) fn is_number(key: &[u8]) -> bool {
             $((is_a_number!($kind) && key == stringify!($key).as_bytes()) ||)*
                 matches!(key, b"ppid" | b"auid" | b"uid" | b"ses" | b"sauid")
@@ -134,10 +135,10 @@ macro_rules! keys {
                 Self { stamp: None, audit_type: None, user_space: false, verdict, $($key: None,)* extra: Vec::new() }
             }
 
-            /// Takes one field in.
+            /// Stores one field.
             fn take(&mut self, field: Field<'_>, carrier: Carrier<'_>) -> Result<(), ParseError> {
                 let raw = field.value;
-                // `?` is user space's word for a value that it does not have.
+                // User space writes `?` for a value that it does not have.
                 if !(raw.bytes == b"?" && !raw.quoted) {
                     $(if field.key == stringify!($key).as_bytes() {
                         let value = read_field!($kind, raw, carrier);
@@ -153,7 +154,7 @@ macro_rules! keys {
                 Ok(())
             }
 
-            /// Tells each field that is present, in order, by its key.
+            /// Visits each field that is present, in order, with its key.
             pub(crate) fn each_field<E>(&self, visit: &mut impl Visit<Error = E>) -> Result<(), E> {
                 $(if let Some(value) = &self.$key {
                     visit.field(stringify!($key), value)?;
@@ -164,7 +165,7 @@ macro_rules! keys {
     };
 }
 
-/// Is told the fields of a record.
+/// Visits the fields of a record.
 pub(crate) trait Visit {
     type Error;
     fn field<V: serde::Serialize + ?Sized>(
@@ -177,13 +178,13 @@ pub(crate) trait Visit {
 keys! {
     /// What was done: `open`, `exec`, `capable`, `create`, `profile_load`, …
     operation: trusted,
-    /// The mediation class (`file`, `cap`, `net`, …); kernels before 6.2 do not say.
+    /// The mediation class (`file`, `cap`, `net`, …); kernels before 6.2 do not write it.
     class: trusted,
-    /// A remark, as `Failed name lookup - disconnected path`.
+    /// A remark, such as `Failed name lookup - disconnected path`.
     info: trusted,
     /// A negative errno.
     error: i32,
-    /// The policy namespace of the subject where it is not the root one: `root//NAME`.
+    /// The policy namespace of the subject, if it is not the root one: `root//NAME`.
     namespace: untrusted,
     /// The subject's profile.
     profile: untrusted,
@@ -195,11 +196,11 @@ keys! {
     comm: untrusted,
     /// What was asked for: `rw`, `send receive`, …
     requested_mask: trusted,
-    /// What of it was refused.
+    /// The refused part of the request.
     denied_mask: trusted,
-    /// The same as `requested_mask`, as io_uring, user namespaces and message queues spell it.
+    /// Like `requested_mask`, in records of io_uring, user namespaces and message queues.
     requested: trusted,
-    /// The same as `denied_mask`, as io_uring, user namespaces and message queues spell it.
+    /// Like `denied_mask`, in records of io_uring, user namespaces and message queues.
     denied: trusted,
     /// The subject's user id for files.
     fsuid: uid,
@@ -213,7 +214,7 @@ keys! {
     family: trusted,
     /// The socket's type: `raw`, `stream`, …
     sock_type: trusted,
-    /// The socket's protocol as given to `socket(2)`, unchecked, so possibly negative; 768 is `htons(ETH_P_ALL)`.
+    /// The socket's protocol as given to `socket(2)`. It is unchecked and may be negative; 768 is `htons(ETH_P_ALL)`.
     protocol: i32,
     /// The UNIX socket's own address: a path, `@NAME`, or `none`.
     addr: untrusted,
@@ -227,7 +228,7 @@ keys! {
     faddr: trusted,
     /// Foreign port.
     fport: u32,
-    /// Source address of an access that has its own addresses, as `sendmsg`.
+    /// Source address of an access that has its own addresses, such as `sendmsg`.
     saddr: trusted,
     /// Source port.
     src: u32,
@@ -241,9 +242,9 @@ keys! {
     signal: trusted,
     /// The label to be entered.
     target: untrusted,
-    /// The parent process; only old kernels say.
+    /// The parent process; only old kernels write it.
     parent: u32,
-    /// The subject's label where it is not one profile.
+    /// The subject's label, if it is not a single profile.
     label: untrusted,
     /// The other process.
     opid: u32,
@@ -275,21 +276,21 @@ keys! {
     peer_pid: u32,
     /// The label of the other process of a D-Bus message.
     peer_label: untrusted,
-    /// The program that reports, in a user-space record.
+    /// The program that wrote a user-space record.
     exe: untrusted,
 }
 
 /// Reads ONE record: the audit socket's payload (`audit(…): apparmor=…`) or a line in any of the forms in which it is
-/// logged. Fields may stand on lines of their own.
+/// logged. The fields may be on several lines.
 ///
 /// # Errors
-/// What is wrong and at which byte, where the text is not one whole record.
+/// If the text is not one whole record: what is wrong, and at which byte.
 pub fn parse_record(text: &[u8]) -> Result<Record, ParseError> {
     let key = find_key(text).ok_or(ParseError::new(0, ParseErrorKind::NotARecord))?;
     parse_at(text, key)
 }
 
-/// As [`parse_record`], with the place of the `apparmor=` key known.
+/// Like [`parse_record`], with the offset of the `apparmor=` key.
 pub(crate) fn parse_at(text: &[u8], key: usize) -> Result<Record, ParseError> {
     let Frame {
         stamp,
@@ -332,10 +333,10 @@ pub(crate) fn parse_at(text: &[u8], key: usize) -> Result<Record, ParseError> {
     Ok(record)
 }
 
-/// Keeps what the kernel says of the process that sent a user-space message. A label with its mode has a space in it:
-/// `subj=dbus-daemon (enforce)`; what has no `=` belongs to the value before.
+/// Keeps the kernel's facts about the process that sent a user-space message. A label with its mode has a space in it:
+/// `subj=dbus-daemon (enforce)`. So a word without `=` belongs to the value before.
 fn surroundings(record: &mut Record, text: &[u8], carrier: Carrier<'_>) {
-    // The words' offsets are those of a part of the text.
+    // Offsets of words are relative to a part of the text.
     let carrier = Carrier {
         plain: None,
         ..carrier

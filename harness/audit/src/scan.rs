@@ -1,4 +1,4 @@
-//! From bytes to `key=value` pairs, borrowed and not yet understood.
+//! Splits bytes into `key=value` pairs, borrowed and not yet decoded.
 
 use memchr::memchr;
 
@@ -16,17 +16,17 @@ pub(crate) struct Field<'a> {
 pub(crate) struct Raw<'a> {
     pub bytes: &'a [u8],
     pub quoted: bool,
-    /// Offset of the value in the whole text, its quote included.
+    /// Offset of the value in the whole text, including its quote.
     pub at: usize,
 }
 
-/// Whether a byte stands between fields: white space, the NUL that ends some payloads, and the group separator after
-/// which auditd adds its own reading of the numbers.
+/// Whether a byte separates fields: white space, the NUL that ends some payloads, and the group separator before
+/// auditd's interpreted values.
 pub(crate) const fn is_separator(byte: u8) -> bool {
     CLASS[byte as usize] == SEPARATOR
 }
 
-/// What each byte is to the scanner, which looks at every byte of a record.
+/// The class of each byte. The scanner looks at every byte of a record.
 static CLASS: [u8; 256] = {
     let mut class = [0; 256];
     let separators = b" \n\t\r\0\x1d";
@@ -41,19 +41,19 @@ static CLASS: [u8; 256] = {
 const SEPARATOR: u8 = 1;
 const EQUALS: u8 = 2;
 
-/// How the text was carried, which decides where a value ends and what it means.
+/// How the text was carried. This decides where a value ends and what it means.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Carrier<'a> {
     /// The text is a line of `/dev/kmsg`, which writes control characters and the backslash as `\xNN`.
     pub kmsg: bool,
-    /// The fields stand in a user-space program's `msg='…'`.
+    /// The fields are in a user-space program's `msg='…'`.
     pub message: bool,
-    /// The whole text where it is UTF-8 without a backslash, so that each part of it is its own text form: looked at
-    /// once for all its values.
+    /// The whole text if it is UTF-8 without a backslash, so that each part of it is its own text form. Checked once
+    /// for all values.
     pub plain: Option<&'a str>,
 }
 
-/// A line break as `/dev/kmsg` writes it. The D-Bus daemon has one in the midst of its message.
+/// A line break as `/dev/kmsg` writes it. The D-Bus daemon's message has one inside.
 const KMSG_NEWLINE: &[u8] = br"\x0a";
 
 /// Reads fields from `text`; offsets are those of `text`.
@@ -65,7 +65,7 @@ pub(crate) struct Fields<'a> {
 }
 
 impl<'a> Raw<'a> {
-    /// The value as text where the whole text is plain.
+    /// The value as text, if the whole text is plain.
     pub(crate) fn plain(&self, carrier: Carrier<'a>) -> Option<&'a str> {
         let start = self.at + usize::from(self.quoted);
         carrier.plain?.get(start..start + self.bytes.len())
@@ -82,7 +82,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// How far the text is read; after a message's last field, what comes after the message.
+    /// How far the text is read. After a message's last field, this is the end of the message.
     pub(crate) fn position(&self) -> usize {
         self.at
     }
@@ -133,7 +133,7 @@ impl<'a> Fields<'a> {
         }))
     }
 
-    /// The value whose opening quote is at `at`; moves past it.
+    /// Reads the value whose opening quote is at `at`, and moves past it.
     fn quoted(&mut self, at: usize) -> Result<Raw<'a>, ParseError> {
         let start = at + 1;
         let Some(length) = memchr(b'"', &self.text[start..]) else {
@@ -151,15 +151,15 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// The value without quotes at `at`; moves past it.
+    /// Reads the value without quotes at `at`, and moves past it.
     fn bare(&mut self, at: usize) -> Result<Raw<'a>, ParseError> {
         let rest = &self.text[at..];
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let length = if digits > 0 && is_enriched(&rest[digits..]) {
-            // `ouid=0FSUID="root"`: auditd's separator got lost.
+            // `ouid=0FSUID="root"`: auditd's separator was lost.
             digits
         } else {
-            // Stops at the first end: what comes after is looked at once more, and that must not add up.
+            // Stops at the first possible end. The rest is read again, and searching all of it each time would add up.
             let mut length = digits;
             while length < rest.len() && !self.ends_bare(&rest[length..]) {
                 length += 1;
@@ -177,7 +177,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Whether a value without quotes ends where `rest`, which is not empty, begins.
+    /// Whether a value without quotes ends where the nonempty `rest` begins.
     fn ends_bare(&self, rest: &[u8]) -> bool {
         match rest[0] {
             b'\'' => self.carrier.message && self.may_follow(&rest[1..]),
@@ -198,8 +198,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Whether a text begins with a key of auditd's own, as `FSUID=`. The invisible separator before the first of them is
-/// easily lost when a record is copied.
+/// Whether a text begins with a key of auditd's own, such as `FSUID=`. The invisible separator before the first of them
+/// is easily lost when a record is copied.
 fn is_enriched(text: &[u8]) -> bool {
     let length = text.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
     length > 0 && text.get(length) == Some(&b'=')

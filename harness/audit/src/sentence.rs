@@ -11,7 +11,7 @@ impl Record {
     /// The record in one sentence, without a full stop:
     /// `libvirtd (pid 12, profile "libvirtd") was denied the capability ipc_lock`.
     ///
-    /// Names come from processes that may mean harm: control characters are escaped, so that the sentence is one line
+    /// Names come from processes that may be hostile: control characters are escaped, so that the sentence is one line
     /// and safe on a terminal.
     #[must_use]
     pub fn sentence(&self) -> String {
@@ -31,7 +31,7 @@ impl Record {
     }
 }
 
-/// What the verdict says became of the subject.
+/// What happened to the subject, by the verdict.
 fn was(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Denied => "was denied",
@@ -68,7 +68,7 @@ fn who(record: &Record) -> String {
     }
 }
 
-/// A change of the policy, done or not.
+/// A change of the policy, done or failed.
 fn policy(record: &Record, who: &str) -> String {
     let name = after(" ", record.name.as_deref());
     let (done, act) = match record.operation.as_deref() {
@@ -79,14 +79,14 @@ fn policy(record: &Record, who: &str) -> String {
         None => ("reported a status of AppArmor", "a change of the policy"),
     };
     match record.verdict {
-        // A load that fails is told as a status as well, with its errno.
+        // A failed load also has the verdict status, with its errno.
         Verdict::Status if record.error.is_some() => format!("{who} failed at {act}{name}"),
         Verdict::Status | Verdict::Audit | Verdict::Hint => format!("{who} {done}{name}"),
         verdict => format!("{who} {} {act}{name}", was(verdict)),
     }
 }
 
-/// A process's name: as it is where it is one plain word, in quotes otherwise.
+/// A process's name: unchanged if it is one plain word, in quotes otherwise.
 pub(crate) fn word(name: &str) -> String {
     if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"') {
         name.to_owned()
@@ -95,12 +95,12 @@ pub(crate) fn word(name: &str) -> String {
     }
 }
 
-/// Text in quotes. A backslash stays as it is: it stands for itself, or begins an escape of this crate.
+/// Text in quotes. A backslash is kept: it stands for itself, or begins an escape of this crate.
 pub(crate) fn quote(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\\\""))
 }
 
-/// `lead` and the text in quotes, or nothing.
+/// `lead` and the text in quotes; empty if there is no text.
 pub(crate) fn after(lead: &str, text: Option<&str>) -> String {
     text.map(|text| format!("{lead}{}", quote(text)))
         .unwrap_or_default()

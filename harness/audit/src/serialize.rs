@@ -6,8 +6,8 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::record::{Record, Value, Visit};
 
-/// An object: `audit` (the stamp's text), `type` (the audit type), `apparmor`, then the keys that the record has, unknown ones too;
-/// numbers as numbers. What is absent in the record is absent. A key that comes again is `KEY#2`, `KEY#3`, …
+/// An object with `audit` (the stamp's text), `type` (the audit type), `apparmor`, then the keys that the record has,
+/// including unknown ones. Numbers stay numbers. Absent keys are left out. A repeated key is `KEY#2`, `KEY#3`, …
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = Object {

@@ -1,4 +1,4 @@
-//! Many lines, among them records.
+//! Finds records among many lines.
 
 use std::fmt;
 
@@ -33,26 +33,26 @@ impl std::error::Error for Located<ParseError> {
 
 /// Whether a line is meant as an AppArmor record, well-formed or not.
 ///
-/// A line without the head of an audit record, as some program's log has it, must go on with `operation=`, as far as it
-/// goes: a shell command that searches a log for `apparmor="DENIED"` is none.
+/// A line without the head of an audit record, as in some program's log, must continue with `operation=`, as far as it
+/// goes. So a shell command that searches a log for `apparmor="DENIED"` does not count.
 #[must_use]
 pub fn looks_like(text: &[u8]) -> bool {
     key_of_record(text).is_some()
 }
 
-/// The place of the `apparmor=` key in a text that [`looks_like`] a record.
+/// The offset of the `apparmor=` key in a text that [`looks_like`] a record.
 fn key_of_record(text: &[u8]) -> Option<usize> {
     find_key(text).filter(|&key| has_head(&text[..key]) || goes_on(&text[key..]))
 }
 
 fn has_head(head: &[u8]) -> bool {
-    // The audit socket's form, by far the most frequent.
+    // The form of the audit socket, by far the most frequent one.
     head.starts_with(b"audit(")
         || memmem::find(head, b"audit(").is_some()
         || memmem::find(head, b"AVC ").is_some()
 }
 
-/// Whether what begins with the key has the operation next, as far as it is there.
+/// Whether the operation follows the key, as far as the text goes.
 fn goes_on(text: &[u8]) -> bool {
     let Some(rest) = text.splitn(3, |&byte| byte == b'"').nth(2) else {
         // The verdict itself is cut short.
@@ -62,8 +62,8 @@ fn goes_on(text: &[u8]) -> bool {
     rest.starts_with(b"operation=") || b"operation=".starts_with(rest)
 }
 
-/// The records among the lines of `input`, in any of the forms in which they are logged; each with its line number and
-/// that line's offset. Lines that are not meant as AppArmor records are passed over, see [`looks_like`].
+/// The records among the lines of `input`, in any of the forms in which they are logged, each with its line number and
+/// offset. Other lines are skipped, see [`looks_like`].
 pub fn records(input: &[u8]) -> impl Iterator<Item = Result<Located<Record>, Located<ParseError>>> {
     lines(input).filter_map(
         |Located {

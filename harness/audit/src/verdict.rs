@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-/// What AppArmor says of an event: the word of the `apparmor=` key.
+/// AppArmor's verdict on an event: the word of the `apparmor=` key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// `DENIED`: the access was refused.
     Denied,
-    /// `ALLOWED`: complain mode let pass what enforce mode would refuse.
+    /// `ALLOWED`: complain mode allowed what enforce mode would refuse.
     Allowed,
-    /// `AUDIT`: the access was granted, and the policy asks to be told.
+    /// `AUDIT`: the access was granted, and the policy asks for a record.
     Audit,
     /// `STATUS`: the policy itself changed.
     Status,
@@ -47,7 +47,7 @@ impl Verdict {
         }
     }
 
-    /// Whether a record of this verdict says that nothing was refused, nor would be in enforce mode.
+    /// Whether this verdict means that nothing was refused, nor would be in enforce mode.
     #[must_use]
     pub const fn is_clean(self) -> bool {
         matches!(self, Self::Status | Self::Audit | Self::Hint)

@@ -1,9 +1,9 @@
-//! A run in one file that a stranger can check: what was seen, what it was judged by, and the verdicts.
+//! A run in one file that anybody can check: the evidence, the policy, and the verdicts.
 //!
-//! It is a tar archive, compressed with gzip. `manifest.json` has the SHA-256 of every other file; `report.json` is the
-//! JSON report of the run; `policy.json` and the folder `set` are the policy that the verdicts were judged by;
-//! each file in `cases` has one case, filled in, with the agent's plan and all that the agent saw, the kernel's records
-//! among it.
+//! It is a tar archive, compressed with gzip. `manifest.json` has the SHA-256 of every other file. `report.json` is the
+//! JSON report of the run. `policy.json` and the folder `set` are the policy that the verdicts were judged by. Each
+//! file in `cases` has one case with its templates filled in, the agent's plan, and the agent's evidence with the
+//! kernel's records.
 
 mod file;
 mod make;

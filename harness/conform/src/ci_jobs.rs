@@ -1,4 +1,5 @@
-//! What a CI system would run: a job for each image and shard, as JSON, as a GitHub matrix, as a GitLab pipeline. Pure.
+//! The jobs that a CI system runs, one for each image and shard: as JSON, as a GitHub matrix, as a GitLab pipeline.
+//! Pure.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use virt_aa_model::report::model::{PROGRAM_VERSION, SCHEMA_VERSION};
 use virt_aa_model::shard::Shard;
 use virt_aa_model::shell::word;
 
-/// Each shard boots a machine of its own, which takes longer than some cases: fewer than this are not split off.
+/// The fewest cases of a shard. Each shard boots its own machine, which takes longer than some cases.
 const FEWEST_CASES: usize = 8;
 
 /// One image with its cases.
@@ -24,19 +25,20 @@ pub struct Group {
 /// One run of the program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Job {
-    /// Unique, and fit to be a file's name: `debian-13-1-of-2`.
+    /// Unique, and valid as a file name: `debian-13-1-of-2`.
     pub id: String,
     /// The image.
     pub image: String,
-    /// `1/2`; null where the image's cases are not split.
+    /// `1/2`; null if the image's cases are not split.
     pub shard: Option<String>,
-    /// What stands behind `virt-aa-conform`, each word quoted for a shell where it needs it.
+    /// Arguments of `virt-aa-conform`. Words are quoted for a shell if they need it.
     pub arguments: String,
-    /// Names of the cases that belong on the image; of a shard, those of all its shards.
+    /// Names of the cases that belong on the image. A shard has those of all the image's shards.
     pub cases: Vec<String>,
 }
 
-/// The jobs of groups. An image with few cases has fewer shards than asked for. `more` are words for every run.
+/// The jobs of these groups. An image with few cases has fewer shards than requested. `more` are arguments for every
+/// run.
 pub fn jobs(groups: &[Group], shards: usize, more: &[String]) -> Vec<Job> {
     let of_group = |group: &Group| {
         let of = shards.min(group.cases.len() / FEWEST_CASES).max(1);
@@ -67,13 +69,13 @@ pub fn jobs(groups: &[Group], shards: usize, more: &[String]) -> Vec<Job> {
         .collect()
 }
 
-/// All of it.
+/// All jobs as JSON.
 pub fn as_json(jobs: &[Job]) -> serde_json::Result<String> {
     let plan = json!({"schema_version": SCHEMA_VERSION, "program_version": PROGRAM_VERSION, "jobs": jobs});
     Ok(serde_json::to_string_pretty(&plan)? + "\n")
 }
 
-/// The value of a job's `strategy.matrix`, on one line, as an output of a step must be.
+/// The value of a job's `strategy.matrix`, on one line, as the output of a step must be.
 pub fn as_github(jobs: &[Job]) -> serde_json::Result<String> {
     let include: Vec<_> = jobs
         .iter()
@@ -115,8 +117,8 @@ struct Pipeline {
     jobs: BTreeMap<String, GitlabJob>,
 }
 
-/// A child pipeline. Shards of an image are joined by a job that runs also when one of them is red. `include` is a file
-/// of the repository with what every job needs, as `default:`.
+/// A child pipeline. A job joins the shards of an image, even if one of them is red. `include` is a file of the
+/// repository with what every job needs, such as `default:`.
 pub fn as_gitlab(jobs: &[Job], include: Option<&str>) -> Result<String, serde_yaml::Error> {
     let mut all = BTreeMap::new();
     let mut shards: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -163,7 +165,7 @@ pub fn as_gitlab(jobs: &[Job], include: Option<&str>) -> Result<String, serde_ya
     ))
 }
 
-/// The JSON report, and JUnit where the job tells of a whole run.
+/// The JSON report, and JUnit if the job covers a whole run.
 fn artifacts(id: &str, whole: bool) -> Artifacts {
     let junit = whole.then(|| ("junit", format!("{id}.xml")));
     Artifacts {

@@ -4,32 +4,40 @@ use virt_aa_model::profile_set::Unusable;
 use virt_aa_model::report::model::Report;
 use virt_aa_model::verdict::judge::Verdict;
 
-/// Everything asked for holds.
+/// Everything that was asked for holds.
 pub const OK: u8 = 0;
 /// A case is red, or a guard is not killed.
 pub const RED: u8 = 1;
 /// The command line or a data file is wrong.
 pub const USAGE: u8 = 2;
-/// Evidence is incomplete: nothing is red, and something is not proven green.
+/// Evidence is incomplete: nothing is red, but something is not proven green.
 pub const INCONCLUSIVE: u8 = 3;
 /// The harness, the image or the machine broke.
 pub const BROKEN: u8 = 4;
 
-/// This machine lacks something that it could be given; only `doctor` says so.
+/// This machine lacks something that can be added. Only `doctor` returns this.
 pub const MISSING: u8 = 5;
 
 /// For `--help`.
 pub const EXIT_STATUSES: &str = "Exit status:
-  0    everything asked for holds; run: every case passes or fails as known (without --strict, also vacuous and
-       skip)
-  1    run: a case fails or passes unexpectedly (with --strict, also vacuous and skip), or a file of the set cannot
-       be loaded; run --base: the set is worse than the base; prove: a guard is not killed; verify: a verdict comes
-       out differently
-  2    the command line or a data file is wrong; denials: some input could not be read; merge: a shard is missing,
-       doubled or from another run; show, verify: the file is not a bundle, or was changed
-  3    inconclusive: nothing is red, but evidence is missing
-  4    the harness, the image or the machine broke; doctor: the program's own files cannot be read
-  5    doctor: this machine lacks something
+  0    everything asked for holds; run: every case passes or is a known
+       failure (without --strict, also vacuous and skip)
+  1    run: a case fails or passes unexpectedly (with --strict, also vacuous
+       and skip), or a file of the set cannot be loaded;
+       run --base: the set is worse than the base;
+       prove: an outcome counts as a failure;
+       selftest: a sabotage gives another verdict than expected;
+       verify: a verdict comes out differently
+  2    the command line or a data file is wrong;
+       denials: some input could not be read;
+       merge: a shard is missing, given twice, or from another run;
+       show, verify: the file is not a bundle, or was changed
+  3    nothing is red, but evidence is missing, or no case was run;
+       prove: there was no guard to prove
+  4    the harness, the image or the virtual machine broke; this goes before
+       1, and 1 goes before 3;
+       doctor: the program's own files cannot be read, or --repair failed
+  5    doctor: the host lacks something
   130  interrupted (143: terminated); every child process has been ended";
 
 /// The exit status of a run.
@@ -41,7 +49,7 @@ pub fn of_verdicts(verdicts: impl Iterator<Item = Verdict>, strict: bool) -> u8 
         Verdict::Inconclusive => INCONCLUSIVE,
         Verdict::Error => BROKEN,
     };
-    // Where nothing was run, nothing is shown.
+    // If nothing was run, nothing is shown.
     worst(verdicts.map(of)).unwrap_or(INCONCLUSIVE)
 }
 
@@ -52,7 +60,7 @@ pub fn worst(statuses: impl Iterator<Item = u8>) -> Option<u8> {
     statuses.max_by_key(rank)
 }
 
-/// A file of the set that could not be loaded was not tested, so that nothing is green.
+/// A file of the set that could not be loaded was not tested, so the run is not green.
 pub fn of_unusable(unusable: &[Unusable]) -> u8 {
     if unusable.is_empty() { OK } else { RED }
 }

@@ -1,4 +1,4 @@
-//! The program: the harness, and in a machine under test its own agent.
+//! The program: the harness, and its agent in a machine under test.
 
 use std::process::ExitCode;
 

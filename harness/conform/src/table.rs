@@ -1,4 +1,5 @@
-//! Several JSON reports in one table, as Markdown: images by groups of cases, or cases by backends. Pure but for [`read`].
+//! Several JSON reports in one Markdown table: images by groups of cases, or cases by backends. Pure except for
+//! [`read`].
 
 pub mod backends;
 pub mod images;
@@ -14,10 +15,10 @@ pub use read::{NamedReport, Where, read};
 
 use virt_aa_model::verdict::judge::Verdict;
 
-/// What is wrong with the reports, or with the file that the table goes into.
+/// What is wrong with the reports, or with the file for the table.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    /// A file.
+    /// A file cannot be read or written.
     #[error("{file}: {source}")]
     Io {
         /// The file.
@@ -25,7 +26,7 @@ pub enum TableError {
         /// What went wrong.
         source: std::io::Error,
     },
-    /// Not a report.
+    /// A file is not a report.
     #[error("{file}: not a JSON report of `run` or `prove`: {source}")]
     NoReport {
         /// The file.
@@ -33,17 +34,17 @@ pub enum TableError {
         /// What went wrong.
         source: serde_json::Error,
     },
-    /// The same thing told twice.
+    /// Two reports cover the same thing.
     #[error("{file} and {first} both tell of {what}; give one of them")]
     Twice {
         /// A file.
         file: String,
-        /// An earlier one.
+        /// The earlier file.
         first: String,
-        /// What they tell of.
+        /// What both cover.
         what: String,
     },
-    /// Different images side by side.
+    /// The reports are of different images.
     #[error("{file} is of image {image}, and {first} of {other}; a table by backend is of one image")]
     OtherImage {
         /// A file.
@@ -55,17 +56,17 @@ pub enum TableError {
         /// The first file's image.
         other: String,
     },
-    /// Only reports of `prove`.
+    /// There are only reports of `prove`.
     #[error("no report of `run` is among them; a table by backend is of verdicts")]
     NoRun,
-    /// No place for the table.
+    /// The file has no place for the table.
     #[error("{file}: no line `{begin}` with `{end}` below it; put both where the table goes")]
     NoPlace {
         /// The file.
         file: String,
         /// The line before the table.
         begin: &'static str,
-        /// The line behind it.
+        /// The line after the table.
         end: &'static str,
     },
 }
@@ -83,7 +84,7 @@ fn counts(verdicts: &BTreeMap<&'static str, usize>) -> String {
     }
 }
 
-/// In a cell of which nothing was run.
+/// A cell for which nothing was run.
 const NONE: &str = "–";
 
 /// A verdict in a cell.

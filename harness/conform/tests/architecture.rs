@@ -1,6 +1,8 @@
 //! ARCHITECTURE.md says what the code does: its picture has the crates' edges, its code map has every module, and no
 //! modules of a crate depend on each other in a circle.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

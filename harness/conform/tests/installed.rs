@@ -194,7 +194,7 @@ fn other_cases_take_the_place_of_those_that_are_built_in() {
     );
     let ended = place.run(&["check", "--cases", "none"], &[]);
     assert!(
-        ended.status == Some(2) && ended.err.contains("none is no folder"),
+        ended.status == Some(2) && ended.err.contains("none is not a folder"),
         "{ended:?}"
     );
 }

@@ -1,5 +1,5 @@
-//! Child processes. Each has one owner that ends it, with its whole process group; a signal that ends this
-//! program ends them all; and when this program is killed outright, the kernel does.
+//! Child processes. Each has one owner, which ends it with its whole process group. A signal that ends this program
+//! ends all children. If this program is killed outright, the kernel ends them.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
@@ -20,9 +20,9 @@ use nix::unistd::Pid;
 /// Which process group a child gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
-    /// Its own: it ends with all its descendants that stayed in it, and the terminal's Ctrl-C does not reach it.
+    /// Its own. The child ends with all descendants that stay in it, and the terminal's Ctrl-C does not reach it.
     Own,
-    /// This program's, so that it may read from the terminal, whose settings are put back after it.
+    /// This program's, so that it may read from the terminal. The terminal's settings are restored afterwards.
     Terminal,
 }
 
@@ -35,7 +35,7 @@ pub struct Child {
     group: Group,
 }
 
-/// Why a tool's run has no exit status.
+/// Why a run of a tool has no exit status.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The tool could not be started.
@@ -43,7 +43,7 @@ pub enum RunError {
     Start {
         /// The tool's name.
         tool: String,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// The tool ran for too long and was ended.
@@ -54,19 +54,19 @@ pub enum RunError {
         /// How long it was allowed to take.
         limit: Duration,
     },
-    /// Its output or its end could not be read.
+    /// The tool's output or exit status could not be read.
     #[error("cannot follow {tool}: {source}")]
     Follow {
         /// The tool's name.
         tool: String,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
 }
 
 /// Starts a child that inherits the given descriptors under their own numbers, besides its standard streams.
 ///
-/// A non-zero exit status is a status, not an error.
+/// A non-zero exit status is not an error.
 pub fn spawn(expression: Expression, group: Group, inherited: Vec<OwnedFd>) -> io::Result<Child> {
     let (reply, answer) = sync_channel(1);
     let job = Job {
@@ -83,7 +83,7 @@ pub fn spawn(expression: Expression, group: Group, inherited: Vec<OwnedFd>) -> i
         .map_err(|_| io::Error::other("the thread that starts children is gone"))?
 }
 
-/// Runs a tool to its end and hands each line of its output, both streams in one, to `on_line`.
+/// Runs a tool to its end and passes each line of its output (stdout and stderr combined) to `on_line`.
 pub fn run(
     tool: &str,
     expression: Expression,
@@ -136,7 +136,7 @@ pub fn run(
     }
 }
 
-/// From here on SIGINT, SIGTERM and SIGHUP end every child and then this program, with status 128 + the signal.
+/// From now on SIGINT, SIGTERM and SIGHUP end every child and then this program, with status 128 + the signal number.
 pub fn install_signal_handler() -> io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
@@ -152,7 +152,7 @@ pub fn install_signal_handler() -> io::Result<()> {
 }
 
 impl Child {
-    /// The process id, which is also the id of its group where it has its own.
+    /// The process id. It is also the group id if the child has its own group.
     pub fn pid(&self) -> Pid {
         self.pid
     }
@@ -162,7 +162,7 @@ impl Child {
         self.exit.as_fd()
     }
 
-    /// Waits for its end; `None` when the time is over first. What its group has left behind is ended too.
+    /// Waits for the child's end; `None` if the limit passes first. Also ends what is left of its group.
     pub fn wait(&self, limit: Duration) -> io::Result<Option<ExitStatus>> {
         if !readable(self.exit.as_fd(), Instant::now() + limit)? {
             return Ok(None);
@@ -170,12 +170,12 @@ impl Child {
         self.reap().map(Some)
     }
 
-    /// Ends it, with its group, and reaps it.
+    /// Ends the child with its group, and reaps it.
     pub fn kill(&self) -> io::Result<ExitStatus> {
         self.reap()
     }
 
-    /// While its id is in the register it has not been reaped, so the id cannot name another process.
+    /// A child in the register has not been reaped, so its id cannot name another process.
     fn reap(&self) -> io::Result<ExitStatus> {
         if register().live.contains(&(self.pid, self.group)) {
             kill_now(self.pid, self.group);
@@ -191,23 +191,23 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // Nobody is left to tell if the wait fails, and the kill has been sent.
+        // Nobody can be told about a failed wait, and the kill has been sent.
         let _ = self.reap();
     }
 }
 
-/// The children that run, and whether new ones may still be started.
+/// The running children, and whether new ones may still be started.
 struct Register {
     live: BTreeSet<(Pid, Group)>,
     closed: bool,
-    /// How the terminal was before a child got it. A child that is killed leaves it as it made it, raw mostly.
+    /// The terminal's settings before a child got it. A killed child leaves its own behind, usually raw mode.
     terminal: Option<Termios>,
 }
 
 impl Register {
     fn restore_terminal(&mut self) {
         if let Some(settings) = self.terminal.take() {
-            // Where the terminal is gone there is nothing to put back.
+            // If the terminal is gone, there is nothing to restore.
             let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &settings);
         }
     }
@@ -240,15 +240,15 @@ fn end_all() {
 }
 
 fn kill_now(pid: Pid, group: Group) {
-    // The only failure is that nobody is there any more, which is what is wanted.
+    // It fails only if no process is left, which is the goal.
     let _ = match group {
         Group::Own => killpg(pid, Signal::SIGKILL),
         Group::Terminal => kill(pid, Signal::SIGKILL),
     };
 }
 
-/// The kernel's parent-death signal goes by the *thread* that started the child, so one thread, which lives as
-/// long as the program, starts them all.
+/// The kernel ties the parent-death signal to the *thread* that started the child. So one thread, which lives as long
+/// as the program, starts all children.
 fn spawner() -> io::Result<&'static Sender<Job>> {
     static SPAWNER: OnceLock<Sender<Job>> = OnceLock::new();
     if let Some(sender) = SPAWNER.get() {
@@ -260,11 +260,11 @@ fn spawner() -> io::Result<&'static Sender<Job>> {
         .spawn(move || {
             for job in jobs {
                 let result = start(job.expression, job.group, &job.inherited);
-                // The asker may have gone; then the child is dropped here, which ends it.
+                // The requester may be gone. Then the child is dropped here, which ends it.
                 let _ = job.reply.send(result);
             }
         })?;
-    // Where two threads came here at once, the thread of the one that lost ends with its sender.
+    // If two threads get here at once, the loser's thread ends with its sender.
     Ok(SPAWNER.get_or_init(|| sender))
 }
 
@@ -280,7 +280,7 @@ fn start(expression: Expression, group: Group, inherited: &[OwnedFd]) -> io::Res
         unsafe { command.pre_exec(move || in_child(parent, &fds)) };
         Ok(())
     });
-    // Under the register's lock, so that no child can slip in behind `end_all`.
+    // Holds the register's lock, so that no child can start after `end_all`.
     let mut register = register();
     if register.closed {
         return Err(io::Error::other("the program is being ended"));
@@ -317,7 +317,7 @@ fn in_child(parent: u32, inherited: &[RawFd]) -> io::Result<()> {
         return Err(Errno::ESRCH.into());
     }
     for fd in inherited {
-        // SAFETY: takes the close-on-exec mark from a descriptor that is open.
+        // SAFETY: clears the close-on-exec flag of an open descriptor.
         if unsafe { libc::fcntl(*fd, libc::F_SETFD, 0) } < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -335,12 +335,12 @@ fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
-/// Waits until something can be read; `false` when the deadline has passed first.
+/// Waits until `fd` is readable; `false` if the deadline passes first.
 pub(crate) fn readable(fd: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> {
     ready(fd, PollFlags::POLLIN, deadline)
 }
 
-/// Waits until one of the events is there; `false` when the deadline has passed first.
+/// Waits until one of the events occurs; `false` if the deadline passes first.
 pub(crate) fn ready(fd: BorrowedFd<'_>, events: PollFlags, deadline: Instant) -> io::Result<bool> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -426,7 +426,7 @@ mod tests {
         assert!(matches!(result, Err(RunError::Start { .. })), "{result:?}");
     }
 
-    /// Whether it ends within the time that a busy machine needs to end what was killed.
+    /// Whether the killed process ends within the time that a busy machine needs.
     fn goes(pid: Pid) -> bool {
         let Ok(end) = pidfd_open(pid) else {
             return gone(pid);
@@ -435,7 +435,7 @@ mod tests {
         poll(&mut waiting, PollTimeout::from(10_000u16)).unwrap() == 1
     }
 
-    /// Ended, though perhaps not yet reaped by whoever inherited it.
+    /// Whether it has ended, though perhaps not yet been reaped by the process that inherited it.
     fn gone(pid: Pid) -> bool {
         let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
             return true;

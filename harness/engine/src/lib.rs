@@ -1,4 +1,4 @@
-//! What virt-aa-conform runs cases on: images, machines and other backends, sessions with the agent; and how it runs them.
+//! What virt-aa-conform runs cases on (images, machines, other backends, sessions with the agent), and how.
 
 pub mod backend;
 pub mod children;

@@ -1,4 +1,4 @@
-//! Which cases share a boot: a case runs on an image whose machine has what its fixtures ask for.
+//! Which cases share a boot. A case runs on an image whose machine has the features that its fixtures need.
 
 use std::collections::BTreeSet;
 
@@ -7,19 +7,19 @@ use virt_aa_model::case::loaded::Loaded;
 use virt_aa_model::data::Data;
 use virt_aa_model::fixture::MachineFeature;
 
-/// Features of a machine, or those that a case asks for.
+/// Features that a machine has or a case needs.
 pub type Features = BTreeSet<MachineFeature>;
 
-/// What every machine of ours has.
+/// What every machine has.
 const COMMON: [MachineFeature; 2] = [MachineFeature::PciFunctions, MachineFeature::Iommu];
 
-/// What the machine of an image has.
+/// The features of an image's machine.
 pub fn of_recipe(recipe: &Recipe) -> Features {
     let xen = recipe.hypervisor.as_ref().map(|_| MachineFeature::Xen);
     COMMON.into_iter().chain(xen).collect()
 }
 
-/// What a case asks of its machine.
+/// The features that a case needs.
 pub fn of_case(data: &Data, loaded: &Loaded) -> Features {
     let fixtures = loaded
         .case
@@ -34,13 +34,13 @@ pub fn of_case(data: &Data, loaded: &Loaded) -> Features {
 pub enum Placement {
     /// On this image.
     Here,
-    /// It can run here and on plainer images alike, where it costs less.
+    /// It can run here, but also on plainer images, where it costs less.
     Plainer,
-    /// This image's machine lacks what it asks for.
+    /// This image's machine lacks a feature that the case needs.
     Lacking(MachineFeature),
 }
 
-/// Where a case belongs that asks for `asked`, seen from a machine that has `had`.
+/// Where a case that needs `asked` belongs, seen from a machine that has `had`.
 pub fn place(asked: &Features, had: &Features) -> Placement {
     if let Some(lacking) = asked.difference(had).next() {
         return Placement::Lacking(*lacking);

@@ -1,4 +1,4 @@
-//! Everything that a run needs, with the machine booting while the policy is compiled.
+//! Everything that a run needs. The machine boots while the policy is compiled.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,28 +22,28 @@ use virt_aa_model::profile_set::Unusable;
 use virt_aa_model::verdict::features::Features;
 use virt_aa_model::verdict::policy::Policy;
 
-/// The kernel's features, kept beside the image once it has booted; those of another kernel have its release behind them.
+/// The file of the kernel's features, beside a booted image. For another kernel its name ends with the release.
 const FEATURES: &str = "features";
 
-/// The image's programs, likewise.
+/// The file of the image's programs, likewise.
 const PROGRAMS: &str = "programs";
 
-/// Listing the programs, under emulation.
+/// Time to list the programs, under emulation.
 const PROGRAMS_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Which set is wanted, and how.
+/// The requested set.
 #[derive(Debug, Clone)]
 pub struct SetRequest {
     /// The set.
     pub spec: SetSpec,
-    /// Folders given for it.
+    /// Folders given for the set.
     pub dirs: GivenDirs,
-    /// The known-bad edit to be made to it.
+    /// The known-bad edit to apply.
     pub known_bad: Option<String>,
 }
 
 impl SetRequest {
-    /// A set as it is.
+    /// A set without edits.
     pub fn plain(set: &str) -> SetRequest {
         SetRequest {
             spec: SetSpec::parse(set),
@@ -56,52 +56,52 @@ impl SetRequest {
 /// Why nothing can be run.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
-    /// A name.
+    /// There is no set of that name.
     #[error("no profile set `{name}`; there are: {}", known.join(", "))]
     NoSet {
-        /// As asked for.
+        /// The requested name.
         name: String,
-        /// Those that there are.
+        /// The existing names.
         known: Vec<String>,
     },
-    /// A known-bad set of another set.
+    /// The known-bad set is an edit of another set.
     #[error("the known-bad set `{bad}` is an edit of `{of}`, not of `{set}`")]
     OtherSet {
         /// The known-bad set.
         bad: String,
         /// What it edits.
         of: String,
-        /// The set asked for.
+        /// The requested set.
         set: String,
     },
-    /// The set.
+    /// The set cannot be put together.
     #[error(transparent)]
     Set(#[from] SetError),
-    /// Its files.
+    /// The set cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The machine did not list its programs.
-    #[error("the machine could not list its programs: {0}")]
+    #[error("cannot list the machine's programs: {0}")]
     Programs(String),
-    /// Nothing is left of the set.
-    #[error("the image's parser takes no profile of the set: {}", told(.0))]
+    /// No profile of the set can be used.
+    #[error("the image's parser refuses every profile of the set: {}", told(.0))]
     NothingUsable(Vec<Unusable>),
-    /// The image's parser.
+    /// The image's parser cannot be used.
     #[error(transparent)]
     Parser(#[from] CompileError),
-    /// Its compilation.
+    /// The set cannot be compiled.
     #[error(transparent)]
     Compile(#[from] CompileSetError),
-    /// The machine.
+    /// The machine failed.
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// This machine's compilation is not the image's.
+    /// This machine does not compile as the image does.
     #[error(transparent)]
     Alike(#[from] AlikeError),
     /// The machine's kernel has no AppArmor.
     #[error("the kernel runs without AppArmor; its command line or its configuration lacks it")]
     NoAppArmor,
-    /// The cache.
+    /// The cache cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
@@ -118,7 +118,7 @@ pub struct Timings {
     pub boot: Duration,
     /// Reading, editing and compiling the set.
     pub compile: Duration,
-    /// All of it.
+    /// The whole preparation.
     pub whole: Duration,
 }
 
@@ -128,7 +128,7 @@ pub struct Candidate {
     pub set: SetUnderTest,
     /// What was compiled from it.
     pub compiled: CompiledSet,
-    /// What verdicts are judged by.
+    /// The policy for the verdict.
     pub policy: Policy,
 }
 
@@ -142,17 +142,17 @@ pub struct Prepared {
     pub parser: Parser,
     /// The kernel's features.
     pub kernel: Features,
-    /// Its release, as `uname -r` says it.
+    /// Its release, as `uname -r` reports it.
     pub kernel_release: String,
-    /// The policy namespace of the set; none where the whole kernel is its.
+    /// The policy namespace of the set; `None` if the set has the whole kernel.
     pub namespace: Option<String>,
     /// The image's programs.
     pub programs: Programs,
-    /// Where the time went.
+    /// How long each part took.
     pub timings: Timings,
 }
 
-/// The set that is wanted, not edited and edited; both the same where no known-bad set is asked for.
+/// The requested set without and with the known-bad edit. Both are the same if no edit is requested.
 fn assemble(
     data: &Data,
     image: &Image,
@@ -189,7 +189,7 @@ fn assemble(
     Ok((good, edited))
 }
 
-/// Start the machine and compile the set, side by side where what it takes is known from an earlier boot.
+/// Starts the machine and compiles the set, in parallel if an earlier boot saved the features and programs.
 pub fn prepare(
     data: &Data,
     image: &Image,
@@ -234,7 +234,7 @@ pub fn prepare(
     })
 }
 
-/// Where the kernel is the host's and starts at once: what a set takes is asked for each time.
+/// Prepares a run on the host's kernel, which starts at once. Features and programs are read anew each time.
 fn prepare_local(
     data: &Data,
     image: &Image,
@@ -285,7 +285,7 @@ fn list_programs(session: &mut Session) -> Result<String, PrepareError> {
 }
 
 fn save(path: &Path, text: &str) -> Result<(), PrepareError> {
-    // Another run may be reading it: it appears whole or not at all.
+    // Another run may be reading the file, so it is replaced atomically.
     let temporary = path.with_extension(format!("{}", std::process::id()));
     let saved = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
     saved.map_err(|source| PrepareError::Io {
@@ -338,7 +338,7 @@ fn candidate(
     namespace: Option<&str>,
 ) -> Result<Candidate, PrepareError> {
     let (mut good, mut set) = assemble(data, image, wanted, programs)?;
-    // Elsewhere than in a machine of ours the kernel is not told what to log, so the set tells of itself.
+    // Only our own machines tell the kernel what to log. Elsewhere the set itself asks for it.
     good.audited = namespace.is_some();
     set.audited = namespace.is_some();
     let compiled = if set.manifest.from.is_given() && wanted.known_bad.is_none() {
@@ -366,7 +366,7 @@ fn told(unusable: &[Unusable]) -> String {
 }
 
 impl Prepared {
-    /// Another set on the same image, to be compared with the base.
+    /// Another set on the same image, for comparison with the base.
     pub fn other(&self, data: &Data, wanted: &SetRequest) -> Result<Candidate, PrepareError> {
         candidate(
             data,
@@ -379,7 +379,7 @@ impl Prepared {
         )
     }
 
-    /// The book of proofs of a set, by its hash. What was seen on the image's own kernel says nothing of another one.
+    /// The proofs of a set, by its hash. Proofs are stored per kernel release.
     pub fn proofs(&self, data: &Data, set_hash: &str) -> ProofStore {
         let kernel = self.namespace.as_ref().map(|_| self.kernel_release.as_str());
         ProofStore::open(
@@ -390,12 +390,12 @@ impl Prepared {
         )
     }
 
-    /// Whether the machine compiles the set as this program did; the set is loaded by this.
+    /// Checks that the machine compiles the set as this program did. A comparison loads the set.
     pub fn check_alike(&self, session: &mut Session, candidate: &Candidate) -> Result<(), AlikeError> {
         alike::check(session, &self.image.dir, &candidate.set, &candidate.compiled)
     }
 
-    /// An edited set, compiled where it differs from the base.
+    /// An edited set. Only the files that differ from the base are compiled.
     pub fn candidate(&self, set: SetUnderTest) -> Result<Candidate, CompileSetError> {
         let compiled = CompiledSet::compile(&set, &self.parser, Some((&self.base.set, &self.base.compiled)))?;
         let policy = compiled.for_verdict((&self.base.set, &set), &self.kernel, self.namespace.as_deref());

@@ -1,4 +1,4 @@
-//! Which guards were seen to turn their case red: kept in the cache, by image, set, case and guard.
+//! Stores which guards were seen to turn their case red, in the cache, by image, set, case and guard.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,18 +18,18 @@ use virt_aa_model::hex::hex;
 use virt_aa_model::report::model::PROGRAM_VERSION;
 use virt_aa_model::verdict::summary::Guards;
 
-/// ProofStore of one image and set.
+/// The proofs of one image and set.
 pub struct ProofStore {
     file: PathBuf,
     ground: ProofBasis,
     proven: BTreeSet<String>,
-    /// What this run found out: keys and whether they are proven.
+    /// Results of this run: keys, and whether they are proven.
     news: BTreeMap<String, bool>,
 }
 
 impl ProofStore {
-    /// ProofStore for an image (by its folder, named after its content), a set (by its hash), and a kernel by its release
-    /// where it is not the image's own.
+    /// Opens the store for an image (by its folder, named after its content), a set (by its hash), and a kernel (by
+    /// its release, unless it is the image's own).
     pub fn open(image: &Path, set_hash: &str, kernel: Option<&str>, ground: ProofBasis) -> ProofStore {
         let of_kernel = kernel.map(|release| format!("-on-{release}"));
         let file = image.join(format!(
@@ -46,19 +46,18 @@ impl ProofStore {
         }
     }
 
-    /// The guards of a case, with its templates filled in: proven, not proven, and those that do not apply to these
-    /// profiles.
+    /// The guards of a case whose templates are filled in: proven, unproven, and not applicable to these profiles.
     pub fn guards(&self, id: &str, case: &Case, profiles: &BTreeMap<String, SubjectProfile>) -> Guards {
         Guards::of(case, profiles, |guard| {
             self.proven.contains(&self.key(id, case, guard))
         })
     }
 
-    /// The case's own text is part of the key, and so is all that the proof rests on: what has changed must be proven
-    /// anew.
+    /// The key includes the case's own text and everything that the proof rests on. What has changed must be proven
+    /// again.
     fn key(&self, id: &str, case: &Case, guard: &Guard) -> String {
         let mut hash = Sha256::new();
-        // A case and a guard are plain data, which JSON always takes.
+        // A case and a guard are plain data, which always have a JSON form.
         let (case_text, guard_text) = (
             serde_json::to_string(case).unwrap_or_default(),
             serde_json::to_string(guard).unwrap_or_default(),
@@ -71,13 +70,13 @@ impl ProofStore {
         hex(hash.finalize())
     }
 
-    /// Note how a guard ended.
+    /// Records how a guard ended.
     pub fn set(&mut self, id: &str, case: &Case, guard: &Guard, killed: bool) {
         let key = self.key(id, case, guard);
         self.news.insert(key, killed);
     }
 
-    /// Write down what this run found out, beside what others did meanwhile; the file appears whole or not at all.
+    /// Saves this run's results together with those of other runs. The file is replaced atomically.
     pub fn save(&self) -> io::Result<()> {
         let _lock = lock_within(&self.file.with_extension("lock"), LOCK_TIMEOUT)?;
         let mut proven = read(&self.file);
@@ -95,10 +94,10 @@ impl ProofStore {
     }
 }
 
-/// Whoever holds the lock writes one small file, so whoever holds it longer hangs.
+/// The holder of the lock writes one small file. A process that holds it for longer hangs.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The keys in a file; none where there is none yet.
+/// The keys in a file; empty if there is no file.
 fn read(file: &Path) -> BTreeSet<String> {
     fs::read_to_string(file)
         .unwrap_or_default()
@@ -107,21 +106,21 @@ fn read(file: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// What a proof rests on besides image, set, case and guard: any of it may make a guard survive that was killed.
+/// What a proof rests on besides image, set, case and guard. After a change in it a killed guard may survive.
 #[derive(Debug, Clone, Default)]
 pub struct ProofBasis {
     /// This program.
     program: String,
     /// Each fixture's data, by name.
     fixtures: BTreeMap<String, String>,
-    /// Known failures, by whose `fix` guards are proven: the case that each is of, and its data.
+    /// Known failures, whose `fix` is used to prove guards: the case of each, and its data.
     known: Vec<(String, String)>,
 }
 
 impl ProofBasis {
-    /// The data's fixtures and known failures, and the program that runs now.
+    /// Takes the data's fixtures and known failures, and the running program.
     pub fn of(data: &Data) -> ProofBasis {
-        // Plain data, which JSON always takes.
+        // Plain data always has a JSON form.
         let fixtures = data.fixtures.iter();
         let known = data.known.0.iter();
         ProofBasis {
@@ -140,7 +139,7 @@ impl ProofBasis {
         }
     }
 
-    /// The part that is of one variant.
+    /// The parts that concern one variant.
     fn of_case(&self, id: &str, case: &Case) -> Vec<&str> {
         let name = id.split_once('@').map_or(id, |(name, _)| name);
         let fixtures = case.needs.iter().filter_map(|need| self.fixtures.get(need));
@@ -152,7 +151,7 @@ impl ProofBasis {
     }
 }
 
-/// The hash of the program that runs now, which is the agent too. If it cannot be read, no proof is found again.
+/// The hash of the running program, which is also the agent. If it cannot be read, no stored proof matches.
 fn own_hash() -> &'static str {
     static HASH: LazyLock<String> = LazyLock::new(|| match fs::read("/proc/self/exe") {
         Ok(program) => hex(Sha256::digest(program)),
@@ -222,7 +221,7 @@ mod tests {
         proofs.set("one@p", &one, &one.guards[0], true);
         proofs.save().unwrap();
         assert!(is_proven(ground("1", "a", "x", "f")));
-        // What is of other cases is none of its.
+        // Data of other cases does not matter.
         assert!(is_proven(ground("1", "a", "y", "f")));
         assert!(!is_proven(ground("2", "a", "x", "f")), "another program");
         assert!(!is_proven(ground("1", "b", "x", "f")), "another fixture's script");
@@ -274,7 +273,7 @@ mod tests {
         };
         let own = guards(&profiles("libvirtd", "guest-a"));
         assert_eq!((own.unproven.len(), own.not_applicable.len()), (1, 0));
-        // It is named all the same.
+        // It is still listed.
         let other = guards(&profiles("guest-a", "guest-b"));
         assert_eq!((other.unproven.len(), other.not_applicable.len()), (0, 1));
     }
@@ -297,7 +296,7 @@ mod tests {
             open().guards("other@p", &other, &none()).unproven,
             Vec::<String>::new()
         );
-        // What is seen to fail is no longer proven.
+        // A guard that is seen to survive is no longer proven.
         first.set("other@p", &other, &other.guards[0], false);
         first.save().unwrap();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Does each guard turn its case red? The access is taken away from the set, the set loaded anew, the case run.
+//! Checks that each guard turns its case red: takes the access away from the set, loads it anew, runs the case.
 
 use aa_policy::{EditError, Edited, with_rule, without};
 
@@ -20,11 +20,11 @@ use virt_aa_model::verdict::expected::guarded;
 use virt_aa_model::verdict::judge::Verdict;
 use virt_aa_model::verdict::mediation::mediated;
 
-/// Compiles edited sets; the image's parser, or a test's stand-in.
+/// Compiles edited sets. It is the image's parser, or a test's stand-in.
 pub trait Compiler {
     /// The set under test.
     fn base(&self) -> &Candidate;
-    /// An edited set, compiled.
+    /// Compiles an edited set.
     fn candidate(&self, set: SetUnderTest) -> Result<Candidate, CompileSetError>;
 }
 
@@ -38,13 +38,13 @@ impl Compiler for Prepared {
     }
 }
 
-/// Loads a set and runs a variant with it; a machine, or a test's stand-in.
+/// Loads a set and runs a variant with it. It is a machine, or a test's stand-in.
 pub trait MutantRunner {
     /// Load a set into a kernel that has no other policy.
     fn load_anew(&mut self, candidate: &Candidate) -> Result<(), SessionError>;
-    /// Run a variant; failures known of the set count only if `with_known`.
+    /// Runs a variant. Known failures of the set count only if `with_known`.
     fn run(&mut self, variant: &Variant, candidate: &Candidate, with_known: bool) -> CaseRun;
-    /// Throw the machine away.
+    /// Discards the machine.
     fn discard(&mut self);
 }
 
@@ -62,7 +62,7 @@ impl MutantRunner for Runner<'_> {
     }
 }
 
-/// Prove every guard of a variant; `each` is told of every one as it ends.
+/// Proves every guard of a variant. `each` receives each proof as soon as it is done.
 pub fn prove(
     runner: &mut dyn MutantRunner,
     prepared: &dyn Compiler,
@@ -93,8 +93,8 @@ pub fn prove(
         end(guard, None, Outcome::NotApplicable, Some(only));
     }
     let applying = |guard: &&Guard| applies(raw, guard, &variant.profiles);
-    // A known failure says what mends it; guards are proven on the mended set. One that no edit mends stays: the case
-    // must fail as known, and without the access by the guard's denial besides.
+    // A known failure names the edits that mend it, and guards are proven on the mended set. If no edit mends it, the
+    // case must fail as known, and without the access also with the guard's denial.
     let fixed;
     let stays = beyond_mending(known);
     let base = if known.is_empty() || stays.is_some() {
@@ -153,7 +153,7 @@ pub fn prove(
     proofs
 }
 
-/// Why no edit mends the case, where the known failures say so.
+/// Why no edit mends the case, if the known failures say so.
 fn beyond_mending<'k>(known: &[&'k KnownFailure]) -> Option<&'k str> {
     let mended = known.iter().any(|known| !known.fix.is_empty());
     known
@@ -212,7 +212,7 @@ fn prove_guard(
             .get(name)
             .is_some_and(|other| other.policy.binary == file.policy.binary)
     });
-    // A template or abstraction that only virt-aa-helper reads changes no binary here, and yet what the machine does.
+    // A template or abstraction that only virt-aa-helper reads changes no binary here, but changes the machine.
     let changed = candidate.set.tree.changed_files(&base.set.tree);
     let is_compiled = |file: &String| base.compiled.files.contains_key(file);
     if same && changed.iter().all(is_compiled) {
@@ -235,9 +235,9 @@ fn prove_guard(
 struct Base<'a> {
     /// The set that the guard's access is taken from.
     candidate: &'a Candidate,
-    /// Why no edit mends the case, where it fails as known.
+    /// Why no edit mends the case, if it fails as known.
     stays: Option<&'a str>,
-    /// What was wrong with it before the access was taken away.
+    /// The findings before the access was taken away.
     findings: &'a Findings,
 }
 

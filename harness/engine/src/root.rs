@@ -1,4 +1,4 @@
-//! The folder with the data files: cases, profile sets and recipes of images; and where it is looked for.
+//! The folder with the data files (cases, profile sets and recipes of images), and where it is searched for.
 
 pub mod built_in;
 
@@ -25,20 +25,20 @@ pub const VARIABLE: &str = "VIRT_AA_CONFORM_ROOT";
 pub struct Root {
     /// The folder that has all of [`MARKS`].
     pub dir: PathBuf,
-    /// A folder that takes the place of its cases.
+    /// A folder that replaces its cases.
     pub cases: Option<PathBuf>,
-    /// Why this folder.
+    /// How the folder was found.
     pub origin: Origin,
 }
 
-/// Where a root was found; the first of these that there is.
+/// Where a root was found, in order of precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// The command line or the environment names it.
     Given,
     /// The current folder or one above it.
     Here,
-    /// A folder of data by the XDG base directory specification.
+    /// A data folder of the XDG base directory specification.
     Xdg,
     /// In the program itself.
     BuiltIn,
@@ -47,7 +47,7 @@ pub enum Origin {
 /// Why there are no data files.
 #[derive(Debug, thiserror::Error)]
 pub enum RootError {
-    /// A folder that should be a root is none.
+    /// A folder that should be a root is not one.
     #[error(
         "{} has no {}; the folder with the data has {}/ (--root or {VARIABLE} names another one)",
         dir.display(), lacking.join("/, no ") .to_string() + "/", MARKS.join("/, ")
@@ -55,16 +55,16 @@ pub enum RootError {
     Lacks {
         /// The folder.
         dir: PathBuf,
-        /// What it does not have.
+        /// What is missing in it.
         lacking: Vec<&'static str>,
     },
-    /// What should take the place of the cases is no folder.
-    #[error("{} is no folder; --cases takes a folder with cases, as {CASES}/ is", .0.display())]
+    /// What should replace the cases is not a folder.
+    #[error("{} is not a folder; --cases takes a folder with cases, like {CASES}/", .0.display())]
     NoCases(PathBuf),
-    /// The current folder is not known.
+    /// The current folder is unknown.
     #[error("cannot tell the current folder: {0}; name the one with the data with --root")]
     NoHere(io::Error),
-    /// What is built in cannot be unpacked.
+    /// The built-in data cannot be unpacked.
     #[error(transparent)]
     BuiltIn(#[from] BuiltInError),
 }
@@ -84,8 +84,8 @@ impl Root {
         self.dir.join(RECIPES)
     }
 
-    /// As given; else this folder or the nearest above that is a root, so that a checkout comes before what is
-    /// installed; else a folder of XDG's; else what is built in. `cases` takes the place of its cases.
+    /// Finds the root: the given one; else this folder or its nearest parent that is a root, so that a checkout
+    /// precedes installed data; else a data folder of XDG; else the built-in data. `cases` replaces its cases.
     pub fn find(given: Option<&Path>, cases: Option<&Path>) -> Result<Root, RootError> {
         if let Some(cases) = cases.filter(|dir| !dir.is_dir()) {
             return Err(RootError::NoCases(cases.to_path_buf()));
@@ -110,7 +110,7 @@ impl Root {
     }
 }
 
-/// What is on disk and that nobody named.
+/// Finds a root on disk that nobody named.
 fn on_disk(
     here: &Path,
     var: impl Fn(&str) -> Option<OsString>,
@@ -118,7 +118,7 @@ fn on_disk(
     if let Some(dir) = here.ancestors().find(|dir| lacking(dir).is_empty()) {
         return Ok(Some((dir.to_path_buf(), Origin::Here)));
     }
-    // One with a part of the data is told: whoever made it wants it used.
+    // An incomplete folder is reported, because whoever made it wants it used.
     let some = |dir: &PathBuf| lacking(dir).len() < MARKS.len();
     match xdg::data(var).into_iter().find(some) {
         Some(dir) => Ok(Some((whole(&dir)?, Origin::Xdg))),

@@ -1,16 +1,16 @@
-//! What a report says of the run itself, taken from a prepared run.
+//! What a report says about the run itself, taken from a prepared run.
 
 use virt_aa_model::report::run_info::{ProfileSetInfo, RunInfo};
 
 use crate::backend::Backend;
 use crate::prepare::{Candidate, Prepared};
 
-/// Of a prepared run.
+/// Describes a prepared run.
 pub fn of_base(prepared: &Prepared, backend: &Backend, known_bad: Option<&str>) -> RunInfo {
     of_candidate(prepared, &prepared.base, backend, known_bad)
 }
 
-/// Of a set on a prepared image.
+/// Describes a set on a prepared image.
 pub fn of_candidate(
     prepared: &Prepared,
     candidate: &Candidate,

@@ -1,4 +1,4 @@
-//! Runs variants, one after another, on one machine; a machine that is gone or spoilt is replaced.
+//! Runs variants one after another on one machine. A machine that is gone or spoilt is replaced.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -25,14 +25,14 @@ pub struct Runner<'a> {
     pub prepared: &'a Prepared,
     backend: &'a Backend,
     session: Option<Session>,
-    /// The hash of the set that is loaded.
+    /// The hash of the loaded set.
     loaded: Option<String>,
-    /// When nothing is begun any more, and what runs is ended.
+    /// After this time nothing is started, and what runs is ended.
     until: Option<Instant>,
 }
 
 impl<'a> Runner<'a> {
-    /// A runner on a machine that is up.
+    /// A runner on a running machine.
     pub fn new(
         data: &'a Data,
         prepared: &'a Prepared,
@@ -49,7 +49,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// The same, ending at that time.
+    /// The same runner with a deadline.
     pub fn until(self, deadline: Instant) -> Runner<'a> {
         Runner {
             until: Some(deadline),
@@ -88,7 +88,7 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// Load a set unless it is loaded already.
+    /// Loads a set unless it is loaded already.
     fn load(&mut self, candidate: &Candidate) -> Result<(), SessionError> {
         let hash = candidate.set.tree.hash();
         self.session()?;
@@ -107,7 +107,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Throw the machine away.
+    /// Discards the machine.
     pub fn discard(&mut self) {
         self.session = None;
         self.loaded = None;
@@ -122,23 +122,23 @@ impl<'a> Runner<'a> {
             Some(Ok(records)) => gaps_after_the_last(&records, policy),
             Some(Err(error)) => {
                 self.discard();
-                vec![format!("the log could not be looked at once more: {error}")]
+                vec![format!("cannot read the audit log after the last case: {error}")]
             }
         }
     }
 
-    /// Run a variant with the set that is to be judged; failures known of it count only if `with_known`.
+    /// Runs a variant with the set to be judged. Known failures of the set count only if `with_known`.
     pub fn run(&mut self, variant: &Variant, candidate: &Candidate, with_known: bool) -> CaseRun {
         let run = self.run_otherwise(variant, candidate, with_known, &|_| {});
-        // What a case could not put back, or what spoilt its evidence, is not handed on to the next.
+        // The next case must not inherit what this one could not put back, or what spoilt its evidence.
         if matches!(run.verdict, Verdict::Error | Verdict::Inconclusive) {
             self.discard();
         }
         run
     }
 
-    /// The same, but the agent gets a changed plan while the verdict is judged by the original one. The machine is kept if
-    /// it can go on.
+    /// Like `run`, but the agent gets a changed plan. The verdict is judged by the original one. The machine is kept
+    /// if it can go on.
     pub fn run_otherwise(
         &mut self,
         variant: &Variant,
@@ -219,7 +219,7 @@ impl<'a> Runner<'a> {
             Vec::new()
         };
         let mut judgement = judge(&expected, &planned.plan, &evidence, &candidate.policy, &known);
-        // Of a given set nobody knows beforehand which failures it still has: those that do not show are none of its.
+        // Nobody knows in advance which failures a given set still has. Known failures that do not show are dropped.
         let showing: Vec<_> = known
             .iter()
             .copied()
@@ -239,14 +239,14 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// The failures known of a variant under a set.
+    /// The known failures of a variant with a set.
     pub fn known(&self, variant: &Variant, set: &SetUnderTest) -> Vec<&'a KnownFailure> {
         let labels = variant.profiles.values().map(|chosen| chosen.profile.as_str());
         let (known, image) = (&self.data.known, &self.prepared.image.name);
         known.find(&set.known_as(labels), image, &variant.id)
     }
 
-    /// Bring up what the variant needs, then fill its templates in.
+    /// Brings up what the variant needs, then fills in its templates.
     fn plan(&mut self, variant: &Variant, set: &SetUnderTest) -> Result<Planned, Stopped> {
         let mut facts = Facts {
             set: set.dirs.by_key(),
@@ -275,7 +275,7 @@ impl<'a> Runner<'a> {
             let program = subject.program.as_ref().and_then(|daemon| daemon.argv.first());
             if let Some(program) = program.filter(|program| self.prepared.programs.lacks(program)) {
                 return Err(Stopped::Skip(format!(
-                    "the image has no {program}, and subject {name} gets its label only by running it"
+                    "the image has no {program}, which subject {name} must run to get its label"
                 )));
             }
         }
@@ -295,7 +295,7 @@ impl From<SessionError> for Stopped {
     }
 }
 
-/// Unguessable, so that nothing in the machine can write a canary's record before its time.
+/// An unguessable token, so that nothing in the machine can write a canary's record before its time.
 fn token() -> Result<String, Stopped> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| Stopped::Error(format!("no random numbers: {error}")))?;

@@ -1,4 +1,4 @@
-//! Does each way to spoil the evidence keep a passing case from being green?
+//! Checks that each way to spoil the evidence keeps a passing case from being green.
 
 mod change;
 mod table;
@@ -19,20 +19,20 @@ pub use self::table::{Sabotage, table};
 /// How a sabotage ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The verdict is the one that the table says, for the reason that it says.
+    /// The verdict and its reason are those in the table.
     Caught,
     /// The case is green all the same: a false green.
     Missed,
-    /// The case is not green, and the verdict or its reason is another one.
+    /// The case is not green, but the verdict or its reason is not that of the table.
     Otherwise,
-    /// The image's parser does not know it, so that there it cannot happen.
+    /// The image's parser does not know it, so it cannot happen there.
     Refused,
-    /// It could not be done, or the case does not pass without it, so nothing is shown.
+    /// The sabotage could not be done, or the case does not pass without it, so nothing is shown.
     NotDone,
 }
 
 impl Outcome {
-    /// As it is printed.
+    /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Outcome::Caught => "caught",
@@ -44,14 +44,14 @@ impl Outcome {
     }
 }
 
-/// A sabotage as it went.
+/// The result of a sabotage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tried {
     /// How it ended.
     pub outcome: Outcome,
-    /// The verdict; none where the case was not run.
+    /// The verdict; `None` if the case was not run.
     pub verdict: Option<Verdict>,
-    /// What was said, unless it is what the table says.
+    /// The verdict's text, unless it is what the table says.
     pub detail: Option<String>,
 }
 
@@ -91,7 +91,7 @@ pub struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    /// Try them on the runner's machine, which `config` says how to make.
+    /// Tries sabotages on the runner's machine. `config` says how to make it.
     pub fn new(
         data: &'a Data,
         prepared: &'a Prepared,
@@ -106,13 +106,13 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// See that the case passes, spoil it, and look at the verdict. The machine is left as it should be.
+    /// Checks that the case passes, spoils it, and checks the verdict. The machine is left as it should be.
     pub fn attempt(&mut self, sabotage: &Sabotage) -> Tried {
         let tried = match &sabotage.kernel {
             Some(words) => self.on_another_kernel(sabotage, words),
             None => self.on_this_machine(sabotage),
         };
-        // What it changed is not handed on to the next.
+        // The next sabotage must not inherit what this one changed.
         if !sabotage.leaves_the_machine_alone() {
             self.runner.discard();
         }
@@ -160,7 +160,7 @@ impl<'a> Bench<'a> {
         Ok(Tried::of(sabotage, run.verdict, &said(&run)))
     }
 
-    /// The case on a machine whose kernel is started with other words.
+    /// Runs the case on a machine whose kernel gets further arguments.
     fn on_another_kernel(&self, sabotage: &Sabotage, words: &str) -> Result<Tried, String> {
         let variant = self.variant(&sabotage.case, sabotage)?;
         let backend = Backend::Vm(VmConfig {
@@ -172,7 +172,7 @@ impl<'a> Bench<'a> {
         Ok(Tried::of(sabotage, run.verdict, &said(&run)))
     }
 
-    /// The variant with that id, with the subjects and steps that a sabotage adds.
+    /// The variant with that id, with the sabotage's subjects and steps added.
     fn variant(&self, id: &str, sabotage: &Sabotage) -> Result<Variant, String> {
         let name = id.split([':', '@']).next().unwrap_or(id);
         let mut loaded = self
@@ -195,7 +195,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// Everything that a verdict says of its reasons: its first line, every finding, every gap.
+/// Everything that a verdict gives as its reasons: its first line, every finding, every gap.
 fn said(run: &CaseRun) -> Vec<String> {
     let mut said: Vec<String> = run.reason.iter().cloned().collect();
     if let Some(ran) = &run.ran {

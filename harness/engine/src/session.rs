@@ -1,4 +1,4 @@
-//! A machine that is up, and the talk with its agent.
+//! A running machine and the protocol session with its agent.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,16 +14,16 @@ use crate::backend::{AgentStream, Backend, Machine, VmDeath, VmError};
 use crate::image::Image;
 use virt_aa_model::fixture::Fixture;
 
-/// How long answers may take. What comes later ends the machine.
+/// Time limits for answers. A late answer ends the machine.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// For answers that need no more than a look.
+    /// For answers that only need a lookup.
     pub short: Duration,
     /// For loading policy.
     pub load: Duration,
-    /// Allowed beyond the agent's own deadlines, so that the agent is the one to say what hangs.
+    /// Added to the agent's own deadlines, so that the agent is the one to report what hangs.
     pub grace: Duration,
-    /// When every answer comes too late.
+    /// Deadline of all answers.
     pub until: Option<Instant>,
 }
 
@@ -38,7 +38,7 @@ impl Default for Limits {
     }
 }
 
-/// Why the talk ended.
+/// Why a session failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The machine did not come up.
@@ -47,10 +47,10 @@ pub enum SessionError {
     /// The machine ended, or did not answer and was ended.
     #[error("the machine is gone: {0}")]
     Died(Box<VmDeath>),
-    /// The time that everything together may take.
+    /// The time limit of the whole run is over.
     #[error("the time limit of the whole run was over; give more with --timeout")]
     OutOfTime,
-    /// The agent is not of this program.
+    /// The agent belongs to another version of this program.
     #[error("the agent speaks version {0} of the protocol, not {PROTOCOL_VERSION}; build the program anew")]
     Version(u32),
     /// The machine cannot enforce anything.
@@ -59,7 +59,7 @@ pub enum SessionError {
     /// The agent could not do what it was asked.
     #[error("the agent: {0}")]
     Agent(String),
-    /// An answer to another question.
+    /// The answer does not fit the request.
     #[error("the agent answered something else than it was asked: {0}")]
     Nonsense(String),
 }
@@ -67,7 +67,7 @@ pub enum SessionError {
 /// A machine with its agent, and what was brought up in it.
 pub struct Session {
     machine: Box<dyn Machine>,
-    /// What machine this is.
+    /// Facts about the machine.
     pub facts: MachineFacts,
     /// How long its answers may take.
     pub limits: Limits,
@@ -75,7 +75,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Start a machine and greet its agent.
+    /// Starts a machine and greets its agent.
     pub fn start(image: &Image, backend: &Backend) -> Result<Session, SessionError> {
         Session::greet(backend.start(image)?)
     }
@@ -109,7 +109,7 @@ impl Session {
         self.machine.console()
     }
 
-    /// From the start of the machine to the agent's greeting.
+    /// Time from the start of the machine to the agent's greeting.
     pub fn boot_time(&self) -> Duration {
         self.machine.boot_time()
     }
@@ -126,7 +126,7 @@ impl Session {
         }
     }
 
-    /// Make these policies, and no others, the kernel's, and these files the machine's.
+    /// Makes these policies the only ones in the kernel, and puts these files into the machine.
     pub fn load(
         &mut self,
         policies: Vec<Policy>,
@@ -138,7 +138,7 @@ impl Session {
         }
     }
 
-    /// What the kernel says is loaded.
+    /// What the kernel reports as loaded.
     pub fn policy(&mut self) -> Result<PolicyState, SessionError> {
         match self.call(&Request::PolicyState, self.limits.short)? {
             Response::Policy(state) => Ok(state),
@@ -146,7 +146,7 @@ impl Session {
         }
     }
 
-    /// Bring a fixture up, or say how it went before.
+    /// Brings a fixture up, or returns its earlier outcome.
     pub fn fixture(&mut self, fixture: &Fixture) -> Result<FixtureOutcome, SessionError> {
         if let Some(outcome) = self.fixtures.get(&fixture.name) {
             return Ok(outcome.clone());
@@ -169,7 +169,7 @@ impl Session {
         }
     }
 
-    /// Audit messages since the last case: what a process did that nobody had waited for.
+    /// Unattributed records: audit messages since the last case, caused by a process that nobody waited for.
     pub fn unattributed(&mut self) -> Result<Vec<RawRecord>, SessionError> {
         match self.call(&Request::Unattributed, self.limits.short)? {
             Response::Unattributed { records } => Ok(records),
@@ -202,7 +202,7 @@ impl Session {
         }
     }
 
-    /// Sends QEMU a signal: for tests of what is made of its end.
+    /// Sends QEMU a signal. Tests use this to check how its end is handled.
     pub fn signal_machine(&self, signal: Signal) -> io::Result<()> {
         self.machine.signal(signal)
     }
@@ -215,9 +215,9 @@ impl Session {
         }
     }
 
-    /// A root shell on the machine's console, until it ends.
+    /// Runs a root shell on the machine's console until it ends.
     pub fn shell(&mut self) -> Result<(), SessionError> {
-        // A person sits at the other end.
+        // A person uses the shell.
         match self.call(&Request::Shell, Duration::from_secs(24 * 60 * 60))? {
             Response::Done => Ok(()),
             other => Err(nonsense(&other)),
@@ -242,7 +242,7 @@ fn exchange(
     })
 }
 
-/// Ask, and take one answer; `None` if the machine is gone, or silent until the deadline.
+/// Sends a request and takes one answer; `None` if the machine is gone, or silent until the deadline.
 fn ask(
     stream: &mut AgentStream,
     request: &Request,
@@ -312,13 +312,13 @@ mod tests {
         frame
     }
 
-    /// What the harness makes of a guest that reads the question and answers with these bytes; then it goes away, or
-    /// stays and is silent.
+    /// The harness's result for a guest that reads the request and answers with these bytes. Then the guest goes
+    /// away, or stays and is silent.
     fn ask_guest(answer: Vec<u8>, stays: bool, limit: Duration) -> Option<Result<Response, SessionError>> {
         let (here, mut there) = UnixStream::pair().unwrap();
         let guest = thread::spawn(move || {
             let _: Request = receive(&mut there).unwrap();
-            // The harness may have hung up in the middle.
+            // The harness may have hung up halfway.
             let _ = there.write_all(&answer);
             if stays {
                 let _ = there.read(&mut [0]);
@@ -361,7 +361,7 @@ mod tests {
         let begun = Instant::now();
         assert!(ask_guest(answer.clone(), true, SHORT).is_none());
         assert!(begun.elapsed() >= SHORT);
-        // One that goes away is not waited for.
+        // A guest that goes away is not waited for.
         let begun = Instant::now();
         assert!(ask_guest(answer, false, LONG).is_none());
         assert!(begun.elapsed() < LONG);

@@ -53,7 +53,7 @@ pub fn store(root: &Root) -> Result<Store, SetupError> {
     Store::open(&root.recipes(), None).map_err(of_image)
 }
 
-/// The image, built if it is not there.
+/// The image. It is built if it does not exist.
 pub fn image(root: &Root, name: &str, allow_expired_index: bool) -> Result<Image, SetupError> {
     let store = store(root)?;
     let options = BuildOptions {
@@ -64,7 +64,7 @@ pub fn image(root: &Root, name: &str, allow_expired_index: bool) -> Result<Image
     image::ensure(&store, name, &options, progress.as_mut()).map_err(of_image)
 }
 
-/// An image error is the user's where it is about a name.
+/// Counts an image error as a usage error if it is about a name.
 pub fn of_image(error: ImageError) -> SetupError {
     match error {
         ImageError::Recipe(_) => SetupError::usage(error),
@@ -89,7 +89,7 @@ pub fn vm_config(root: &Root, image: &str) -> Result<VmConfig, SetupError> {
     })
 }
 
-/// The backend that a command line asks for; `jobs` machines side by side.
+/// The backend that a command line requests, for `jobs` machines side by side.
 pub fn backend(root: &Root, target: &Target, jobs: u8) -> Result<Backend, SetupError> {
     let kind = match target.backend {
         BackendName::Vm => return vm_config(root, &target.image).map(Backend::Vm),
@@ -103,13 +103,13 @@ pub fn backend(root: &Root, target: &Target, jobs: u8) -> Result<Backend, SetupE
     }
     if jobs > 1 {
         return Err(SetupError::usage(
-            "one run at a time has the host: --jobs is of the vm backend",
+            "a host has one run at a time; --jobs is for the vm backend",
         ));
     }
     Ok(Backend::Local(LocalConfig::new(kind)))
 }
 
-/// The engine that was named, or the first that there is.
+/// The named engine, or the first one that is installed.
 fn engine(named: Option<Engine>) -> Result<Engine, SetupError> {
     let installed = |engine: &Engine| which::which(engine.program()).is_ok();
     match named {
@@ -127,7 +127,7 @@ fn engine(named: Option<Engine>) -> Result<Engine, SetupError> {
     }
 }
 
-/// What a backend runs: an image, built if it is not there, or this host.
+/// What a backend runs: an image, built if it does not exist, or this host.
 pub fn image_for(root: &Root, target: &Target, backend: &Backend) -> Result<Image, SetupError> {
     match backend {
         Backend::Local(LocalConfig { kind: Kind::Host, .. }) => {
@@ -150,7 +150,7 @@ pub fn prepared(
     prepare(data, &image, &wanted, backend).map_err(of_prepare)
 }
 
-/// What a command line says of a set, looked at before an image is built for nothing.
+/// Checks what a command line says about a set, before an image is built for nothing.
 pub fn wanted(
     data: &Data,
     set: &str,
@@ -169,7 +169,7 @@ pub fn wanted(
     })
 }
 
-/// What is wrong with a set is the user's to mend.
+/// Errors in a set are the user's to fix.
 pub fn of_prepare(error: PrepareError) -> SetupError {
     match error {
         PrepareError::NoSet { .. }
@@ -182,7 +182,7 @@ pub fn of_prepare(error: PrepareError) -> SetupError {
     }
 }
 
-/// Whether `name` is among the names there are.
+/// Checks that `name` is among the existing names.
 fn known<'a>(
     what: &str,
     name: &str,

@@ -1,4 +1,4 @@
-//! Many variants: on several machines side by side, within a time limit, told in their own order.
+//! Runs many variants on several machines side by side, within a time limit, and reports them in their own order.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,12 +21,12 @@ use virt_aa_model::guard::Proof;
 pub struct Bounds {
     /// Machines side by side; at least one is used.
     pub jobs: usize,
-    /// What has not begun by then is not run, and what runs is ended.
+    /// What has not started by then is not run, and what runs is ended.
     pub deadline: Instant,
 }
 
 impl Bounds {
-    /// So many machines, and so much time, of which some is spent already.
+    /// The bounds for `jobs` machines and `timeout`, of which `spent` has passed already.
     pub fn new(jobs: u8, timeout: Duration, spent: Duration) -> Bounds {
         Bounds {
             jobs: usize::from(jobs),
@@ -43,14 +43,14 @@ pub struct Suite<'a> {
     pub prepared: &'a Prepared,
     /// How machines are made.
     pub backend: &'a Backend,
-    /// How many, and until when.
+    /// How many machines, and until when.
     pub bounds: Bounds,
 }
 
 impl Suite<'_> {
-    /// Run every variant with the base set. `session` is the first machine, already up; `begun` is told of each
-    /// variant as it begins, `ended` as it ends, in the variants' order. A variant whose time never came has the
-    /// verdict `error`.
+    /// Runs every variant with the base set. `session` is the first machine, already running. `begun` is called as
+    /// each variant begins, `ended` as each ends, in the variants' order. A variant that did not start before the
+    /// deadline has the verdict `error`.
     pub fn run(
         &self,
         session: Session,
@@ -71,7 +71,7 @@ impl Suite<'_> {
         )
     }
 
-    /// Run variants with two sets, all with the first before any with the second; otherwise as [`Suite::run`].
+    /// Runs variants with two sets, all with the first before any with the second; otherwise like [`Suite::run`].
     pub fn run_both(
         &self,
         session: Session,
@@ -93,8 +93,8 @@ impl Suite<'_> {
         (runs, of_second)
     }
 
-    /// Prove the guards of every variant; `begun` and `ended` as for [`Suite::run`]. Guards whose time never came
-    /// are inconclusive.
+    /// Proves the guards of every variant; `begun` and `ended` as for [`Suite::run`]. Guards that did not start
+    /// before the deadline are inconclusive.
     pub fn prove(
         &self,
         session: Session,
@@ -118,8 +118,8 @@ impl Suite<'_> {
         })
     }
 
-    /// Each machine takes the next variant as soon as it is free. The last one of each is told of what its log still
-    /// held then.
+    /// Each machine takes the next variant as soon as it is free. `add_gaps` adds what a machine's log still held at
+    /// the end to the machine's last result.
     fn spread<J: Sync, T: Send>(
         &self,
         session: Session,
@@ -147,7 +147,7 @@ impl Suite<'_> {
                         mine,
                         |runner, (index, variant)| (index, work(runner, variant)),
                         |runner, (_, result)| add_gaps(result, runner.last_gaps()),
-                        // Whoever collects the results lives until every thread has ended.
+                        // The receiver lives until every thread has ended.
                         |result| drop(done.send(result)),
                     );
                 });
@@ -158,8 +158,8 @@ impl Suite<'_> {
     }
 }
 
-/// Do all jobs on one machine. Each result is told before the next job begins, and the last one after `end` was called with
-/// it.
+/// Does all jobs on one machine. Each result is reported before the next job begins. The last one is reported after
+/// `end` was called with it.
 fn all_of_one_machine<M, J, T>(
     machine: &mut M,
     jobs: impl Iterator<Item = J>,
@@ -178,7 +178,7 @@ fn all_of_one_machine<M, J, T>(
     }
 }
 
-/// Collect results by their index, and tell of each as soon as all before it are there.
+/// Collects results by their index, and reports each as soon as all before it are there.
 fn in_order<T>(results: mpsc::Receiver<(usize, T)>, ended: &mut dyn FnMut(&T)) -> Vec<T> {
     let mut early = BTreeMap::new();
     let mut all = Vec::new();

@@ -4,13 +4,13 @@ use virt_aa_probe::local::Engine;
 
 use crate::profile_set::packaged::PACKAGED;
 
-/// The image that is used where none is named.
+/// The image that is used if none is named.
 pub const DEFAULT_IMAGE: &str = "debian-13";
 
-/// The profile set that is tested where none is named.
+/// The profile set that is tested if none is named.
 pub const DEFAULT_SET: &str = PACKAGED;
 
-/// A backend, as it is named.
+/// The name of a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackendName {
     /// A virtual machine that boots the image.
@@ -22,7 +22,7 @@ pub enum BackendName {
 }
 
 impl BackendName {
-    /// As the command line and reports name it.
+    /// The name on the command line and in reports.
     pub fn name(self) -> &'static str {
         match self {
             BackendName::Vm => "vm",
@@ -37,7 +37,7 @@ impl BackendName {
 pub struct Target {
     /// The backend.
     pub backend: BackendName,
-    /// The container engine; of several that are installed the first, where none is named.
+    /// The container engine. If none is named, the first installed one is used.
     pub engine: Option<Engine>,
     /// Whether cases that start a libvirt daemon run although the host has one running.
     pub allow_host_daemon: bool,
@@ -45,14 +45,14 @@ pub struct Target {
     pub image: String,
     /// The profile set, as the command line names it.
     pub profiles: String,
-    /// Folders that the set is made for, where they are not as in the image.
+    /// Folders that the set is made for, if they differ from the image's.
     pub set_dirs: Vec<(String, String)>,
-    /// Whether the image is built although its suite's index is past its valid-until date.
+    /// Whether the image is built even if its suite's index is past its valid-until date.
     pub allow_expired_index: bool,
 }
 
 impl Target {
-    /// The packaged profiles with that backend.
+    /// A target with the packaged profiles on that backend.
     pub fn new(backend: BackendName, engine: Option<Engine>, image: &str) -> Target {
         Target {
             backend,
@@ -65,7 +65,7 @@ impl Target {
         }
     }
 
-    /// The words of a command line that say the same, but for what only a build of the image needs.
+    /// The arguments of a command line that means the same, except what only a build of the image needs.
     pub fn words(&self) -> Vec<String> {
         let mut words = Vec::new();
         if self.backend != BackendName::Vm {

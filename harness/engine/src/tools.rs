@@ -1,4 +1,4 @@
-//! The tools of the machine that the program calls, and the Debian packages that bring them.
+//! The tools of this machine that the program calls, and the Debian packages that contain them.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub struct Tool {
     /// The program's file name.
     pub program: &'static str,
-    /// The Debian package with it.
+    /// The Debian package that contains it.
     pub package: &'static str,
     /// What it is needed for, in a few words.
     pub purpose: &'static str,
@@ -19,13 +19,13 @@ pub const MMDEBSTRAP: Tool = Tool {
     package: "mmdebstrap",
     purpose: "makes an image's root file system",
 };
-/// Copies a root file system that is given.
+/// Copies an existing root file system.
 pub const TAR: Tool = Tool {
     program: "tar",
     package: "tar",
     purpose: "copies a root file system that a recipe names (from: {tar: …}, from: {dir: …})",
 };
-/// Joins two of them.
+/// Joins two tools by a pipe.
 pub const BASH: Tool = Tool {
     program: "bash",
     package: "bash",
@@ -63,7 +63,7 @@ pub const GIT: Tool = Tool {
     purpose: "reads a revision of a libvirt source tree (--profiles libvirt-source:DIR@REVISION)",
 };
 
-/// All the tools that everybody needs, in the order in which they come into play.
+/// The tools that everybody needs, in the order in which they are used.
 pub const ALL: &[Tool] = &[UNSHARE, NEWUIDMAP, MMDEBSTRAP, MKE2FS, QEMU];
 
 /// Tools that are not installed.
@@ -84,7 +84,7 @@ pub fn find(tool: Tool) -> Option<PathBuf> {
     which::which_in_global(tool.program, Some(dirs)).ok()?.next()
 }
 
-/// Says which of the tools are missing, all at once.
+/// Reports all missing tools at once.
 pub fn require(tools: &[Tool]) -> Result<(), MissingTools> {
     let missing: Vec<Tool> = tools
         .iter()

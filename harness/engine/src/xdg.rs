@@ -1,4 +1,4 @@
-//! Folders by the XDG base directory specification. A value that is empty or relative counts as unset, as it says.
+//! Folders of the XDG base directory specification. As it demands, an empty or relative value counts as unset.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ pub fn cache(var: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     Some(home(&var, "XDG_CACHE_HOME", ".cache")?.join(NAME))
 }
 
-/// Where data may lie, the user's own folder first.
+/// Folders that may contain data, the user's own first.
 pub fn data(var: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     let dirs = var("XDG_DATA_DIRS")
         .filter(|dirs| !dirs.is_empty())

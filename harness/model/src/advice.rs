@@ -14,7 +14,7 @@ use places::{PolicyOwner, place_of};
 
 use crate::denial::{request_of, rule_of};
 
-/// What is to be said of a denial, a line each; never empty.
+/// The advice about a denial, one line each; never empty.
 pub fn advise(record: &Record, known: Option<&Known>) -> Vec<String> {
     if let Some(reason) = beyond_rules(record) {
         return vec![reason];
@@ -41,8 +41,8 @@ pub fn advise(record: &Record, known: Option<&Known>) -> Vec<String> {
     lines
 }
 
-/// The rule that would allow what a whole record says was denied, as a profile's author would write it: with a pattern
-/// in place of what is another one each time. None where there is none, and of a record that was cut short.
+/// The rule that would allow what a complete record denies, as a profile's author would write it: with patterns for
+/// parts that differ each time. `None` if there is no such rule, or if the record was cut short.
 pub fn rule(record: &Record) -> Option<String> {
     rule_by(record, &place_of(record), None)
 }

@@ -9,7 +9,7 @@ use crate::known::KnownFailure;
 use crate::verdict::expected::Expected;
 use crate::verdict::judge::{Judgement, Verdict};
 
-/// A variant as it went.
+/// The result of a variant.
 pub struct CaseRun {
     /// Its whole id.
     pub id: String,
@@ -19,11 +19,11 @@ pub struct CaseRun {
     pub verdict: Verdict,
     /// Why, for everything but a pass.
     pub reason: Option<String>,
-    /// From its plan to its verdict.
+    /// The time from its plan to its verdict.
     pub duration: Duration,
     /// Profiles of its subjects that attach to a program which the image does not have.
     pub without_program: Vec<String>,
-    /// What it rests on; `None` if it did not get as far.
+    /// What the verdict rests on; `None` if the variant did not get that far.
     pub ran: Option<Box<Ran>>,
     /// Gaps that were found after the verdict.
     pub gaps_after: Vec<String>,
@@ -67,15 +67,15 @@ impl CaseRun {
 pub struct Ran {
     /// What the case says must hold.
     pub expected: Expected,
-    /// What the agent was to do.
+    /// The plan for the agent.
     pub plan: CasePlan,
-    /// The failures known of it that it was judged by.
+    /// The known failures that it was judged by.
     pub known: Vec<KnownFailure>,
     /// The last lines of the machine's console.
     pub console: Vec<String>,
     /// What was seen.
     pub evidence: CaseEvidence,
-    /// What was made of it.
+    /// The judgement on the evidence.
     pub judgement: Judgement,
 }
 

@@ -9,32 +9,32 @@ use crate::guard::findings_of;
 use crate::verdict::identity::NOT_DENIED;
 use crate::verdict::judge::{FindingLocation, Verdict};
 
-/// How a case differs from how it was with the base set.
+/// How a case differs from its result with the base set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// An act that must be denied is not denied any more.
+    /// An act that must be denied is no longer denied.
     Allows,
     /// It was green and is red.
     Broke,
-    /// It was red and is red at more.
+    /// It was red and has new findings.
     MoreRed,
-    /// The base had nothing that it could be run with, and it is red.
+    /// It could not run with the base set, and it is red.
     NewRed,
-    /// It was green, and nothing of it is tested any more.
+    /// It was green and is no longer tested at all.
     Untested,
-    /// Nothing can be said: the evidence of one of the two is not complete, or its machine broke.
+    /// No comparison is possible: one of the two has incomplete evidence, or its machine broke.
     Unknown,
     /// It was red and is green.
     Mended,
-    /// The base had nothing that it could be run with, and it is green or fails as known.
+    /// It could not run with the base set, and it is green or fails as known.
     New,
-    /// It was red, and it is so at something else later, or it cannot be run any more.
+    /// It was red, and it is red by something else later or can no longer run.
     Otherwise,
 }
 
 impl Kind {
-    /// As in the reports.
+    /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Allows => "allows",
@@ -49,7 +49,7 @@ impl Kind {
         }
     }
 
-    /// Whether the set that is compared with the base is worse by it.
+    /// Whether the difference makes the other set worse than the base.
     pub fn is_worse(self) -> bool {
         matches!(
             self,
@@ -58,21 +58,21 @@ impl Kind {
     }
 }
 
-/// What is compared of a case.
+/// The parts of a case's result that are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseResult {
     /// [`Variant::key`](crate::case::expand::Variant::key).
     pub key: String,
     /// The verdict.
     pub verdict: Verdict,
-    /// Where it is red and by what, without what differs from run to run.
+    /// Its findings with their locations, without details that differ from run to run.
     pub findings: BTreeSet<(FindingLocation, String)>,
     /// How many of its steps were reached.
     pub steps: usize,
 }
 
 impl CaseResult {
-    /// Of a case that was run, or not.
+    /// The result of a case, whether it ran or not.
     pub fn of(run: &CaseRun) -> CaseResult {
         let judgement = run.ran.as_ref().map(|ran| &ran.judgement);
         let findings = judgement.map(findings_of);
@@ -106,7 +106,7 @@ fn state(seen: Option<&CaseResult>) -> State {
     }
 }
 
-/// The cases that differ, by their keys, and how.
+/// The cases that differ and how, by their keys.
 pub fn compare(base: &[CaseResult], other: &[CaseResult]) -> BTreeMap<String, Kind> {
     let by_key = |all: &[CaseResult]| -> BTreeMap<String, CaseResult> {
         all.iter().map(|seen| (seen.key.clone(), seen.clone())).collect()
@@ -144,7 +144,7 @@ fn kind(base: Option<&CaseResult>, other: Option<&CaseResult>) -> Option<Kind> {
             if base.findings == other.findings {
                 return None;
             }
-            // What the base did not get to cannot be held against the other.
+            // Steps that the base did not reach do not count against the other set.
             let reached = |place: &FindingLocation| match place {
                 FindingLocation::Step(index) => *index < base.steps,
                 FindingLocation::Cleanup(_) | FindingLocation::Case => true,
@@ -201,7 +201,7 @@ mod tests {
     #[case(Verdict::Skip, &[], Verdict::Fail, A, Some(Kind::NewRed))]
     #[case(Verdict::Skip, &[], Verdict::KnownFailure, A, Some(Kind::New))]
     #[case(Verdict::Skip, &[], Verdict::Vacuous, &[], None)]
-    // The base stopped at step 0, so what comes after it was never seen there.
+    // The base stopped at step 0, so nothing is known about later steps there.
     #[case(Verdict::Fail, A, Verdict::Fail, &[(1, "denied b")], Some(Kind::Otherwise))]
     #[case(Verdict::Fail, A, Verdict::Fail, &[(0, "denied b")], Some(Kind::MoreRed))]
     #[case(Verdict::Fail, A, Verdict::Fail, &[(0, "denied a"), (0, "denied b")], Some(Kind::MoreRed))]

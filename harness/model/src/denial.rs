@@ -1,4 +1,4 @@
-//! Records of the kernel in the words of policy: what was asked for, and whether a record is the one expected.
+//! Kernel records in terms of policy: what was requested, and whether a record is the expected one.
 
 use std::borrow::Cow;
 
@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::case::model::{AccessSpec, RecordMatch, Scalar};
 
-/// What a record's subject asked for; `None` where no rule of the classes that aa-policy knows could grant it, or none
-/// can name it.
+/// The request of a record's subject; `None` if no rule of the classes that aa-policy knows could grant it, or none can
+/// name it.
 pub fn request_of(record: &Record) -> Option<Request> {
     let mask = || {
         let masks = [
@@ -65,7 +65,7 @@ pub fn request_of(record: &Record) -> Option<Request> {
             mask: mask(),
             peer: peer(),
         },
-        // A hat is declared, and no rule lets a process change to it.
+        // Profiles declare hats, and no rule lets a process change to one.
         Kind::ChangeProfile if record.operation.as_deref() == Some("change_hat") => return None,
         Kind::ChangeProfile => Request::ChangeProfile {
             target: record.target.clone().or_else(|| record.name.clone())?,
@@ -92,7 +92,7 @@ pub fn request_of(record: &Record) -> Option<Request> {
             path: record.path.clone(),
             interface: record.interface.clone(),
             member: record.member.clone(),
-            // A connection's number is another one each time.
+            // A connection's number is different each time.
             name: record.name.clone().filter(|name| !name.starts_with(':')),
             peer: record.peer_label.clone().or_else(|| record.peer.clone()),
         },
@@ -125,7 +125,7 @@ pub fn request_of(record: &Record) -> Option<Request> {
             source: record.srcname.clone(),
             target: record.name.clone()?,
         },
-        // Setting another process's limit is refused for want of this capability (info="cap_sys_resource").
+        // Setting another process's limit is refused if this capability is missing (info="cap_sys_resource").
         Kind::Rlimit if record.info.as_deref() == Some("cap_sys_resource") => Request::Capability {
             name: "sys_resource".into(),
         },
@@ -133,7 +133,7 @@ pub fn request_of(record: &Record) -> Option<Request> {
     })
 }
 
-/// The rule that would allow what a whole record says was denied; none of a record that was cut short.
+/// The rule that would allow what a complete record denies; `None` for a record that was cut short.
 pub fn rule_of(record: &Record) -> Option<String> {
     if !record.lacks().is_empty() {
         return None;
@@ -141,7 +141,7 @@ pub fn rule_of(record: &Record) -> Option<String> {
     rule_for(&request_of(record)?)
 }
 
-/// Whether every key of `expected` stands in the record with that value; a text that ends in `*` matches by prefix.
+/// Whether the record has every key of `expected` with that value. A text that ends in `*` matches by prefix.
 pub fn matches(expected: &RecordMatch, record: &Record) -> bool {
     let Ok(Value::Object(fields)) = serde_json::to_value(record) else {
         return false;

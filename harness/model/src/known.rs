@@ -15,14 +15,15 @@ use crate::profile_set::manifest::Edit;
 #[serde(transparent)]
 pub struct Known(pub Vec<KnownFailure>);
 
-/// One known failure. `denial`, `effect` or both say how it shows; all that they say must occur.
+/// One known failure. `denial`, `effect` or both describe it; everything that they name must occur.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct KnownFailure {
-    /// A variant's id, `NAME`, `NAME:VARIANT`, or either with `@PROFILE`; without a profile it holds for each.
+    /// A variant's id, `NAME`, `NAME:VARIANT`, or either with `@PROFILE`. Without a profile it applies to every
+    /// profile.
     pub case: String,
-    /// The profile sets. In one whose files the command line names it need not show. Profiles of such a set that are word
-    /// for word those of the image's packages are of `packaged` too.
+    /// The profile sets. The failure may be absent in a set whose files the command line names. Profiles of such a set
+    /// that equal those of the image's packages word for word also belong to `packaged`.
     pub sets: Vec<String>,
     /// The images it holds for, `debian-12`.
     pub images: Vec<String>,
@@ -31,28 +32,28 @@ pub struct KnownFailure {
     /// The denial by which it fails.
     #[serde(default)]
     pub denial: Option<RecordMatch>,
-    /// What the step loses: a text in the finding, or a list of several, each in a finding of its own.
+    /// What the step loses: a text in the finding, or a list of texts, each in its own finding.
     #[serde(default)]
     pub effect: Effects,
     /// Why it fails.
     pub reason: String,
-    /// Where it is reported, or the change that brought it.
+    /// Where it is reported, or the change that introduced it.
     pub link: String,
-    /// Edits of the set with which the case is green; its guards are proven on the set so mended.
+    /// Edits of the set that make the case green. The case's guards are proven on the edited set.
     #[serde(default)]
     pub fix: Vec<Edit>,
-    /// Why no edit of the set can mend it; only of an effect. A guard is then proven where its denial comes on top of the
-    /// known failure, and passed over, with this reason, where the case fails before it gets there.
+    /// Why no edit of the set can fix it; only for an effect. A guard is then proven if its denial occurs in addition
+    /// to the known failure. It is passed over with this reason if the case fails before that.
     #[serde(default)]
     pub no_fix: Option<String>,
 }
 
-/// Texts of findings that are no denials: none, one, or a list.
+/// Texts of findings that are not denials: none, one, or a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema)]
 #[schemars(with = "Option<EffectsForm>")]
 pub struct Effects(pub Vec<String>);
 
-/// As written: a text, or a list of texts.
+/// The written form: a text, or a list of texts.
 #[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
 enum EffectsForm {
@@ -106,13 +107,13 @@ impl<'de> Visitor<'de> for EffectsVisitor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
 #[schemars(with = "StepRefForm")]
 pub enum StepRef {
-    /// That one of `setup` followed by `steps`, from 0.
+    /// One step, counted from 0 over `setup` followed by `steps`.
     Index(usize),
-    /// Every one.
+    /// Every step.
     All,
 }
 
-/// As written: an index from 0, or `all`.
+/// The written form: an index from 0, or `all`.
 #[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
 enum StepRefForm {
@@ -166,7 +167,7 @@ impl Visitor<'_> for StepRefVisitor {
 }
 
 impl Known {
-    /// The failures known of a case under any of these sets on an image; `case` is a variant's whole id.
+    /// The known failures of a case under any of these sets on an image; `case` is a variant's whole id.
     pub fn find(&self, sets: &[&str], image: &str, case: &str) -> Vec<&KnownFailure> {
         self.0
             .iter()
@@ -180,7 +181,7 @@ impl Known {
 }
 
 impl KnownFailure {
-    /// Whether it is of the variant with this whole id.
+    /// Whether it applies to the variant with this whole id.
     pub fn is_of(&self, id: &str) -> bool {
         self.case == id || id.split_once('@').is_some_and(|(name, _)| name == self.case)
     }

@@ -1,5 +1,5 @@
-//! What virt-aa-conform judges by, as values: cases, fixtures, profile-set manifests, known failures, the plan of a case,
-//! evidence, the verdict, and the report's data. Nothing here touches a machine; only data files are read.
+//! What virt-aa-conform judges by, as values: cases, fixtures, profile-set manifests, known failures, the plan of a
+//! case, evidence, the verdict, and the report's data. Nothing here touches a machine; it reads only data files.
 
 pub mod advice;
 pub mod case;

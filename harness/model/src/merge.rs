@@ -1,4 +1,4 @@
-//! Reports of shards into the report of the whole run. Pure but for [`read`].
+//! Merges reports of shards into the report of the whole run. Pure except for reading files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -12,16 +12,16 @@ use crate::report::run_info::RunInfo;
 use crate::shard::{Durations, Split};
 use crate::verdict::judge::Verdict;
 
-/// No report is so large; a file without an end is not read for ever.
+/// The maximum size of a report, so that an endless file is not read forever.
 const MOST_BYTES: u64 = 256 << 20;
 
 /// A report and the file it is from.
 pub type Named = (String, Report);
 
-/// Why reports are not joined.
+/// Why reports cannot be merged.
 #[derive(Debug, thiserror::Error)]
 pub enum MergeError {
-    /// A file.
+    /// A file cannot be read.
     #[error("{file}: {source}")]
     Io {
         /// The file.
@@ -29,7 +29,7 @@ pub enum MergeError {
         /// What went wrong.
         source: io::Error,
     },
-    /// Larger than any report.
+    /// A file larger than any report.
     #[error("{file}: more than {} MiB, which no report has", MOST_BYTES >> 20)]
     TooLarge {
         /// The file.
@@ -43,7 +43,7 @@ pub enum MergeError {
         /// What went wrong.
         source: serde_json::Error,
     },
-    /// Of another version.
+    /// A report of another version.
     #[error(
         "{file}: a report of version {found}, and this is version {}; take the same program for all",
         this()
@@ -51,24 +51,24 @@ pub enum MergeError {
     Version {
         /// The file.
         file: String,
-        /// What it says.
+        /// The version that it names.
         found: String,
     },
-    /// A report that does not hold together.
+    /// An inconsistent report.
     #[error("{file}: {what}; it is cut, or was changed by hand")]
     Inconsistent {
         /// The file.
         file: String,
-        /// In what way.
+        /// What is inconsistent.
         what: String,
     },
-    /// A whole run among several files.
+    /// The report of a whole run among several files.
     #[error("{file}: the report of a whole run, not of a shard; it needs no other beside it")]
     Whole {
         /// The file.
         file: String,
     },
-    /// Of another run.
+    /// A report of another run.
     #[error("{file} is not of the run that {first} is of: {what} is {other}, not {one}")]
     OtherRun {
         /// A file.
@@ -77,12 +77,12 @@ pub enum MergeError {
         first: String,
         /// What differs.
         what: &'static str,
-        /// In the first file.
+        /// Its value in the first file.
         one: String,
-        /// In the other.
+        /// Its value in the other file.
         other: String,
     },
-    /// Split in another way.
+    /// A shard that was split differently.
     #[error(
         "{file} and {first} were split differently: give every shard the same cases and the same --durations"
     )]
@@ -92,25 +92,25 @@ pub enum MergeError {
         /// The first file.
         first: String,
     },
-    /// Twice the same.
+    /// A shard that is given twice.
     #[error("shard {index} is there twice: {first} and {file}")]
     Doubled {
-        /// Which.
+        /// The shard's number.
         index: usize,
         /// The first file.
         first: String,
         /// The other.
         file: String,
     },
-    /// Not all are there.
+    /// Shards that are missing.
     #[error("of {of} shards, {} missing: {}", if missing.len() == 1 { "one is" } else { "some are" }, words(missing))]
     Missing {
-        /// How many there should be.
+        /// How many shards there should be.
         of: usize,
-        /// Which are not there.
+        /// The numbers of the missing shards.
         missing: Vec<usize>,
     },
-    /// No file.
+    /// No file is given.
     #[error("no report to join")]
     Nothing,
 }
@@ -131,14 +131,14 @@ fn words(numbers: &[usize]) -> String {
         .join(", ")
 }
 
-/// What is looked at before all else.
+/// The part of a report that is read first.
 #[derive(Deserialize)]
 struct Head {
     schema_version: u32,
     program_version: String,
 }
 
-/// A report of this program.
+/// Reads a report of this program.
 pub fn read(path: &Path) -> Result<Named, MergeError> {
     let file = path.display().to_string();
     let text = text(path)?;
@@ -146,7 +146,8 @@ pub fn read(path: &Path) -> Result<Named, MergeError> {
         file: file.clone(),
         source,
     };
-    // A report of another version may have another form: say that, and not which key is missing.
+    // A report of another version may have another form. The version is checked first, so that it is reported instead
+    // of a missing key.
     let head: Head = serde_json::from_slice(&text).map_err(no_report)?;
     let found = version(head.schema_version, &head.program_version);
     if found != this() {
@@ -156,8 +157,8 @@ pub fn read(path: &Path) -> Result<Named, MergeError> {
     Ok((file, report))
 }
 
-/// The durations in a report of any version, of a whole run or of a shard. A run that broke says nothing of the time
-/// that the case takes.
+/// Reads the durations from a report of any version, of a whole run or of a shard. A run that broke does not show how
+/// long the case takes.
 pub fn durations(path: &Path) -> Result<Durations, MergeError> {
     #[derive(Deserialize)]
     struct Timed {
@@ -196,7 +197,7 @@ fn text(path: &Path) -> Result<Vec<u8>, MergeError> {
     Ok(text)
 }
 
-/// Join all shards of one run; the report of a whole run stands for itself.
+/// Merges all shards of one run. The report of a whole run stays as it is.
 pub fn merge(reports: Vec<Named>) -> Result<Report, MergeError> {
     for (file, report) in &reports {
         consistent(file, report)?;
@@ -248,7 +249,7 @@ pub fn merge(reports: Vec<Named>) -> Result<Report, MergeError> {
     ))
 }
 
-/// Reports of every shard, each of which has exactly what the split gives it.
+/// Joins the reports of all shards. Each has exactly the cases that the split assigns to it.
 fn join(reports: Vec<Report>, split: &Split) -> Report {
     let accelerators: BTreeSet<String> = reports
         .iter()
@@ -274,7 +275,7 @@ fn join(reports: Vec<Report>, split: &Split) -> Report {
     Report::new(run, strict, None, duration_ms, cases)
 }
 
-/// A report has each case once, those of its shard and no other, and counts them rightly.
+/// Checks that a report has each case of its shard once, has no other case, and counts them correctly.
 fn consistent(file: &str, report: &Report) -> Result<(), MergeError> {
     let wrong = |what: String| MergeError::Inconsistent {
         file: file.into(),
@@ -294,7 +295,7 @@ fn consistent(file: &str, report: &Report) -> Result<(), MergeError> {
             Ok(())
         };
     };
-    // So the number of shards is bounded by the file's size.
+    // This bounds the number of shards by the file's size.
     if split.index == 0 || split.index > split.of || split.of > split.runs.len() {
         return Err(wrong(format!("there is no shard {}/{}", split.index, split.of)));
     }

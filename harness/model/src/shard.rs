@@ -1,5 +1,4 @@
-//! Parts of a run for several machines. Pure: the same names and times give the same parts, wherever that is worked
-//! out.
+//! Splits a run into parts for several machines. Pure: the same names and times give the same parts on every machine.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -13,20 +12,20 @@ pub type Durations = BTreeMap<String, f64>;
 /// One part of several, as `K/N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
-    /// Which one, from 1.
+    /// The number of this part, from 1.
     pub index: usize,
-    /// Of how many.
+    /// How many parts there are.
     pub of: usize,
 }
 
 /// How a run was split, and which part this is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Split {
-    /// Which part, from 1.
+    /// The number of this part, from 1.
     pub index: usize,
-    /// Of how many.
+    /// How many parts there are.
     pub of: usize,
-    /// Everything that the whole run has, in its order.
+    /// All entries of the whole run, in its order.
     pub runs: Vec<Assigned>,
 }
 
@@ -45,9 +44,9 @@ pub enum ShardError {
     /// Some part would be empty.
     #[error("{of} shards of {runs} runs: some would be empty; take at most {runs}")]
     Empty {
-        /// Parts asked for.
+        /// The requested number of parts.
         of: usize,
-        /// What there is.
+        /// The number of runs.
         runs: usize,
     },
 }
@@ -73,8 +72,8 @@ impl std::fmt::Display for Shard {
     }
 }
 
-/// Split evenly by time: the longest first, each to the part with the least so far. What no time is known of counts
-/// as the median of the others. No part is empty.
+/// Splits the ids evenly by time: the longest first, each to the part with the least time so far. An id without a known
+/// time counts as the median of the others. No part is empty.
 pub fn split(shard: Shard, ids: &[&str], durations: &Durations) -> Result<Split, ShardError> {
     if shard.of > ids.len() {
         return Err(ShardError::Empty {
@@ -88,7 +87,7 @@ pub fn split(shard: Shard, ids: &[&str], durations: &Durations) -> Result<Split,
     let mut loads = vec![(0u64, 0usize); shard.of];
     let mut shards = vec![0; ids.len()];
     for at in order {
-        // By time, then by number, so that what takes no time is spread too.
+        // Compares time, then number, so that ids that take no time are spread too.
         let least = (0..loads.len()).min_by_key(|part| loads[*part]).unwrap_or(0);
         loads[least].0 = loads[least].0.saturating_add(times[at]);
         loads[least].1 += 1;
@@ -120,11 +119,11 @@ impl Split {
     }
 }
 
-/// Whole microseconds, so that sums do not depend on their order.
+/// The times in whole microseconds, so that sums do not depend on the order.
 fn times(ids: &[&str], durations: &Durations) -> Vec<u64> {
     let known = |id: &&str| {
         let ms = *durations.get(*id)?;
-        // Out of range, a conversion takes the nearest number.
+        // A conversion of a value out of range takes the nearest number.
         (ms.is_finite() && ms >= 0.0).then(|| (ms * 1000.0).round() as u64)
     };
     let mut all: Vec<u64> = ids.iter().filter_map(known).collect();
@@ -194,7 +193,7 @@ mod tests {
         ) {
             let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
             prop_assume!(of <= ids.len());
-            // Every third is not known.
+            // Every third duration is unknown.
             let durations: Durations = ids.iter().zip(&times).enumerate()
                 .filter(|(at, _)| at % 3 != 0)
                 .map(|(_, (id, ms))| ((*id).to_string(), *ms))
@@ -206,7 +205,7 @@ mod tests {
             let mut want: Vec<String> = ids.iter().map(|id| (*id).to_string()).collect();
             want.sort();
             prop_assert_eq!(all, want);
-            // The order in which the names come does not matter to who gets what.
+            // The order of the names does not affect the assignment.
             let backwards: Vec<&str> = ids.iter().rev().copied().collect();
             for (one, other) in parts.iter().zip(self::parts(of, &backwards, &durations)) {
                 let other: Vec<String> = other.into_iter().rev().collect();
@@ -214,7 +213,7 @@ mod tests {
             }
         }
 
-        /// No part has more than the fair share and one run beyond it.
+        /// No part exceeds the fair share by more than one run.
         #[test]
         fn parts_are_even(times in proptest::collection::vec(1.0..1e4f64, 4..40), of in 1usize..4) {
             let names: Vec<String> = (0..times.len()).map(|at| format!("case-{at}")).collect();

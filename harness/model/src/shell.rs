@@ -1,6 +1,6 @@
 //! Words for a POSIX shell.
 
-/// The word as it is where a shell takes it so, else in single quotes.
+/// The word unchanged if a shell reads it as it is, else in single quotes.
 pub fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+,=".contains(c);
     if !text.is_empty() && text.chars().all(plain) {

@@ -1,16 +1,16 @@
-//! A set that tells of itself what a kernel elsewhere is told to log: denials by `deny` rules, and programs started.
+//! Makes a set log by its own rules what a kernel setting would log: denials by `deny` rules, and program starts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::rule::{Perms, PolicyFile, Profile, Rule, RuleKind};
 use crate::tree::Tree;
 
-/// The path that a bare `file,` speaks of: it grants everything, and would log everything.
+/// The path of a bare `file,`. This rule grants everything and would log everything.
 const ANY_FILE: &str = "/{**,}";
 
-/// The tree with `audit` put to every `deny` rule that these files read, so that its denials are logged, and to every
-/// rule by which a program may be started, so that the label that it gets is. What is granted stays the same; an edit
-/// moves nothing to another line.
+/// The tree with `audit` added to every `deny` rule that these files read, so that its denials are logged. Every rule
+/// that allows an exec gets it too, so that the new program's label is logged. The grants and the line numbers stay the
+/// same.
 pub fn audited(tree: &Tree, files: &[PolicyFile]) -> Tree {
     let mut places: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     let mut profiles: Vec<&Profile> = files.iter().flat_map(|file| &file.profiles).collect();
@@ -26,7 +26,7 @@ pub fn audited(tree: &Tree, files: &[PolicyFile]) -> Tree {
         let Some(mut text) = tree.get(file).map(str::to_owned) else {
             continue;
         };
-        // From the back, so that what is before stays where it was.
+        // Inserts from back to front, so that earlier offsets stay valid.
         for start in starts.into_iter().rev() {
             text.insert_str(start + priority(&text[start..]), "audit ");
         }
@@ -46,7 +46,7 @@ fn is_to_tell(rule: &Rule) -> bool {
     rule.qualifiers.deny || (rule.allows() && starts_programs)
 }
 
-/// How long the `priority=…` is that a rule begins with, and that must stay first.
+/// The length of the `priority=…` at the start of a rule, which must stay first.
 fn priority(text: &str) -> usize {
     if !text.starts_with("priority") {
         return 0;

@@ -1,7 +1,8 @@
-//! Compiled policy, as far as a kernel's own hash of it needs to be known.
+//! Reads compiled policy as far as needed to compute the kernel's own hash of it.
 //!
-//! A compiled file is a run of profiles. Each starts with a header (the interface version, perhaps a namespace), then one
-//! structure named `profile`. The kernel hashes the version as 32 little-endian bits, then that structure's bytes.
+//! A compiled file is a sequence of profiles. Each starts with a header (the interface version, perhaps a namespace),
+//! followed by one structure named `profile`. The kernel hashes the version as 32 little-endian bits, then that
+//! structure's bytes.
 
 use std::collections::BTreeSet;
 
@@ -10,22 +11,22 @@ use sha2::{Digest, Sha256};
 
 use crate::classes::{self, Class};
 
-/// One profile of a compiled file, hats and children included: each is serialised on its own.
+/// One profile of a compiled file. Hats and children are serialised as profiles of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobProfile {
-    /// The name as the kernel will list it, children as `parent//child`.
+    /// The name as the kernel lists it, children as `parent//child`.
     pub name: String,
-    /// The namespace it will be loaded into, where the file names one.
+    /// The namespace that it is loaded into, if the file names one.
     pub namespace: Option<String>,
-    /// The header's version word, flags included, just as hashed.
+    /// The header's version word, including flags, exactly as hashed.
     pub version: u32,
     /// What the profile does with a violation.
     pub mode: BlobMode,
-    /// The classes that its general policy says anything of; files and capabilities are elsewhere.
+    /// The classes that its general policy covers. Files and capabilities are stored elsewhere.
     pub classes: BTreeSet<Class>,
-    /// What the kernel will show as `sha1`, up to about Linux 6.7; hex.
+    /// The hex digest that kernels up to about Linux 6.7 show as `sha1`.
     pub sha1: String,
-    /// What the kernel will show as `sha256`, later; hex.
+    /// The hex digest that later kernels show as `sha256`.
     pub sha256: String,
 }
 
@@ -40,7 +41,7 @@ pub enum BlobMode {
     Kill,
     /// The profile confines nothing.
     Unconfined,
-    /// Violations are handed to a user-space decider.
+    /// Violations are passed to a user-space program, which decides.
     Prompt,
 }
 
@@ -54,7 +55,7 @@ pub struct BlobError {
     pub what: &'static str,
 }
 
-/// The header's flag that puts the profile in complain mode whatever its own mode says.
+/// The header flag that puts the profile in complain mode, whatever its own mode is.
 const FORCE_COMPLAIN: u32 = 0x800;
 
 const U8: u8 = 0;
@@ -71,14 +72,14 @@ const LIST_END: u8 = 10;
 const ARRAY: u8 = 11;
 const ARRAY_END: u8 = 12;
 
-/// The profiles of a compiled file, in its order.
+/// The profiles of a compiled file, in file order.
 pub fn profiles(bytes: &[u8]) -> Result<Vec<BlobProfile>, BlobError> {
     let mut reader = Reader { bytes, at: 0 };
     let mut found = Vec::new();
     let mut version = None;
     let mut namespace = None;
     while reader.at < bytes.len() {
-        // As the kernel reads it: a header without a version keeps the one before.
+        // As in the kernel, a header without a version keeps the previous one.
         if reader.name_is("version") {
             reader.name()?;
             version = Some(reader.u32()?);
@@ -121,7 +122,7 @@ pub fn profiles(bytes: &[u8]) -> Result<Vec<BlobProfile>, BlobError> {
     Ok(found)
 }
 
-/// `:ns:name` and `:ns://name` to their two parts.
+/// Splits `:ns:name` and `:ns://name` into the two parts.
 fn split_namespace(name: &str) -> (Option<String>, String) {
     if let Some((namespace, rest)) = name.strip_prefix(':').and_then(|rest| rest.split_once(':')) {
         return (
@@ -180,7 +181,7 @@ impl<'b> Reader<'b> {
         self.le32()
     }
 
-    /// A size and that many bytes, the last of them zero.
+    /// Reads a size and that many bytes, the last of them zero.
     fn text(&mut self) -> Result<&'b [u8], BlobError> {
         let size = self.le16()?;
         let before = self.error("a text does not end with a zero byte");
@@ -192,7 +193,7 @@ impl<'b> Reader<'b> {
         self.text()
     }
 
-    /// Whether a name tag with this very name comes next; moves nothing.
+    /// Whether a name tag with exactly this name comes next; does not advance.
     fn name_is(&self, name: &str) -> bool {
         let mut ahead = Reader {
             bytes: self.bytes,
@@ -207,7 +208,7 @@ impl<'b> Reader<'b> {
         String::from_utf8(self.text()?.to_vec()).map_err(|_| before)
     }
 
-    /// A whole `profile` structure: its name, its mode, and the classes of its general policy.
+    /// Reads a whole `profile` structure: its name, its mode, and the classes of its general policy.
     fn profile(&mut self) -> Result<(String, BlobMode, BTreeSet<Class>), BlobError> {
         let before = self.error("a structure named profile was expected");
         if self.name().ok() != Some(b"profile") {
@@ -219,7 +220,7 @@ impl<'b> Reader<'b> {
         let mut automaton = None;
         let mut start = classes::BEGIN;
         let mut open = vec![STRUCT_END];
-        // Whether the structure that is open inside of the profile is the general policy.
+        // Whether the structure that is open inside the profile is the general policy.
         let mut general = false;
         while let Some(end) = open.last().copied() {
             if open.len() == 1 && mode.is_none() && self.name_is("flags") {
@@ -275,7 +276,7 @@ impl<'b> Reader<'b> {
         Ok((name, mode, classes))
     }
 
-    /// The `flags` structure after its name: flags, mode, audit.
+    /// Reads the `flags` structure after its name: flags, mode, audit.
     fn flags(&mut self) -> Result<BlobMode, BlobError> {
         self.expect(STRUCT, "the flags are no structure")?;
         self.u32()?;
@@ -289,7 +290,7 @@ impl<'b> Reader<'b> {
             _ => return Err(at),
         };
         self.u32()?;
-        // Later parsers may add to it; what follows up to its end is read as any value.
+        // Later parsers may add numbers to the structure.
         while self.bytes.get(self.at) == Some(&U32) {
             self.u32()?;
         }
@@ -303,12 +304,12 @@ impl<'b> Reader<'b> {
 #[derive(Default)]
 pub(crate) struct Raw<'b> {
     pub(crate) file: Option<&'b [u8]>,
-    /// With its first state.
+    /// The automaton with its start state.
     pub(crate) general: Option<(&'b [u8], u32)>,
     pub(crate) capabilities: u64,
 }
 
-/// Of each profile, by its name.
+/// The automata of each profile, with its name.
 #[cfg(test)]
 pub(crate) fn automata(bytes: &[u8]) -> Result<Vec<(String, Raw<'_>)>, BlobError> {
     let mut reader = Reader { bytes, at: 0 };
@@ -334,7 +335,7 @@ pub(crate) fn automata(bytes: &[u8]) -> Result<Vec<(String, Raw<'_>)>, BlobError
 
 #[cfg(test)]
 impl<'b> Reader<'b> {
-    /// What stands before `end`, which is a whole profile.
+    /// Reads a whole profile, which ends at `end`.
     fn raw(&mut self, end: usize) -> Result<Raw<'b>, BlobError> {
         let mut raw = Raw::default();
         let mut start = classes::BEGIN;
@@ -351,7 +352,7 @@ impl<'b> Reader<'b> {
                 U32 => {
                     let number = self.le32()?;
                     match within.as_slice() {
-                        // The first number behind the flags, and the first of this structure.
+                        // The first number after the flags holds the capabilities.
                         [b"profile"] if last == b"flags" => {
                             if numbers == 0 {
                                 raw.capabilities |= u64::from(number);
@@ -382,7 +383,7 @@ impl<'b> Reader<'b> {
                 }
                 LIST => within.push(b""),
                 _ => {
-                    // After the flags' structure come numbers without a name.
+                    // Numbers without a name follow the flags' structure.
                     within.pop();
                 }
             }

@@ -1,7 +1,8 @@
-//! Which classes a compiled profile mediates: those of which its policy's automaton knows anything at all.
+//! Finds the classes that a compiled profile mediates: those that its policy's automaton covers at all.
 //!
-//! The kernel asks the same. A class that the kernel could mediate and the profile's parser never wrote a word about is
-//! let through whole: AppArmor 2.13's parser knows nothing of the network rules that Linux has had since 4.17.
+//! The kernel makes the same check. If the profile's parser wrote nothing about a class, the kernel allows everything
+//! in it, even if it could mediate it. For example, AppArmor 2.13's parser does not know the network rules that Linux
+//! has had since 4.17.
 
 use std::collections::BTreeSet;
 
@@ -21,15 +22,15 @@ const NEXT: u16 = 8;
 const HEADER: usize = 12;
 /// Tables begin at multiples of this.
 const ALIGNMENT: usize = 8;
-/// In a state's base: the default state is asked with the same byte again.
+/// A flag in a state's base: the default state is looked up with the same byte.
 const ASK_DEFAULT: u32 = 0x8000_0000;
 const OFFSET: u32 = 0x00ff_ffff;
-/// The state from which nothing is reached.
+/// The state from which no state can be reached.
 const NOWHERE: u32 = 0;
-/// Where an automaton begins for which the profile says nothing else.
+/// The start state of an automaton if the profile names no other.
 pub(crate) const BEGIN: u32 = 1;
 
-/// The bytes that lead anywhere from `start`; `None` for what is no automaton.
+/// The bytes that lead to another state from `start`; `None` if the data is not an automaton.
 pub(crate) fn of(automaton: &[u8], start: u32) -> Option<BTreeSet<Class>> {
     let tables = Tables::read(automaton)?;
     let leads = |class: &Class| tables.next(start, *class).is_some_and(|state| state != NOWHERE);
@@ -51,7 +52,7 @@ impl Tables {
     pub(crate) fn read(bytes: &[u8]) -> Option<Tables> {
         let u32_at = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
         let u16_at = |at: usize| Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
-        // The kernel, too, finds the automaton behind some padding.
+        // The kernel also looks for the automaton after some padding.
         let begin = (0..ALIGNMENT).find(|at| u32_at(*at) == Some(MAGIC))?;
         let mut at = begin.checked_add(usize::try_from(u32_at(begin + 4)?).ok()?)?;
         let mut tables = Tables::default();
@@ -81,7 +82,7 @@ impl Tables {
         Some(tables)
     }
 
-    /// What a word is granted that ends here.
+    /// The permissions of a word that ends in this state.
     #[cfg(test)]
     pub(crate) fn accepted(&self, state: u32) -> u32 {
         let index = usize::try_from(state).unwrap_or(usize::MAX);
@@ -93,7 +94,7 @@ impl Tables {
             true => u32::from(byte),
             false => *self.equivalence.get(usize::from(byte))?,
         };
-        // Each turn goes to another state; more turns than states are a circle.
+        // Each turn goes to another state, so more turns than states are a loop.
         for _ in 0..=self.base.len() {
             let index = usize::try_from(state).ok()?;
             let base = *self.base.get(index)?;
@@ -125,7 +126,7 @@ mod tests {
         bytes
     }
 
-    /// From 1 to 2 by byte 14; state 2 asks 1 with the same byte.
+    /// State 1 leads to 2 by byte 14; state 2 looks the same byte up in 1.
     fn automaton() -> Vec<u8> {
         let mut bytes = vec![0; 4];
         bytes.extend(MAGIC.to_be_bytes());

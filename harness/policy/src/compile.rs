@@ -1,8 +1,8 @@
-//! Policy text to what the kernel loads, by the parser of the image it is for.
+//! Compiles policy text to what the kernel loads, with the parser of the image it is for.
 //!
-//! Only an image's own parser knows its kernel, so it is run from the image's tree with the tree's own loader and
-//! libraries: no chroot and no privilege is needed. Its `parser.conf` is obeyed, `abi` rules are obeyed, nothing is
-//! loaded and no cache is read or written.
+//! Only an image's own parser knows its kernel. It runs from the image's tree with the tree's own loader and libraries,
+//! which needs no chroot and no privilege. It follows its `parser.conf` and `abi` rules, loads nothing, and neither
+//! reads nor writes a cache.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -18,25 +18,26 @@ use crate::run::{RunError, run};
 pub struct Parser {
     /// The parser itself.
     pub program: PathBuf,
-    /// The dynamic loader to start it with; none runs the program as it is.
+    /// The dynamic loader that starts it; `None` runs the program directly.
     pub loader: Option<PathBuf>,
     /// The folders with its shared libraries, given to the loader.
     pub library_path: Vec<PathBuf>,
-    /// The root of the image's tree, in which absolute paths of `parser.conf` are looked up; none for this machine's own.
+    /// The root of the image's tree, in which absolute paths of `parser.conf` are looked up; `None` means this
+    /// machine's own.
     pub root: Option<PathBuf>,
-    /// The `parser.conf` to obey; none runs with the parser's defaults.
+    /// The `parser.conf` to use; `None` runs with the parser's defaults.
     pub config_file: Option<PathBuf>,
-    /// The kernel's features, as the flat file or the directory that the parser accepts; none leaves it to the parser,
-    /// which then looks at this machine's kernel.
+    /// The kernel's features, as a flat file or a directory. `None` leaves them to the parser, which then uses those of
+    /// this machine's kernel.
     pub features: Option<PathBuf>,
-    /// After this long the parser is killed.
+    /// The time limit after which the parser is killed.
     pub timeout: Duration,
 }
 
-/// What the parser made of one policy file.
+/// The parser's result for one policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiled {
-    /// What is to be written to the kernel, in one write.
+    /// The compiled policy, to be written to the kernel in one write.
     pub binary: Vec<u8>,
     /// Every line the parser wrote to its standard error, in order.
     pub warnings: Vec<String>,
@@ -45,59 +46,59 @@ pub struct Compiled {
 /// Why there is no compiled policy.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// The parser is not where it should be.
+    /// The image has no parser.
     #[error("no apparmor_parser in {0}: install the package apparmor into it")]
     NoParser(PathBuf),
-    /// A needed file of the image can not be found or read.
+    /// A file of the image that is needed cannot be found or read.
     #[error("running the parser of an image needs {path}: {source}")]
     Missing {
-        /// What was looked for.
+        /// The file.
         path: PathBuf,
-        /// Why it could not be had.
+        /// The cause.
         source: io::Error,
     },
-    /// It could not be started, or its output not be read.
+    /// The parser could not be started, or its output could not be read.
     #[error("starting {program}: {source}")]
     Start {
         /// The parser.
         program: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// It did not end in time and was killed.
+    /// The parser did not end within its time limit and was killed.
     #[error("{file}: the parser did not end within {} s and was killed", .timeout.as_secs())]
     TimedOut {
         /// The policy file.
         file: String,
-        /// How long it had.
+        /// The time limit.
         timeout: Duration,
     },
-    /// It found fault with the policy.
+    /// The parser rejected the policy.
     #[error("{}{}: {message}", .file, .line.map(|line| format!(":{line}")).unwrap_or_default())]
     Policy {
-        /// The parser's first complaint, without the place.
+        /// The parser's first error message, without the location.
         message: String,
-        /// The file it complained of, relative to the base where it is in there.
+        /// The file that the message names, relative to the base if it is below the base.
         file: String,
-        /// The line, where it named one; the parser knows no columns.
+        /// The line, if the message names one; the parser reports no columns.
         line: Option<u32>,
-        /// All that the parser wrote.
+        /// Everything that the parser wrote.
         text: String,
     },
-    /// It ended well and compiled nothing, as for a file in `disable/`.
+    /// The parser succeeded but compiled nothing, as for a file in `disable/`.
     #[error("{file}: the parser ended without an error and compiled nothing: {text}")]
     Nothing {
         /// The policy file.
         file: String,
-        /// All that the parser wrote.
+        /// Everything that the parser wrote.
         text: String,
     },
 }
 
-/// The configuration's keys whose value is a path of the image.
+/// The configuration keys whose value is a path of the image.
 const PATHS: [&str; 6] = [
     "policy-features",
-    // Its name before AppArmor 3.
+    // The name of that key before AppArmor 3.
     "compile-features",
     "override-policy-abi",
     "features-file",
@@ -105,8 +106,8 @@ const PATHS: [&str; 6] = [
     "include",
 ];
 
-/// The configuration's keys that do not bear on what is compiled: warnings are wanted, caches and loading are not, and
-/// the base is given anew.
+/// The configuration keys that are left out because they do not affect what is compiled. Warnings stay on, caches and
+/// loading are not used, and the base is passed separately.
 const LEFT_OUT: [&str; 8] = [
     "quiet",
     "verbose",
@@ -118,11 +119,12 @@ const LEFT_OUT: [&str; 8] = [
     "base",
 ];
 
-/// Where policy lies in an image; for a compilation, the tree at hand stands for it.
+/// The policy directory in an image. A compilation uses the given tree in its place.
 const SYSTEM_BASE: &str = "/etc/apparmor.d";
 
 impl Parser {
-    /// The parser of the image whose root file system is unpacked at `root`, run by that tree's own loader and libraries.
+    /// The parser of the image whose root file system is unpacked at `root`, run with that tree's own loader and
+    /// libraries.
     pub fn from_tree(root: &Path) -> Result<Self, CompileError> {
         let root = fs::canonicalize(root).map_err(|source| CompileError::Missing {
             path: root.to_owned(),
@@ -161,22 +163,22 @@ impl Parser {
         })
     }
 
-    /// The same with these kernel features: a flat file, or a directory as the kernel's own.
+    /// The same parser with these kernel features: a flat file, or a directory like the kernel's own.
     #[must_use]
     pub fn with_features(mut self, features: impl Into<PathBuf>) -> Self {
         self.features = Some(features.into());
         self
     }
 
-    /// Compiles `file` (relative) of the policy tree written out at `dir`, with `extra` arguments for the parser.
+    /// Compiles `file`, a path relative to the policy tree in `dir`, with `extra` arguments for the parser.
     ///
-    /// Warnings are not errors here: whoever judges a set must look at [`Compiled::warnings`].
+    /// Warnings are not errors here; the caller must look at [`Compiled::warnings`].
     pub fn compile(&self, dir: &Path, file: &str, extra: &[&str]) -> Result<Compiled, CompileError> {
         let dir = fs::canonicalize(dir).map_err(|source| CompileError::Missing {
             path: dir.to_owned(),
             source,
         })?;
-        // Lives until the run is over.
+        // The file must exist until the run is over.
         let config = self.config(&dir)?;
         let mut command = self.command();
         command
@@ -197,7 +199,7 @@ impl Parser {
         Ok(Compiled { binary, warnings })
     }
 
-    /// What the parser says its version is: its first line for `--version`.
+    /// The parser's version: the first line that it prints for `--version`.
     pub fn version(&self) -> Result<String, CompileError> {
         let ended = self.finish(self.command().arg("--version"), Path::new("/"), "--version")?;
         Ok(String::from_utf8_lossy(&ended.0)
@@ -220,7 +222,7 @@ impl Parser {
             }
             None => Command::new(&self.program),
         };
-        // Nothing of this session may change the result, and messages are read in English.
+        // The caller's environment must not change the result, and messages must be in English.
         command
             .env_clear()
             .env("LC_ALL", "C")
@@ -259,8 +261,8 @@ impl Parser {
         })
     }
 
-    /// The image's `parser.conf` with its paths led into the image's tree, and into `dir` for what lies in the policy's
-    /// base, as a file that lives as long as the value.
+    /// Writes the image's `parser.conf` to a file that exists as long as the returned value. Its paths lead into the
+    /// image's tree, or into `dir` if they are below the policy's base.
     fn config(&self, dir: &Path) -> Result<tempfile::NamedTempFile, CompileError> {
         let missing = |path: &Path, source| CompileError::Missing {
             path: path.to_owned(),
@@ -301,7 +303,7 @@ impl Parser {
     }
 }
 
-/// The parser's first complaint, taken apart.
+/// The parser's first error message, split into its parts.
 #[derive(Default)]
 struct Complaint {
     message: Option<String>,
@@ -310,8 +312,8 @@ struct Complaint {
 }
 
 impl Complaint {
-    /// Lines look like `AppArmor parser error for TOP in profile FILE at line N: MESSAGE`, where each part but the first
-    /// may be missing, or are free text.
+    /// Reads lines like `AppArmor parser error for TOP in profile FILE at line N: MESSAGE`, in which each part but the
+    /// first may be missing. Other lines are free text.
     fn read(text: &str, dir: &Path) -> Self {
         let Some(line) = text.lines().find(|line| line.contains("parser error")) else {
             return Self {
@@ -349,7 +351,7 @@ impl Complaint {
     }
 }
 
-/// The folders of an image in which its loader would find libraries, those that exist.
+/// The existing folders of an image in which its loader looks for libraries.
 fn libraries(root: &Path) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     for base in ["/usr/lib", "/lib"] {
@@ -379,7 +381,7 @@ fn libraries(root: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// An absolute path of the image as a path of this machine, with every link on the way followed inside the image.
+/// Converts an absolute path of the image to a path of this machine. Follows every link inside the image.
 pub fn resolve_inside(root: &Path, path: &Path) -> io::Result<PathBuf> {
     let mut left: Vec<PathBuf> = parts(path);
     left.reverse();
@@ -394,7 +396,7 @@ pub fn resolve_inside(root: &Path, path: &Path) -> io::Result<PathBuf> {
         let real = root.join(&next);
         if fs::symlink_metadata(&real)?.is_symlink() {
             links += 1;
-            // As the kernel's own limit.
+            // The kernel has the same limit.
             if links > 40 {
                 return Err(io::Error::other(format!("{}: too many links", path.display())));
             }

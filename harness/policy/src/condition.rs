@@ -9,7 +9,7 @@ use crate::vars::Scope;
 /// How deep parentheses and `not` may nest.
 const MAX_DEPTH: usize = 64;
 
-/// The condition's text up to the brace that opens its block.
+/// Reads the condition's text up to the brace that opens its block.
 pub(crate) fn text(scanner: &mut Scanner) -> Result<String, PolicyError> {
     let start = scanner.at;
     let bytes = scanner.rest().as_bytes();

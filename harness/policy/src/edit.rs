@@ -1,4 +1,4 @@
-//! Edits of a set by what its rules grant: each gives a new tree and says what changed.
+//! Edits a profile set by what its rules grant. Each edit returns a new tree and reports what changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::discriminant;
@@ -12,44 +12,44 @@ use crate::scan::normal;
 use crate::source::Location;
 use crate::tree::Tree;
 
-/// Access, by what it lets a process do. Paths and names are globs and may use the policy's variables; give a text that
-/// stands for itself through [`escape`](crate::escape).
+/// An access, by what it lets a process do. Paths and names are globs and may use the policy's variables; pass a
+/// literal text through [`escape`](crate::escape).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Running these programs, in whatever way.
+    /// Execution of these programs, in any mode.
     Exec(String),
     /// Files.
     File {
-        /// Which.
+        /// The paths.
         path: String,
         /// Letters of permissions: `rw`, `k`…
         mask: String,
     },
     /// A capability.
     Capability(String),
-    /// Sockets, as a network rule says it: `packet raw`, `inet`, `netlink raw`.
+    /// Sockets, as a network rule names them: `packet raw`, `inet`, `netlink raw`.
     Network(String),
     /// Signals.
     Signal {
-        /// `send` or `receive`; none for both.
+        /// `send` or `receive`; `None` means both.
         mask: Option<String>,
-        /// `term`, `kill`…; none for all.
+        /// `term`, `kill`…; `None` means all.
         signal: Option<String>,
-        /// Labels of the other side; none for all.
+        /// Labels of the other side; `None` means all.
         peer: Option<String>,
     },
     /// Tracing.
     Ptrace {
-        /// `read`, `trace`, `readby` or `tracedby`; none for all.
+        /// `read`, `trace`, `readby` or `tracedby`; `None` means all.
         mask: Option<String>,
-        /// Labels of the other side; none for all.
+        /// Labels of the other side; `None` means all.
         peer: Option<String>,
     },
     /// Changing to these profiles.
     ChangeProfile(String),
-    /// All that a rule of this text would grant; for the classes above and all others.
+    /// Everything that a rule with this text would grant, of any class.
     Rule(String),
-    /// The rules of exactly these texts, white space aside. Each must be there.
+    /// The rules with exactly these texts, ignoring white space. Each must exist.
     Rules(Vec<String>),
 }
 
@@ -58,9 +58,9 @@ pub enum Access {
 pub struct Edited {
     /// The new set.
     pub tree: Tree,
-    /// Rules taken out, with their places in the old set.
+    /// Removed rules, with their locations in the old set.
     pub removed: Vec<(Location, String)>,
-    /// Rules put in, with their places in the new set.
+    /// Added rules, with their locations in the new set.
     pub added: Vec<(Location, String)>,
 }
 
@@ -85,31 +85,31 @@ pub enum EditError {
     NoSuchRule {
         /// The profile.
         profile: String,
-        /// The access, as a rule would say it.
+        /// The access, written as a rule.
         access: String,
     },
-    /// The access is denied already, whatever grants it.
+    /// The access is already denied, even if rules grant it.
     #[error("{profile} denies {access} already, at {location}")]
     Denied {
         /// The profile.
         profile: String,
-        /// The access, as a rule would say it.
+        /// The access, written as a rule.
         access: String,
         /// The rule that denies it.
         location: Location,
     },
-    /// The access or rule given for the edit can not be read.
+    /// The given access or rule cannot be parsed.
     #[error("{text:?} is no rule: {error}")]
     Text {
         /// The text.
         text: String,
-        /// Its fault; the place counts within the text.
+        /// The error; its location is relative to the text.
         error: PolicyError,
     },
 }
 
 impl Access {
-    /// The rule that says it, without comma; none for [`Access::Rules`].
+    /// The text of a rule for the access, without the comma; `None` for [`Access::Rules`].
     fn text(&self) -> Option<String> {
         let list = |class: &str, mask: &Option<String>, signal: &Option<String>, peer: &Option<String>| {
             let mut text = class.to_owned();
@@ -139,11 +139,11 @@ impl Access {
     }
 }
 
-/// Takes an access away from a profile: every rule that grants nothing else is taken out, wherever it is written; where a
-/// broader rule grants it too, an `audit deny` for exactly this access is put into the profile.
+/// Removes an access from a profile. Every rule that grants only this access is removed, wherever it is written. If a
+/// broader rule grants it too, an `audit deny` for exactly this access is added to the profile.
 ///
-/// Rules of child profiles are left alone: name the child to edit it. A rule in a shared abstraction goes for all who
-/// include it.
+/// Rules of child profiles are not changed: name the child to edit it. A rule that is removed from a shared abstraction
+/// is gone for all profiles that include it.
 pub fn without(tree: &Tree, file: &str, profile: &str, access: &Access) -> Result<Edited, EditError> {
     let policy = parse(tree, file)?;
     let profile = find(&policy, profile)?;
@@ -164,7 +164,7 @@ pub fn without(tree: &Tree, file: &str, profile: &str, access: &Access) -> Resul
             access: text,
         });
     }
-    // A deny wins only over rules of no higher priority.
+    // A `deny` rule does not override rules of higher priority.
     let highest = granting
         .iter()
         .map(|rule| rule.qualifiers.priority)
@@ -181,7 +181,7 @@ pub fn without(tree: &Tree, file: &str, profile: &str, access: &Access) -> Resul
             location,
         });
     }
-    // A rule goes with what aliases make of it, so that none of these may be something else.
+    // Removing a rule also removes the copies that aliases make of it, so all of these must lie within the access.
     let goes_alone = |rule: &Rule| {
         let mut made = profile.implied.iter().filter(|made| {
             made.location == rule.location && discriminant(&made.kind) == discriminant(&rule.kind)
@@ -214,7 +214,7 @@ pub fn without(tree: &Tree, file: &str, profile: &str, access: &Access) -> Resul
     Ok(edits.apply(tree, profile))
 }
 
-/// The access as a deny rule says it: exec has no form there.
+/// The access as written in a deny rule, in which exec has no mode.
 fn denied_text(asked: &Rule, text: &str) -> String {
     match &asked.kind {
         RuleKind::File {
@@ -253,8 +253,8 @@ fn without_texts(tree: &Tree, profile: &Profile, texts: &[String]) -> Result<Edi
     Ok(edits.apply(tree, profile))
 }
 
-/// Adds a rule to a profile, before its closing brace. An explicit deny that speaks of any of it is taken out, since it
-/// would win.
+/// Adds a rule to a profile, before its closing brace. Removes explicit deny rules that cover any part of it, because
+/// they would override it.
 pub fn with_rule(tree: &Tree, file: &str, profile: &str, rule: &str) -> Result<Edited, EditError> {
     let policy = parse(tree, file)?;
     let profile = find(&policy, profile)?;
@@ -287,7 +287,7 @@ fn one(policy: &PolicyFile, profile: &Profile, text: &str) -> Result<Rule, EditE
     })
 }
 
-/// What is to change in one profile.
+/// The changes to one profile.
 #[derive(Default)]
 struct Edits<'p> {
     removed: Vec<&'p Rule>,
@@ -298,7 +298,7 @@ impl Edits<'_> {
     fn apply(self, tree: &Tree, profile: &Profile) -> Edited {
         let mut tree = tree.clone();
         let mut removed = BTreeSet::new();
-        // A file's spans by their start, so that they can be taken out from the back.
+        // The spans of each file by their start, so that they can be removed from back to front.
         let mut spans: BTreeMap<&str, BTreeMap<usize, usize>> = BTreeMap::new();
         for rule in &self.removed {
             spans
@@ -309,13 +309,13 @@ impl Edits<'_> {
         }
         let home: &str = &profile.end.file;
         let added = self.insert(&mut tree, home, profile);
-        // Rules stand before the closing brace, so what was inserted there moves none of the home file's spans.
+        // Rules stand before the closing brace, so inserting there does not move any span of the profile's own file.
         for (file, spans) in spans {
             let Some(mut text) = tree.get(file).map(str::to_owned) else {
                 continue;
             };
             for (start, end) in spans.into_iter().rev() {
-                // All else stays where it was, so that places in the old set are places in the new.
+                // Everything else keeps its position, so locations in the old set are valid in the new one.
                 let mut blank: String = text[start..end]
                     .chars()
                     .map(|c| if c == '\n' { c } else { ' ' })

@@ -1,4 +1,4 @@
-//! What can be wrong with policy text.
+//! Errors in policy text.
 
 use crate::glob::GlobError;
 use crate::source::Location;
@@ -7,7 +7,7 @@ use crate::source::Location;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{location}: {kind}")]
 pub struct PolicyError {
-    /// The place; for a file that is not there, of the directive that names it.
+    /// The location; for a missing file, that of the directive that names it.
     pub location: Location,
     /// What is wrong.
     pub kind: PolicyErrorKind,
@@ -28,7 +28,7 @@ pub enum PolicyErrorKind {
     /// Something else stood where this was expected.
     #[error("expected {0}")]
     Expected(&'static str),
-    /// A word that no rule begins with, or has at this place.
+    /// A word that is not allowed at this place.
     #[error("{:?} is not known as {what}", clip(.word))]
     Unknown {
         /// The word.
@@ -36,13 +36,13 @@ pub enum PolicyErrorKind {
         /// What it was taken for.
         what: &'static str,
     },
-    /// A variable that nobody set.
+    /// A variable that is not set.
     #[error("the variable @{{{0}}} is not set: set it before the profile, or include <tunables/global>")]
     NoVariable(String),
     /// A variable set twice with `=`.
     #[error("the variable @{{{0}}} is already set: use += to add values")]
     SetTwice(String),
-    /// A condition this crate can not judge.
+    /// A condition that this crate cannot evaluate.
     #[error("the condition {:?} is not understood", clip(.0))]
     Condition(String),
     /// A bad glob.
@@ -50,10 +50,10 @@ pub enum PolicyErrorKind {
     Glob {
         /// The glob.
         text: String,
-        /// Its fault.
+        /// What is wrong with it.
         error: GlobError,
     },
-    /// A bound that no real policy comes near.
+    /// A limit that no real policy comes near is exceeded.
     #[error("{0}: is this really policy?")]
     TooMuch(&'static str),
 }

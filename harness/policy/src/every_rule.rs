@@ -1,9 +1,9 @@
-//! Takes every rule away from every profile of a system, with that system's own parser, and looks for what the rule
-//! granted in what is compiled. `ci/every-rule` runs it.
+//! Removes every rule from every profile of a system, and searches the compiled policy for what the rule granted. It
+//! compiles with that system's own parser. `ci/every-rule` runs it.
 //!
 //! What a rule grants is read from the rule's own automaton: the shortest words that it accepts, with their bits. The
-//! profile accepts these words before, and must not accept them afterwards. So nothing here rests on how this crate reads
-//! rules.
+//! profile accepts these words before the edit and must not accept them afterwards. So the test does not depend on how
+//! this crate reads rules.
 
 pub(crate) mod accepts;
 
@@ -16,14 +16,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use self::accepts::{Grants, grants};
 use crate::{Access, EditError, Parser, PolicyFile, Profile, Rule, RuleKind, Tree, parse, without};
 
-/// The system's root: its parser, its policy and its further profiles are below it.
+/// The system's root, which has its parser, its policy and its further profiles.
 pub(crate) const ROOT: &str = "AA_POLICY_ROOT";
-/// N: only every N-th rule is taken away.
+/// N: only every N-th rule is removed.
 const EVERY: &str = "AA_POLICY_EVERY";
-/// The name of the profile with a rule alone.
+/// The name of the profile that has only the rule.
 const ALONE: &str = "made-up-rule-alone";
 
-/// How often each thing was so, and what must not be so at all.
+/// How often each outcome occurred, and what went wrong.
 #[derive(Default)]
 struct Seen {
     counts: BTreeMap<&'static str, usize>,
@@ -78,7 +78,7 @@ fn every_rule_that_is_taken_away_is_gone_from_the_compiled_policy() {
     assert!(seen.faults.is_empty(), "{}", seen.faults.join("\n"));
 }
 
-/// Features of a kernel that is told permissions in the automata themselves, not by numbers of a table.
+/// The features of a kernel that reads permissions from the automata themselves, not as indices into a table.
 pub(crate) fn with_plain_tables(features: &str) -> String {
     let mut left = features;
     let mut plain = String::new();
@@ -93,7 +93,7 @@ fn further_text(root: &Path, path: &str) -> String {
     std::fs::read_to_string(root.join("usr/share/apparmor/extra-profiles").join(path)).unwrap()
 }
 
-/// One file's policy, written out to be compiled again and again.
+/// One file's policy, written to a folder to be compiled repeatedly.
 struct Bench<'p> {
     parser: &'p Parser,
     tree: &'p Tree,
@@ -115,7 +115,7 @@ impl<'p> Bench<'p> {
         }
     }
 
-    /// What each profile of the file grants, with these files changed.
+    /// What each profile of the file grants, compiled with the changed files of this tree.
     fn compiled(&self, tree: &Tree) -> Result<BTreeMap<String, Grants>, String> {
         let changed = tree.changed_files(self.tree);
         let write = |tree: &Tree| {
@@ -143,7 +143,7 @@ impl<'p> Bench<'p> {
             todo.extend(&profile.children);
             for rule in profile.rules.iter().filter(|rule| rule.allows()) {
                 let place = format!("{} {}", rule.location, rule.text);
-                // The same ones each time.
+                // Selects the same rules in each run.
                 let number = place.bytes().fold(0_usize, |sum, byte| {
                     sum.wrapping_mul(31).wrapping_add(byte.into())
                 });
@@ -162,7 +162,7 @@ impl<'p> Bench<'p> {
     }
 
     fn one(&self, policy: &PolicyFile, profile: &Profile, rule: &Rule) -> Result<&'static str, String> {
-        // For a kernel that does not know these the parser makes rules for whole families of them, and of a `deny` none.
+        // For a kernel without unix mediation, the parser makes rules for whole socket families, and none for a `deny`.
         if matches!(rule.kind, RuleKind::Unix(_)) && !self.knows_unix {
             return Ok("class that is not mediated");
         }
@@ -170,7 +170,7 @@ impl<'p> Bench<'p> {
         let mut text = self.tree.get(&policy.file).unwrap_or_default().to_owned();
         let _ = write!(text, "\nprofile {ALONE} {{\n  {}\n}}\n", rule.text);
         with.replace(&policy.file, text);
-        // A rule may need what is around it, as a child to change to.
+        // A rule may need its context, such as a child profile to change to.
         let Ok(before) = self.compiled(&with) else {
             return Ok("rule that cannot stand alone");
         };

@@ -1,6 +1,6 @@
-//! AppArmor's globs as small automata: matching, and whether two globs share a text or one lies within the other.
+//! AppArmor's globs as small automata: matching, and whether two globs overlap or one lies within the other.
 //!
-//! No step backtracks, so hostile globs cost time in proportion to their size, and sizes are bounded.
+//! No step backtracks, so the time for a hostile glob is proportional to its size. Sizes are bounded.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,13 +9,13 @@ mod text;
 pub use text::escape;
 pub(crate) use text::escape_name;
 
-/// The largest glob taken, in bytes, after variables are put in.
+/// The largest accepted glob, in bytes, after variables are expanded.
 pub(crate) const MAX_GLOB: usize = 32 << 10;
 
-/// As the parser: deeper nested braces are refused.
+/// The maximum nesting of braces, as in the parser.
 const MAX_DEPTH: usize = 50;
 
-/// How many pairs of states a comparison of two globs may visit before it answers carefully.
+/// How many pairs of states a comparison of two globs may visit before it gives the conservative answer.
 const MAX_PAIRS: usize = 200_000;
 
 /// Why a text is not a glob.
@@ -27,7 +27,7 @@ pub enum GlobError {
     /// A `}` without its `{`.
     #[error("a `}}` closes nothing: write `\\}}` for the character itself")]
     CloseBrace,
-    /// Braces with one alternative.
+    /// Braces with a single alternative.
     #[error("braces hold a single alternative: give two, parted by a comma, or leave the braces out")]
     Single,
     /// A `[` without its `]`.
@@ -66,7 +66,7 @@ impl Bytes {
         self.0[usize::from(byte >> 6)] >> (byte & 63) & 1 == 1
     }
 
-    /// All but these, and never the zero byte.
+    /// All bytes except these and the zero byte.
     fn but(bytes: &[u8]) -> Self {
         let mut not = Self::one(0);
         for byte in bytes {
@@ -106,7 +106,7 @@ pub(crate) struct Glob {
 }
 
 impl Glob {
-    /// Reads a glob whose variables are already put in.
+    /// Reads a glob whose variables are already expanded.
     pub(crate) fn new(text: &[u8]) -> Result<Self, GlobError> {
         let tree = text::read(text)?;
         let mut glob = Self {
@@ -117,12 +117,12 @@ impl Glob {
         Ok(glob)
     }
 
-    /// Whether a text is a glob, without making one.
+    /// Checks whether a text is a glob, without compiling it.
     pub(crate) fn check(text: &[u8]) -> Result<(), GlobError> {
         text::read(text).map(drop)
     }
 
-    /// The glob that matches this text and no other.
+    /// The glob that matches only this text.
     pub(crate) fn literal(text: &[u8]) -> Self {
         let mut glob = Self {
             states: vec![State::End],
@@ -134,7 +134,7 @@ impl Glob {
         glob
     }
 
-    /// The glob that matches what any of these does; what nothing does for none.
+    /// The glob that matches whatever any of these matches. Without globs it matches nothing.
     pub(crate) fn any_of<'g>(globs: impl IntoIterator<Item = &'g Self>) -> Self {
         let mut all = Self {
             states: vec![State::End],
@@ -195,7 +195,7 @@ impl Glob {
         self.ends(&at)
     }
 
-    /// Whether some text matches both. Two globs too large to compare are taken to.
+    /// Whether some text matches both globs. If they are too large to compare, the answer is yes.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         let (mut here, mut there) = (Walk::new(self), Walk::new(other));
         let mut seen = HashSet::new();
@@ -225,10 +225,11 @@ impl Glob {
         false
     }
 
-    /// Whether all that matches this matches the other too. Two globs too large to compare are taken not to.
+    /// Whether every text that matches this glob matches the other too. If they are too large to compare, the answer is
+    /// no.
     pub(crate) fn within(&self, other: &Self) -> bool {
         let (mut here, mut there) = (Walk::new(self), Walk::new(other));
-        // Pairs of a state here and the set of states there that the same text leads to.
+        // Pairs of a state of this glob and the set of states of the other glob that the same text leads to.
         let mut sets = Sets::default();
         let first = sets.id(there.closure([other.start]));
         let mut todo: Vec<(u32, usize)> = here
@@ -252,7 +253,7 @@ impl Glob {
                 State::End | State::Split(_) => {}
                 State::Byte(bytes, next) => {
                     let next = here.closure([*next]);
-                    // Bytes that the other side treats alike lead to the same set: look at one of each kind.
+                    // Bytes that the other glob treats alike lead to the same set, so one of each kind is enough.
                     let mut kinds = HashSet::new();
                     for byte in (0..=255).filter(|byte| bytes.has(*byte)) {
                         let kind: Vec<bool> = states
@@ -273,7 +274,7 @@ impl Glob {
     }
 }
 
-/// Sets of states by number.
+/// Numbers for sets of states.
 #[derive(Default)]
 struct Sets {
     ids: HashMap<Vec<u32>, usize>,
@@ -291,7 +292,7 @@ impl Sets {
     }
 }
 
-/// Steps through a glob, with a mark for each state so that none is visited twice in a step.
+/// Steps through a glob. It marks the states that it visits, so that a step visits none twice.
 struct Walk<'g> {
     glob: &'g Glob,
     marks: Vec<u32>,
@@ -307,7 +308,7 @@ impl<'g> Walk<'g> {
         }
     }
 
-    /// The byte and end states reached from these without reading, sorted.
+    /// The sorted byte and end states that can be reached from these without reading a byte.
     fn closure(&mut self, from: impl IntoIterator<Item = u32>) -> Vec<u32> {
         self.round += 1;
         let mut todo: Vec<u32> = from.into_iter().collect();

@@ -1,8 +1,8 @@
-//! AppArmor policy as values: profile text to rules with their places, edits by what a rule grants, compilation by an
-//! image's own parser, and the hashes that a kernel will report for what was compiled.
+//! AppArmor policy as values: parses profile text to rules with their locations, edits a set by what its rules grant,
+//! compiles it with an image's own parser, and computes the hashes that a kernel reports for the compiled policy.
 //!
 //! Start with [`Tree::read`] and [`parse`]; [`without`] and [`with_rule`] make edited trees; [`Parser::from_tree`] and
-//! [`Parser::compile`] turn them into what the kernel loads; [`blob::profiles`] reads that.
+//! [`Parser::compile`] turn them into what the kernel loads; [`blob::profiles`] reads the result.
 //!
 //! ```
 //! use aa_policy::{Access, Request, Tree, deny_covers, grants, parse, rule_for, without};

@@ -1,4 +1,4 @@
-//! Policy files to profiles: the preamble, blocks, includes and conditions. Single rules are read in `rule`.
+//! Parses policy files into profiles: the preamble, blocks, includes and conditions. `rule` parses single rules.
 
 mod implied;
 mod preamble;
@@ -15,19 +15,19 @@ use crate::source::{Location, Source};
 use crate::tree::Tree;
 use crate::vars::Scope;
 
-/// How deep includes, blocks and child profiles may nest in all.
+/// The maximum nesting of includes, blocks and child profiles together.
 const MAX_DEPTH: usize = 128;
 
-/// The most text read for one policy file, in bytes, each included file counted each time it is read.
+/// The most text read for one policy file, in bytes. An included file counts each time it is read.
 const MAX_BYTES: usize = 32 << 20;
 
-/// What each file read counts for besides its bytes: empty ones must not be free.
+/// What each file counts in addition to its bytes, so that empty files are not free.
 const FILE_COST: usize = 64;
 
-/// The most rules one policy file may come to.
+/// The maximum number of rules in one policy file.
 const MAX_RULES: usize = 200_000;
 
-/// Reads one policy file of a tree and all it includes.
+/// Reads one policy file of a tree and everything it includes.
 pub fn parse(tree: &Tree, file: &str) -> Result<PolicyFile, PolicyError> {
     let mut reader = Reader {
         tree,
@@ -65,7 +65,7 @@ pub fn parse(tree: &Tree, file: &str) -> Result<PolicyFile, PolicyError> {
 pub(crate) struct Reader<'t> {
     tree: &'t Tree,
     scope: Scope,
-    /// Inside a branch not taken: what is read there is dropped, and its variables need not be set.
+    /// Whether this is a branch that is not taken. Its contents are dropped, and its variables need not be set.
     dead: bool,
     bytes: usize,
     rules: usize,
@@ -74,19 +74,19 @@ pub(crate) struct Reader<'t> {
     aliases: Vec<(String, String)>,
 }
 
-/// Where reading is: how it got there, and what not to read again.
+/// The position of the parser in nested blocks and includes.
 #[derive(Clone, Default)]
 struct Nesting {
     includes: Vec<Location>,
-    /// Files already included into this block; a profile starts anew, as in the parser.
+    /// Files already included into this block. As in the parser, a profile starts with an empty list.
     seen: HashSet<String>,
     depth: usize,
     qualifiers: Qualifiers,
-    /// The full name of the profile around, with its separator: empty at the top.
+    /// The full name of the enclosing profile with its separator; empty at the top level.
     prefix: String,
 }
 
-/// What a block holds.
+/// The contents of a block.
 #[derive(Default)]
 struct Body {
     rules: Vec<Rule>,
@@ -132,7 +132,7 @@ impl<'t> Reader<'t> {
             .map_err(|kind| scanner.error(word.at, kind))
     }
 
-    /// The top of a file: settings, includes, profiles.
+    /// Reads the top level of a file: settings, includes, profiles.
     fn preamble(
         &mut self,
         scanner: &mut Scanner<'_, 't>,
@@ -175,7 +175,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    /// Reads an included file with what may stand at this place.
+    /// Reads an included file with `read`, which knows what is allowed at this place.
     fn enter(
         &mut self,
         scanner: &Scanner<'_, 't>,
@@ -196,7 +196,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    /// What stands in a profile or block, up to and with its closing brace, or in an included file to its end.
+    /// Reads the contents of a profile or block, including its closing brace, or of an included file to its end.
     fn body(
         &mut self,
         scanner: &mut Scanner<'_, 't>,
@@ -244,7 +244,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    /// `if … { } else if … { } else { }`
+    /// Reads `if … { } else if … { } else { }`.
     fn conditional(
         &mut self,
         scanner: &mut Scanner<'_, 't>,
@@ -270,7 +270,7 @@ impl<'t> Reader<'t> {
             taken |= holds;
             self.dead = dead || !chosen;
             let mut inner = Body::default();
-            // What a dropped branch includes is not read again later, as in the parser.
+            // As in the parser, a file that a dropped branch includes is not read again later.
             let read = self.body(scanner, place, &mut inner, true);
             self.dead = dead;
             read?;
@@ -287,7 +287,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// One rule with its qualifiers, or a block of rules after qualifiers.
+    /// Reads one rule with its qualifiers, or a block of rules after qualifiers.
     fn rule(
         &mut self,
         scanner: &mut Scanner<'_, 't>,
@@ -324,7 +324,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// Reads one rule text, its closing comma included or not, as if it stood in this profile.
+/// Parses one rule text, with or without its closing comma, as if it stood in this profile.
 pub(crate) fn parse_one(policy: &PolicyFile, profile: &Profile, text: &str) -> Result<Rule, PolicyError> {
     let tree = Tree::new();
     let mut reader = Reader {
@@ -363,7 +363,7 @@ pub(crate) fn parse_one(policy: &PolicyFile, profile: &Profile, text: &str) -> R
     }
 }
 
-/// A rule's text without what stands before its class or path. The text was read before.
+/// A rule's text from its class or path on. The text must have been parsed before.
 pub(crate) fn without_qualifiers(text: &str) -> &str {
     let source = Source::new("(rule)", text);
     let mut scanner = Scanner::new(&source);
@@ -373,7 +373,7 @@ pub(crate) fn without_qualifiers(text: &str) -> &str {
     }
 }
 
-/// Adds the qualifiers that come next.
+/// Reads the qualifiers that come next and adds them to `all`.
 fn qualifiers(scanner: &mut Scanner, all: &mut Qualifiers) -> Result<(), PolicyError> {
     loop {
         scanner.skip();

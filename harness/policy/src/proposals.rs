@@ -1,5 +1,5 @@
-//! Compiles the rules that are proposed for requests, with a system's own parser, and looks at what each grants: the
-//! access that was asked for, and none that another request asks for. `ci/every-rule` runs it.
+//! Compiles the rules that are proposed for requests, with a system's own parser. Checks that each rule grants the
+//! requested access and none that another request asks for. `ci/every-rule` runs it.
 
 use std::path::PathBuf;
 
@@ -12,13 +12,13 @@ use crate::every_rule::{ROOT, with_plain_tables};
 use crate::rule::MountOp;
 use crate::{Parser, Request, Tree, parse, rule_for};
 
-/// How many requests of each class are made.
+/// How many requests to make for each class.
 const REQUESTS: usize = 60;
 
-/// Classes that are compiled for Ubuntu's kernels only: Debian's features do not have them.
+/// Classes that are compiled only for Ubuntu's kernels; Debian's features lack them.
 const OF_UBUNTU: [&str; 3] = ["unix", "mqueue", "dbus"];
 
-/// What Debian's features file leaves out of what Ubuntu's kernels tell.
+/// Features of Ubuntu's kernels that Debian's features file lacks.
 const FURTHER: &str = "
 network {af_unix {yes
 }
@@ -31,7 +31,7 @@ ipc {posix_mqueue {create read write open delete setattr getattr
 }
 ";
 
-/// With every rule for UNIX sockets the parser compiles one for their family and type, for kernels that know no more.
+/// For every UNIX socket rule, the parser also compiles one for the family and type, for kernels that know only these.
 const FAMILY_AND_TYPE: usize = 5;
 
 type Class = (&'static str, proptest::strategy::BoxedStrategy<Request>);
@@ -45,7 +45,7 @@ fn path() -> impl Strategy<Value = String> {
 }
 
 fn label() -> impl Strategy<Value = String> {
-    // A parser takes a label's commas and brackets apart before it takes their backslashes.
+    // A parser splits a label at commas and brackets before it reads its backslashes.
     "[a-z][a-z0-9/_.-]{0,12}[a-z]"
 }
 
@@ -83,7 +83,7 @@ fn classes() -> Vec<Class> {
         let of_two = matches!(&*mask, "send" | "receive" | "connect");
         Request::Unix {
             sock_type,
-            // A socket that is not made yet has none.
+            // A socket that is not created yet has no address.
             addr: (mask != "create").then_some(addr),
             peer: of_two.then_some(peer),
             peer_addr: of_two.then_some(peer_addr),
@@ -184,7 +184,7 @@ fn classes() -> Vec<Class> {
     ]
 }
 
-/// Whether the first asks for what the second asks for, as far as any rule can tell them apart.
+/// Whether the first request includes what the second asks for, as far as rules can distinguish them.
 fn has(first: &Request, second: &Request) -> bool {
     use Request::File;
     match (first, second) {
@@ -218,7 +218,7 @@ fn every_proposed_rule_compiles_and_grants_what_was_asked_and_nothing_else() {
     std::fs::write(features.path(), with_plain_tables(&of_system) + FURTHER).unwrap();
     let of_debian = Parser::from_tree(&root).unwrap().with_features(plain.path());
     let of_ubuntu = Parser {
-        // It pins the policy to the features of Debian's kernels.
+        // The configuration file pins the policy to the features of Debian's kernels.
         config_file: None,
         ..of_debian.clone().with_features(features.path())
     };

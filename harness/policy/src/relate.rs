@@ -1,7 +1,7 @@
-//! What two rules have in common, whatever their qualifiers `audit` and `deny` say.
+//! Compares two rules, ignoring their qualifiers `audit` and `deny`.
 //!
-//! A rule is seen as permission bits and conditions. Two rules overlap when some request meets both; one lies within the
-//! other when all that meets it meets the other too.
+//! A rule is treated as permission bits and conditions. Two rules overlap if some request meets both. One lies within
+//! the other if every request that meets it meets the other too.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::rule::{
     Conditional, Mount, MountOp, MountOptions, Network, Owner, Pattern, Perms, Rule, RuleKind,
 };
 
-/// All names of accesses, each with a bit of its own; classes share those of the same name.
+/// The names of all accesses, each with its own bit. Classes share accesses of the same name.
 const ACCESS: [&str; 20] = [
     "create",
     "bind",
@@ -34,7 +34,7 @@ const ACCESS: [&str; 20] = [
     "write",
 ];
 
-/// Bits for accesses that are not in the table: any of them.
+/// The bit for all accesses that are not in the table.
 const OTHER: u32 = 1 << 20;
 
 fn access_bits(names: &[String]) -> u32 {
@@ -49,11 +49,11 @@ fn access_bits(names: &[String]) -> u32 {
     })
 }
 
-/// The permissions a rule comes to, those that come along with others included; all of them for a class that has none.
+/// The permission bits of a rule, including implied ones; all bits for a class without permissions.
 pub(crate) fn bits(rule: &Rule) -> u32 {
     match &rule.kind {
         RuleKind::File { perms, exec, .. } => {
-            // A program that inherits the profile may also be mapped to run; the parser adds that by itself.
+            // A program that inherits the profile may also be mapped; the parser adds that permission itself.
             let inherits = exec.as_ref().is_some_and(|exec| exec.mode.contains(['i', 'I']));
             perms.0 | if inherits { Perms::MMAP.0 } else { 0 }
         }
@@ -78,9 +78,9 @@ pub(crate) fn overlap(a: &Rule, b: &Rule) -> bool {
     bits(a) & bits(b) != 0 && conditions_overlap(a, b)
 }
 
-/// Whether all that meets the first meets the second.
+/// Whether every request that meets the first rule meets the second.
 pub(crate) fn within(a: &Rule, b: &Rule) -> bool {
-    // Permissions as written: what merely comes along with them goes with them.
+    // Only permissions as written count; implied ones go with them.
     let own = match &a.kind {
         RuleKind::File { perms, .. } => perms.0,
         _ => bits(a),
@@ -88,7 +88,7 @@ pub(crate) fn within(a: &Rule, b: &Rule) -> bool {
     own & !bits(b) == 0 && conditions_within(a, b)
 }
 
-/// Whether some request meets the conditions of both, permissions aside.
+/// Whether some request meets the conditions of both rules, ignoring permissions.
 pub(crate) fn conditions_overlap(a: &Rule, b: &Rule) -> bool {
     use RuleKind as K;
     match (&a.kind, &b.kind) {
@@ -105,7 +105,7 @@ pub(crate) fn conditions_overlap(a: &Rule, b: &Rule) -> bool {
                 && options_overlap(one.sock_type.as_deref(), other.sock_type.as_deref())
                 && conditional_overlap(&one.conditions, &other.conditions)
         }
-        // A network rule for UNIX sockets gives what unix rules give.
+        // A network rule for UNIX sockets grants what unix rules grant.
         (K::Network(network), K::Unix(unix)) | (K::Unix(unix), K::Network(network)) => {
             network_has_unix(network, unix)
         }
@@ -131,7 +131,7 @@ pub(crate) fn conditions_overlap(a: &Rule, b: &Rule) -> bool {
     }
 }
 
-/// Whether all that meets the conditions of the first meets those of the second, permissions aside.
+/// Whether every request that meets the conditions of the first rule meets those of the second, ignoring permissions.
 pub(crate) fn conditions_within(a: &Rule, b: &Rule) -> bool {
     use RuleKind as K;
     match (&a.kind, &b.kind) {
@@ -212,7 +212,7 @@ fn options_overlap(a: Option<&str>, b: Option<&str>) -> bool {
     a.is_none() || b.is_none() || a == b
 }
 
-/// The families of a network rule, none for all. A protocol alone stands for the internet's two.
+/// The families of a network rule; empty means all. A protocol alone means the two internet families.
 fn domains(network: &Network) -> Vec<&str> {
     match (&network.domain, &network.protocol) {
         (Some(domain), _) => vec![domain.as_str()],
@@ -289,7 +289,7 @@ fn mounts_overlap(a: &Mount, b: &Mount) -> bool {
         && maybe_overlap(a.target.as_ref(), b.target.as_ref())
 }
 
-/// Whether a rule of `mount` is one of `remount` too: a remount has neither source nor type.
+/// Whether a `mount` rule also covers `remount`: a remount has neither source nor type.
 fn may_remount(mount: &Mount) -> bool {
     let names = |options: &MountOptions| options.names.iter().any(|name| name == "remount");
     mount.op == MountOp::Mount

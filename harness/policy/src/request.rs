@@ -1,4 +1,4 @@
-//! A single thing a process asks for, as an audit record tells it, and what policy says of it.
+//! A single request of a process, as an audit record reports it, and how policy treats it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,10 +15,10 @@ use crate::rule::{
 };
 use crate::source::Location;
 
-/// What a process asked for. Texts are the audit record's own, decoded; a mask is what was denied.
+/// What a process asked for. Texts are decoded from the audit record; a mask holds what was denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// A file, an exec among them (mask `x`).
+    /// A file access, including exec (mask `x`).
     File {
         /// The path.
         name: String,
@@ -31,7 +31,7 @@ pub enum Request {
     Link {
         /// The link's path.
         name: String,
-        /// The path that it shall point to.
+        /// The path that it points to.
         target: String,
         /// Whether the process's user owns the file.
         owner: bool,
@@ -54,9 +54,9 @@ pub enum Request {
     Unix {
         /// As in `sock_type`.
         sock_type: String,
-        /// Accesses, parted by spaces: `send receive`.
+        /// Accesses, separated by spaces: `send receive`.
         mask: String,
-        /// The own address, as in `addr`.
+        /// The socket's own address, as in `addr`.
         addr: Option<String>,
         /// The other side's label, as in `peer`.
         peer: Option<String>,
@@ -79,7 +79,7 @@ pub enum Request {
         /// As in `peer`.
         peer: String,
     },
-    /// A change of the own profile.
+    /// A change of the process's own profile.
     ChangeProfile {
         /// The profile asked for.
         target: String,
@@ -97,12 +97,12 @@ pub enum Request {
     Mqueue {
         /// `posix` or `sysv`.
         kind: String,
-        /// Accesses, parted by spaces: `create`, `read`…
+        /// Accesses, separated by spaces: `create`, `read`…
         mask: String,
         /// The queue's name, `/…`, or its number.
         name: String,
     },
-    /// A D-Bus message, or a name on a bus. Only what the record tells is asked for.
+    /// A D-Bus message or a name on a bus. A field that the record lacks is not part of the request.
     Dbus {
         /// `send`, `receive`, `bind` or `eavesdrop`.
         mask: String,
@@ -114,16 +114,16 @@ pub enum Request {
         interface: Option<String>,
         /// The member.
         member: Option<String>,
-        /// The well-known name: the one asked for, or the other side's.
+        /// The well-known name: the requested one, or the other side's.
         name: Option<String>,
         /// The other side's label, as in `peer_label`.
         peer: Option<String>,
     },
     /// A mount, a remount, an unmount or a change of the root.
     Mount {
-        /// Which of them.
+        /// Which operation.
         op: MountOp,
-        /// As in `flags`, parted by commas: `rw, nosuid`.
+        /// As in `flags`, separated by commas: `rw, nosuid`.
         flags: String,
         /// As in `fstype`.
         fstype: Option<String>,
@@ -135,7 +135,7 @@ pub enum Request {
 }
 
 impl Request {
-    /// The request as a rule that nothing else meets; none where its mask is not understood.
+    /// The request as a rule that matches only this request; `None` if its mask is not understood.
     pub(crate) fn rule(&self) -> Option<Rule> {
         let mut qualifiers = Qualifiers::default();
         let kind = match self {
@@ -270,7 +270,7 @@ impl Request {
     }
 }
 
-/// Conditions of those keys that have a value.
+/// Conditions for the keys that have a value.
 fn side<const N: usize>(pairs: [(&str, Option<&String>); N]) -> BTreeMap<String, Vec<Pattern>> {
     pairs
         .into_iter()
@@ -285,7 +285,7 @@ fn words(mask: &str) -> Vec<String> {
         .collect()
 }
 
-/// The rules of the profile that give at least a part of what is asked for, deny rules not looked at.
+/// The rules of the profile that grant at least part of the request, ignoring deny rules.
 pub fn grants<'p>(policy: &'p PolicyFile, profile: &str, request: &Request) -> Vec<&'p Rule> {
     let (Some(profile), Some(request)) = (policy.profile(profile), request.rule()) else {
         return Vec::new();
@@ -298,9 +298,10 @@ pub fn grants<'p>(policy: &'p PolicyFile, profile: &str, request: &Request) -> V
     profile.all_rules().filter(gives).collect()
 }
 
-/// Where an explicit `deny` of the profile covers the whole denied request; the first rule's place if several share it.
+/// The location of the explicit `deny` rule that covers the whole denied request; that of the first if several cover it
+/// together.
 ///
-/// Only then does the kernel keep quiet about the denial.
+/// Only then does the kernel not log the denial.
 pub fn deny_covers(policy: &PolicyFile, profile: &str, request: &Request) -> Option<Location> {
     let request = request.rule()?;
     covering(
@@ -313,7 +314,7 @@ pub fn deny_covers(policy: &PolicyFile, profile: &str, request: &Request) -> Opt
     .map(|rule| rule.location.clone())
 }
 
-/// The first of the rules that, taken together, cover all of one request or access.
+/// The first of the rules that together cover all of one request or access.
 pub(crate) fn covering<'p>(rules: impl Iterator<Item = &'p Rule>, asked: &Rule) -> Option<&'p Rule> {
     let mut left = relate::bits(asked);
     let mut first = None;
@@ -330,7 +331,7 @@ pub(crate) fn covering<'p>(rules: impl Iterator<Item = &'p Rule>, asked: &Rule) 
     None
 }
 
-/// Where a rule added to the profile would go: the place of its closing brace.
+/// The location where a rule would be added to the profile: its closing brace.
 pub fn insertion_point(policy: &PolicyFile, profile: &str) -> Option<Location> {
     policy.profile(profile).map(|profile| profile.end.clone())
 }

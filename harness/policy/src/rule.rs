@@ -1,4 +1,4 @@
-//! What policy says, as values.
+//! Types for parsed policy: rules, profiles and policy files.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use crate::glob::Glob;
 use crate::source::Location;
 
-/// A glob as written, and as it is once variables are put in.
+/// A glob as written, and with its variables expanded.
 #[derive(Clone)]
 pub struct Pattern {
     text: String,
@@ -20,12 +20,12 @@ pub struct Pattern {
 enum Expanded {
     /// A glob, checked when the pattern was made.
     Glob(String),
-    /// The text itself, no character special.
+    /// A literal text, in which no character is special.
     Literal(String),
 }
 
 impl Pattern {
-    /// From a glob that was checked.
+    /// Makes a pattern from a glob that was already checked.
     pub(crate) fn glob(text: String, expanded: String) -> Self {
         Self {
             text,
@@ -34,7 +34,7 @@ impl Pattern {
         }
     }
 
-    /// The pattern for one text and no other.
+    /// The pattern that matches only this text.
     pub fn literal(text: &str) -> Self {
         Self {
             text: text.to_owned(),
@@ -43,12 +43,12 @@ impl Pattern {
         }
     }
 
-    /// As written in the rule, variables and all, without quotes.
+    /// The text as written in the rule, with variables not expanded and without quotes.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// With its variables put in.
+    /// The text with its variables expanded.
     pub fn expanded(&self) -> &str {
         match &self.expanded {
             Expanded::Glob(text) | Expanded::Literal(text) => text,
@@ -58,7 +58,7 @@ impl Pattern {
     pub(crate) fn compiled(&self) -> &Glob {
         self.glob.get_or_init(|| match &self.expanded {
             Expanded::Literal(text) => Glob::literal(text.as_bytes()),
-            // It was checked; were it not a glob after all, it would match nothing.
+            // The glob was checked before. If it is invalid after all, the pattern matches nothing.
             Expanded::Glob(text) => Glob::new(text.as_bytes()).unwrap_or_else(|_| Glob::any_of([])),
         })
     }
@@ -100,30 +100,30 @@ impl PartialEq for Pattern {
 
 impl Eq for Pattern {}
 
-/// What stands before a rule, or before a block around it.
+/// The qualifiers before a rule or before a block around it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Qualifiers {
-    /// `audit`: log what the rule speaks of.
+    /// `audit`: log the accesses that the rule covers.
     pub audit: bool,
-    /// `deny`: the rule takes away, and wins over what others give.
+    /// `deny`: the rule denies the accesses, even if other rules grant them.
     pub deny: bool,
     /// `prompt`: a user-space program decides.
     pub prompt: bool,
-    /// Whose objects the rule speaks of.
+    /// Whose objects the rule covers.
     pub owner: Owner,
-    /// `priority=`; a higher one wins over a lower one's deny.
+    /// `priority=`; a rule of higher priority overrides a `deny` rule of lower priority.
     pub priority: i32,
 }
 
-/// Whose objects a file rule speaks of.
+/// Whose objects a file rule covers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Owner {
-    /// Anybody's.
+    /// Objects of any user.
     #[default]
     Any,
-    /// `owner`: those of the process's own user.
+    /// `owner`: objects of the process's own user.
     Own,
-    /// `other`: those of another user.
+    /// `other`: objects of another user.
     Other,
 }
 
@@ -134,9 +134,9 @@ pub struct Perms(pub(crate) u32);
 impl Perms {
     /// `r`
     pub const READ: Self = Self(1);
-    /// The part of `w` that `a` does not have.
+    /// The part of `w` that `a` does not include.
     pub const WRITE: Self = Self(2);
-    /// `a`; `w` has it too.
+    /// `a`; `w` includes it.
     pub const APPEND: Self = Self(4);
     /// `l`
     pub const LINK: Self = Self(8);
@@ -149,7 +149,7 @@ impl Perms {
     /// All of the above.
     pub const ALL: Self = Self(127);
 
-    /// Reads a rule's letters, whatever the form of exec; none for a letter that is no permission.
+    /// Reads the letters of a rule, with exec in any form. Returns `None` if a letter is not a permission.
     pub fn of_rule(letters: &str) -> Option<Self> {
         letters.chars().try_fold(Self::default(), |all, letter| {
             Some(all.and(match letter.to_ascii_lowercase() {
@@ -166,12 +166,12 @@ impl Perms {
         })
     }
 
-    /// Reads an audit record's letters, where `c` and `d`, create and delete, are writes, and each letter stands for
-    /// one access; none for any other letter.
+    /// Reads the letters of an audit record. `c` and `d` (create and delete) are writes, and each letter stands for one
+    /// access. Returns `None` for any other letter.
     pub fn of_record(letters: &str) -> Option<Self> {
         letters.chars().try_fold(Self::default(), |all, letter| {
             Some(all.and(match letter {
-                // Old kernels part the owner's letters from the others'.
+                // Old kernels put a colon between the owner's letters and the others'.
                 ':' => Self::default(),
                 'r' => Self::READ,
                 'w' | 'c' | 'd' => Self::WRITE,
@@ -185,18 +185,18 @@ impl Perms {
         })
     }
 
-    /// What either has.
+    /// The union of both sets.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether it has all of the other's.
+    /// Whether this set contains all permissions of `other`.
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// The letters, in the order rules are usually written. A write alone is `w`, as no rule gives less.
+    /// The letters in the order in which rules usually have them. A write alone is `w`, because no rule grants less.
     pub fn letters(self) -> String {
         let letters = [
             (Self::READ, 'r'),
@@ -218,7 +218,7 @@ impl Perms {
     }
 }
 
-/// What a new program runs as.
+/// How a program is executed, and in which profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exec {
     /// The letters as written: `ix`, `PUx`, `Cx`…; `x` in a deny rule.
@@ -229,14 +229,14 @@ pub struct Exec {
     pub scrub: bool,
 }
 
-/// A rule of a class that is written as an access and conditions.
+/// A rule of a class whose rules consist of accesses and conditions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditional {
-    /// The accesses by their one name each (`read` of a signal rule is `receive`), sorted; empty means all.
+    /// The accesses by their canonical names (`read` in a signal rule is `receive`), sorted; empty means all.
     pub access: Vec<String>,
-    /// Conditions on the own side: key to what its value may be.
+    /// Conditions on the process's own side: each key with its allowed values.
     pub own: BTreeMap<String, Vec<Pattern>>,
-    /// Conditions on the other side, `peer=(…)`. The label of `peer=NAME` stands here as `label`.
+    /// Conditions on the other side, `peer=(…)`. The label of `peer=NAME` is stored as `label`.
     pub peer: BTreeMap<String, Vec<Pattern>>,
 }
 
@@ -245,11 +245,11 @@ pub struct Conditional {
 pub struct Network {
     /// The accesses, sorted; empty means all.
     pub access: Vec<String>,
-    /// The address family: `inet`, `packet`…; none means all.
+    /// The address family: `inet`, `packet`…; `None` means all.
     pub domain: Option<String>,
-    /// The socket type: `stream`, `raw`…; none means all.
+    /// The socket type: `stream`, `raw`…; `None` means all.
     pub sock_type: Option<String>,
-    /// The protocol where the rule names one: `tcp`, `udp`, `icmp`.
+    /// The protocol, if the rule names one: `tcp`, `udp`, `icmp`.
     pub protocol: Option<String>,
     /// Conditions (addresses and ports), as written.
     pub conditions: Conditional,
@@ -275,7 +275,7 @@ pub struct Mount {
     pub op: MountOp,
     /// Option lists, each `options=(…)` (exactly these) or `options in (…)` (some of these).
     pub options: Vec<MountOptions>,
-    /// `fstype=`, each with what it may be.
+    /// The `fstype=` conditions, each as a pattern of the allowed types.
     pub fstype: Vec<Pattern>,
     /// The device or source; for pivot_root the old root.
     pub source: Option<Pattern>,
@@ -286,27 +286,27 @@ pub struct Mount {
 /// One list of mount options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountOptions {
-    /// Whether the mount must have exactly these (`=`), or any of them (`in`).
+    /// Whether the mount must have exactly these options (`=`) or any of them (`in`).
     pub exact: bool,
     /// The options, sorted.
     pub names: Vec<String>,
 }
 
-/// What a rule speaks of.
+/// What a rule covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuleKind {
     /// A path and permissions. The bare `file,` is the path `/{**,}`.
     File {
         /// Which paths.
         path: Pattern,
-        /// What may be done with them.
+        /// The permissions on them.
         perms: Perms,
-        /// How they run, where they may run.
+        /// How they are executed, if the rule allows that.
         exec: Option<Exec>,
         /// For links, what they may point to.
         link_target: Option<Pattern>,
     },
-    /// Capabilities by name, lower case; none means all.
+    /// Capabilities by name, in lower case; empty means all.
     Capability(Vec<String>),
     /// Sockets by kind.
     Network(Network),
@@ -326,18 +326,18 @@ pub enum RuleKind {
     IoUring(Conditional),
     /// Mounts.
     Mount(Mount),
-    /// Changes of one's own profile.
+    /// Changes of the process's own profile.
     ChangeProfile {
-        /// The program at whose exec it happens; none means at once or at any.
+        /// The program whose exec makes the change; `None` means an immediate change or any exec.
         exec: Option<Pattern>,
-        /// The profiles; none means all.
+        /// The profiles; `None` means all.
         target: Option<Pattern>,
     },
     /// `set rlimit`: a limit, not an access.
     Rlimit {
         /// Which limit.
         name: String,
-        /// Its value as written, unit and all.
+        /// Its value as written, including the unit.
         value: String,
     },
     /// `all,`
@@ -347,22 +347,22 @@ pub enum RuleKind {
 /// One rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    /// What it speaks of.
+    /// What it covers.
     pub kind: RuleKind,
-    /// What stands before it, blocks around it included.
+    /// Its qualifiers, including those of blocks around it.
     pub qualifiers: Qualifiers,
-    /// As written, white space made single, with its closing comma.
+    /// The rule as written, with runs of white space reduced to one space, and with its closing comma.
     pub text: String,
     /// Where it begins.
     pub location: Location,
-    /// The include directives that led there, outermost first.
+    /// The include directives that lead to it, outermost first.
     pub includes: Vec<Location>,
-    /// Its bytes in its file, closing comma included.
+    /// Its byte range in its file, including the closing comma.
     pub(crate) span: Range<usize>,
 }
 
 impl Rule {
-    /// Whether it gives access; `deny` rules and limits do not.
+    /// Whether it grants access; `deny` rules and limits do not.
     pub fn allows(&self) -> bool {
         !self.qualifiers.deny && !matches!(self.kind, RuleKind::Rlimit { .. })
     }
@@ -371,18 +371,19 @@ impl Rule {
 /// One profile, hat or child.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// The full name: children are `parent//child`, those of a namespace `:namespace://name`. Variables are put in.
+    /// The full name, with variables expanded: children are `parent//child`, profiles of a namespace
+    /// `:namespace://name`.
     pub name: String,
-    /// The programs it attaches to, where it names any.
+    /// The programs it attaches to, if it names any.
     pub attachment: Option<Pattern>,
     /// Its flags as written: `complain`, `attach_disconnected`…
     pub flags: Vec<String>,
     /// Whether it is a hat.
     pub hat: bool,
-    /// Its own rules, includes followed, children's not among them, in the order they are read.
+    /// Its own rules in the order they are read, including those of included files but not those of children.
     pub rules: Vec<Rule>,
-    /// Rules that the parser adds: copies for aliases, and write access to the files through which a process changes its
-    /// profile. Each has the place and the text of the rule or hat that it comes from.
+    /// Rules that the parser adds: copies for aliases, and write access to the files through which a process changes
+    /// its profile. Each has the location and the text of the rule or hat that it comes from.
     pub implied: Vec<Rule>,
     /// Its hats and child profiles.
     pub children: Vec<Profile>,
@@ -393,7 +394,7 @@ pub struct Profile {
     pub(crate) end_offset: usize,
 }
 
-/// One policy file with all it includes.
+/// A policy file with everything it includes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolicyFile {
     /// The file, relative to the tree's base.
@@ -404,23 +405,23 @@ pub struct PolicyFile {
     pub variables: BTreeMap<String, Vec<String>>,
     /// Its boolean variables.
     pub booleans: BTreeMap<String, bool>,
-    /// The features it was written for (`abi <…>`), where it says.
+    /// The features it was written for (`abi <…>`), if it names them.
     pub abi: Option<String>,
     /// Path aliases, from and to.
     pub aliases: Vec<(String, String)>,
-    /// All files that were read for it, itself among them, sorted.
+    /// All files that were read for it, including itself, sorted.
     pub files: Vec<String>,
 }
 
 impl Profile {
-    /// All that it says: its own rules, and what the parser adds.
+    /// All its rules: its own, and those that the parser adds.
     pub fn all_rules(&self) -> impl Iterator<Item = &Rule> {
         self.rules.iter().chain(&self.implied)
     }
 }
 
 impl PolicyFile {
-    /// The full names of all profiles, hats and children, sorted: equal to those in what is compiled.
+    /// The full names of all profiles, hats and children, sorted. The compiled policy has the same names.
     pub fn declared_names(&self) -> Vec<String> {
         let mut names = Vec::new();
         let mut todo: Vec<&Profile> = self.profiles.iter().collect();
@@ -432,7 +433,7 @@ impl PolicyFile {
         names
     }
 
-    /// The profile of this full name, at whatever depth.
+    /// Finds the profile with this full name at any depth.
     pub fn profile(&self, name: &str) -> Option<&Profile> {
         let mut todo: Vec<&Profile> = self.profiles.iter().collect();
         while let Some(profile) = todo.pop() {

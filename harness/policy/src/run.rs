@@ -1,4 +1,4 @@
-//! A child program with a deadline: nothing started here outlives it.
+//! Runs a child program with a deadline. Nothing started here outlives it.
 
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-/// What a program that ended left behind.
+/// The result of a program that ended.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: Vec<u8>,
@@ -58,7 +58,7 @@ pub(crate) fn run(command: &mut Command, timeout: Duration) -> Result<Ended, Run
             Ok(Event::Stderr(bytes)) => stderr = Some(bytes?),
             Ok(Event::Exit(ended)) => status = Some(ended?),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                // The group may be gone already; then there is nothing to end. The waiting thread reaps it.
+                // The group may be gone already. The waiting thread reaps the program.
                 let _ = killpg(group, Signal::SIGKILL);
                 return Err(RunError::TimedOut);
             }
@@ -88,7 +88,7 @@ fn drain<R: Read + Send + 'static>(
             Some(mut pipe) => pipe.read_to_end(&mut bytes).map(|_| bytes),
             None => Ok(bytes),
         };
-        // Nobody listens any more only after the deadline.
+        // The receiver is gone only after the deadline.
         let _ = send.send(event(read));
     });
 }

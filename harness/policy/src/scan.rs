@@ -1,9 +1,9 @@
-//! Policy text to words: white space, comments, quotes, lists.
+//! Splits policy text into words: white space, comments, quotes, lists.
 
 use crate::error::{PolicyError, PolicyErrorKind};
 use crate::source::Source;
 
-/// A reading place in one file.
+/// A reading position in one file.
 pub(crate) struct Scanner<'s, 't> {
     pub(crate) source: &'s Source<'t>,
     pub(crate) at: usize,
@@ -26,7 +26,7 @@ impl Word {
 /// What ends a bare word, besides white space.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ends {
-    /// A comma before white space: paths may hold commas.
+    /// A comma before white space, because paths may contain commas.
     Path,
     /// Any comma, and `(`, `)`, `=`.
     Plain,
@@ -64,14 +64,14 @@ impl<'s, 't> Scanner<'s, 't> {
         self.source.text.as_bytes().get(at).copied()
     }
 
-    /// Past spaces and tabs only.
+    /// Skips only spaces and tabs.
     pub(crate) fn skip_blanks(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t')) {
             self.at += 1;
         }
     }
 
-    /// Past white space and comments, but not past an `#include`.
+    /// Skips white space and comments, but not an `#include`.
     pub(crate) fn skip(&mut self) {
         loop {
             match self.peek() {
@@ -111,7 +111,7 @@ impl<'s, 't> Scanner<'s, 't> {
         found
     }
 
-    /// The letters, digits and underscores that come next; empty where none do.
+    /// The letters, digits and underscores that come next; empty if there are none.
     pub(crate) fn keyword(&self) -> &'t str {
         let rest = self.rest();
         let starts = rest.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
@@ -129,7 +129,7 @@ impl<'s, 't> Scanner<'s, 't> {
         !key.is_empty() && after.starts_with('=')
     }
 
-    /// One word, quoted or bare; none where a separator or the end comes next.
+    /// Reads one word, quoted or bare; `None` if a separator or the end comes next.
     pub(crate) fn word(&mut self, ends: Ends) -> Result<Option<Word>, PolicyError> {
         let at = self.at;
         if self.take(b'"') {
@@ -151,7 +151,7 @@ impl<'s, 't> Scanner<'s, 't> {
             }
             return Err(self.error(at, PolicyErrorKind::Expected("a closing quote")));
         }
-        // What starts like a path or a label may hold what else would end a word.
+        // A word that starts like a path or a label may contain characters that end other words.
         let label = matches!(self.peek(), Some(b'/' | b'@' | b':' | b'&'));
         while let Some(byte) = self.peek() {
             match byte {
@@ -186,7 +186,7 @@ impl<'s, 't> Scanner<'s, 't> {
         }))
     }
 
-    /// The values of a list after its `(`, up to and with its `)`; commas and white space part them.
+    /// Reads the values of a list after its `(`, including the `)`. Commas and white space separate them.
     pub(crate) fn list(&mut self) -> Result<Vec<Word>, PolicyError> {
         let mut words = Vec::new();
         loop {
@@ -204,7 +204,7 @@ impl<'s, 't> Scanner<'s, 't> {
         }
     }
 
-    /// The comma that ends a rule.
+    /// Reads the comma that ends a rule.
     pub(crate) fn end_of_rule(&mut self) -> Result<(), PolicyError> {
         self.skip();
         if self.take(b',') {
@@ -215,7 +215,7 @@ impl<'s, 't> Scanner<'s, 't> {
     }
 }
 
-/// A rule's text with each run of white space outside quotes made one space.
+/// A rule's text, with each run of white space outside quotes reduced to one space.
 pub(crate) fn normal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut quoted = false;

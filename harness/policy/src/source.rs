@@ -1,10 +1,10 @@
-//! Places in policy text.
+//! Locations in policy text.
 
 use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
-/// A place in a file of a tree. Displays as `file:line:column`.
+/// A location in a file of a tree. Displays as `file:line:column`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location {
     /// The file, relative to the tree's base.
@@ -26,8 +26,8 @@ pub(crate) struct Source<'t> {
     pub(crate) file: Arc<str>,
     pub(crate) text: &'t str,
     lines: Vec<usize>,
-    /// The last place asked for, as its line's start, its offset and the characters between: columns of one very long
-    /// line are then counted on from there.
+    /// The last location asked for: its line's start, its offset and the characters between. Counting goes on from
+    /// there, which makes columns of one very long line cheap.
     last: Cell<(usize, usize, usize)>,
 }
 
@@ -44,7 +44,7 @@ impl<'t> Source<'t> {
         }
     }
 
-    /// The place of a byte offset.
+    /// The location of a byte offset.
     pub(crate) fn location(&self, offset: usize) -> Location {
         let line = self.lines.partition_point(|start| *start <= offset);
         let start = self.lines[line - 1];

@@ -1,4 +1,4 @@
-//! A profile set's files as one value, so that an edit of a set is a new value.
+//! The files of a profile set as one value, so that an edit of a set is a new value.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -8,19 +8,19 @@ use std::sync::Arc;
 use fs_err as fs;
 use sha2::{Digest, Sha256};
 
-/// Where the set lives on a running system; links and quoted includes may name it so.
+/// The set's directory on a running system; links and quoted includes may name it by this path.
 const SYSTEM_BASE: &str = "/etc/apparmor.d";
 
-/// The largest file read into a tree, in bytes: policy is text, and far smaller.
+/// The largest file read into a tree, in bytes. Policy is text and far smaller.
 const MAX_FILE: u64 = 16 << 20;
 
-/// The most files and directories one tree may hold.
+/// The maximum number of files and directories in one tree.
 const MAX_ENTRIES: usize = 100_000;
 
 /// The files of a directory laid out like `/etc/apparmor.d`: relative path to contents.
 ///
-/// Cloning is cheap: contents are shared. Symbolic links are followed when the tree is read, within the tree; a link
-/// that dangles is left out (the parser would not see it either), and `/dev/null` reads as an empty file.
+/// Cloning is cheap: contents are shared. Reading a tree follows symbolic links within it. A dangling link is left out
+/// (the parser does not see it either), and `/dev/null` reads as an empty file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
     files: BTreeMap<String, Arc<[u8]>>,
@@ -107,7 +107,8 @@ impl Tree {
                 } else if target == Path::new("/dev/null") {
                     self.files.insert(relative, Arc::from([]));
                 }
-                // A link to a directory would be read twice, or for ever: its files are already here by their own name.
+                // A link to a directory is skipped: it would be read twice or without end, and its files are in the
+                // tree by their own names.
             } else if kind.is_dir() {
                 self.dirs.insert(relative.clone());
                 self.read_dir(base, &entry.path(), &format!("{relative}/"))?;
@@ -130,7 +131,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The text of a file by its path relative to the base; none where there is no such file or it is not UTF-8.
+    /// The text of a file by its path relative to the base; `None` if there is no such file or it is not UTF-8.
     pub fn get(&self, path: &str) -> Option<&str> {
         std::str::from_utf8(self.files.get(path)?).ok()
     }
@@ -173,7 +174,7 @@ impl Tree {
             .filter(move |path| !path[prefix.len()..].contains('/'))
     }
 
-    /// Puts a file in, or replaces its contents. The path is relative to the base.
+    /// Adds a file, or replaces its contents. The path is relative to the base.
     pub fn insert(&mut self, path: &str, contents: impl Into<Vec<u8>>) -> Result<(), TreeError> {
         check(path)?;
         let mut at = 0;
@@ -186,24 +187,24 @@ impl Tree {
         Ok(())
     }
 
-    /// Puts a directory in.
+    /// Adds a directory.
     pub fn insert_dir(&mut self, path: &str) -> Result<(), TreeError> {
         check(path)?;
         self.dirs.insert(path.to_owned());
         Ok(())
     }
 
-    /// Replaces the text of a file whose path is known to be good.
+    /// Replaces the text of a file whose path is known to be valid.
     pub(crate) fn replace(&mut self, path: &str, text: String) {
         self.files.insert(path.to_owned(), text.into_bytes().into());
     }
 
-    /// Takes a file out; tells whether it was there.
+    /// Removes a file; returns whether it existed.
     pub fn remove(&mut self, path: &str) -> bool {
         self.files.remove(path).is_some()
     }
 
-    /// Writes all files and directories below `dir`, which is made if it is not there.
+    /// Writes all files and directories below `dir`, which is created if it does not exist.
     pub fn write_to(&self, dir: &Path) -> Result<(), TreeError> {
         fs::create_dir_all(dir)?;
         for sub in &self.dirs {
@@ -215,7 +216,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The paths whose contents differ between the two, or that only one has; sorted.
+    /// The paths whose contents differ between the two trees, or that only one of them has; sorted.
     pub fn changed_files(&self, other: &Self) -> Vec<String> {
         let paths: BTreeSet<&String> = self.files.keys().chain(other.files.keys()).collect();
         paths
@@ -244,14 +245,14 @@ impl Tree {
     }
 }
 
-/// Where a link of the tree leads, as a real path; none when it dangles.
+/// The real path that a link of the tree leads to; `None` if it dangles.
 fn follow(base: &Path, relative: &str, link: &Path) -> Result<Option<PathBuf>, TreeError> {
     let outside = |target: &Path| TreeError::OutsideLink {
         path: relative.to_owned(),
         target: target.display().to_string(),
     };
     let mut at = link.to_owned();
-    // As the kernel: at most 40 links in a row; more is a loop, which dangles.
+    // Like the kernel, this follows at most 40 links in a row. More of them are a loop, which dangles.
     for _ in 0..40 {
         let target = match fs::read_link(&at) {
             Ok(target) => target,
@@ -278,7 +279,7 @@ fn follow(base: &Path, relative: &str, link: &Path) -> Result<Option<PathBuf>, T
     Ok(None)
 }
 
-/// The path with `.` and `..` taken out, by its text alone.
+/// Removes `.` and `..` from the path without looking at the file system.
 fn normal(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {

@@ -1,4 +1,4 @@
-//! Variables: their values, and patterns with the values put in.
+//! Variables: their values, and their expansion in patterns.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -12,19 +12,19 @@ use crate::rule::Pattern;
 pub(crate) struct Scope {
     pub(crate) values: BTreeMap<String, Vec<String>>,
     pub(crate) booleans: BTreeMap<String, bool>,
-    /// Those that the profile at hand has by itself; they win.
+    /// The variables that the current profile defines implicitly; they take precedence.
     pub(crate) local: BTreeMap<&'static str, String>,
-    /// Bytes moved so far to put variables in, and bytes of patterns made.
+    /// Bytes moved so far to expand variables, and bytes of patterns made.
     work: Cell<usize>,
 }
 
-/// What a byte of a pattern counts for: it takes that much memory once it is used.
+/// The cost of a pattern's byte: it takes that much memory once the pattern is used.
 const PATTERN_COST: usize = 8;
 
 /// The most bytes moved and made for one policy file, over all its patterns.
 const MAX_WORK: usize = 64 << 20;
 
-/// The most variables put into one text: each can bring more, and in a circle for ever.
+/// The most variables expanded in one text. Each can bring more, and a cycle would never end.
 const MAX_STEPS: usize = 10_000;
 
 impl Scope {
@@ -44,7 +44,7 @@ impl Scope {
         Ok(())
     }
 
-    /// The text with each `@{NAME}` replaced, several values as `{a,b}`, as the parser does it.
+    /// The text with each `@{NAME}` replaced, several values as `{a,b}`, as in the parser.
     pub(crate) fn expand(&self, text: &str) -> Result<String, PolicyErrorKind> {
         let mut out = text.to_owned();
         let mut from = 0;
@@ -66,7 +66,7 @@ impl Scope {
             let after = out[end + 1..].starts_with('/');
             let values: Vec<&str> = match values {
                 [one] => vec![one],
-                // A slash on both sides of the seam would be two; the parser trims them only among several values.
+                // Avoids doubled slashes around the value; the parser trims them only if there are several values.
                 many => many
                     .iter()
                     .map(|value| {
@@ -95,7 +95,7 @@ impl Scope {
         })
     }
 
-    /// A pattern with the variables put in. Paths lose doubled slashes, as in the parser; names keep them.
+    /// A pattern with its variables expanded. As in the parser, doubled slashes are reduced in paths but not in names.
     pub(crate) fn pattern(&self, text: &str, path: bool) -> Result<Pattern, PolicyErrorKind> {
         let mut expanded = self.expand(text)?;
         self.charge(expanded.len() * PATTERN_COST)?;
@@ -112,7 +112,7 @@ impl Scope {
     }
 }
 
-/// The next variable at or after a byte offset: its `@` and its `}`.
+/// Finds the next variable at or after a byte offset; returns the offsets of its `@` and its `}`.
 fn find(text: &str, from: usize) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
     let mut at = from;
@@ -126,7 +126,7 @@ fn find(text: &str, from: usize) -> Option<(usize, usize)> {
                         .iter()
                         .take_while(|byte| name_byte(**byte))
                         .count();
-                // What holds anything else is no variable but an at sign and braces.
+                // If the braces hold anything else, this is not a variable but an at sign and braces.
                 if end > at + 2 && bytes.get(end) == Some(&b'}') {
                     return Some((at, end));
                 }
@@ -142,7 +142,7 @@ fn name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// Slashes in a row made one; two at the very beginning stay.
+/// Reduces runs of slashes to one; two at the very beginning stay.
 fn single_slashes(text: &str) -> String {
     let kept = usize::from(text.starts_with("//") && !text.starts_with("///"));
     let mut out = String::with_capacity(text.len());

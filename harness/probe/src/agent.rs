@@ -1,4 +1,4 @@
-//! The agent: serves the harness's requests over one stream.
+//! The agent, which serves the harness's requests over one stream.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -24,14 +24,14 @@ use crate::subject::{self, PROGRAM};
 use crate::subject_env::SubjectEnv;
 use crate::switches::Switches;
 
-/// The names of the consoles' terminals, of which the last is `/dev/console`: a serial line, or Xen's in a dom0.
+/// The names of the console terminals: a serial line, or Xen's in a dom0. `/dev/console` is the last one.
 const CONSOLES: &str = "/sys/class/tty/console/active";
 
 /// What the agent keeps between requests.
 struct Agent<'a> {
     place: &'a SubjectEnv,
     kernel: Kernel,
-    /// What the agent does on a machine that is not all ours; `None` where it is.
+    /// Changes to a machine that we do not own; `None` if we own it.
     local: Option<&'a Local>,
     audit: AuditSocket,
     switches: Switches,
@@ -41,14 +41,14 @@ struct Agent<'a> {
     sabotage: Sabotage,
 }
 
-/// Serve in a machine that is all ours, until the harness says `shutdown` or goes away.
+/// Serve in a machine that we own, until the harness says `shutdown` or goes away.
 pub fn serve(stream: &mut (impl Read + Write)) -> io::Result<()> {
     let here = SubjectEnv::here();
     subject::install_program(&here)?;
     serve_at(stream, &here, Kernel::own(), None)
 }
 
-/// Serve on a machine that is not all ours.
+/// Serve on a machine that we do not own.
 pub(crate) fn serve_locally(
     stream: &mut UnixStream,
     place: &SubjectEnv,
@@ -58,7 +58,7 @@ pub(crate) fn serve_locally(
     serve_at(stream, place, kernel, Some(local))
 }
 
-/// Serve with subjects in that place, where the program is installed, under that policy.
+/// Serve with subjects in `place`, under its policy. The program is already installed there.
 fn serve_at(
     stream: &mut (impl Read + Write),
     place: &SubjectEnv,
@@ -114,7 +114,7 @@ impl Agent<'_> {
                 text: policy::features()?,
             },
             Request::LoadPolicy { files, policies } => {
-                // The canary's profile goes away too, and would leave its process unconfined.
+                // The canary's profile is removed too, and its process would become unconfined.
                 self.canary = None;
                 let overlay = &mut self.overlay;
                 self.place.within(|| overlay.apply(&files))?;
@@ -225,7 +225,7 @@ fn uptime() -> f64 {
 fn shell() -> io::Result<()> {
     let names = fs::read_to_string(CONSOLES)?;
     let name = names.split_ascii_whitespace().last().unwrap_or("console");
-    // By its own name: `/dev/console` cannot become the terminal that controls a session.
+    // Use its own name: `/dev/console` cannot become the controlling terminal of a session.
     let console = Path::new("/dev").join(name);
     let console = fs::OpenOptions::new().read(true).write(true).open(console)?;
     let mut command = Command::new("/bin/bash");

@@ -1,8 +1,8 @@
-//! The kernel's audit socket: read as its daemon where the machine is all ours, by its multicast group elsewhere, which
-//! changes nothing for a daemon that is there.
+//! The kernel's audit socket. On a machine that we own, the agent reads it as the audit daemon. Elsewhere it listens to
+//! the multicast group, which changes nothing for an existing daemon.
 //!
-//! One thread only reads, so that nothing is lost while somebody thinks; a second one sorts what was read. The print
-//! buffer is never read: it drops records.
+//! One thread only reads, so that no message is lost to slow processing. A second thread sorts what was read. The print
+//! buffer is never read, since it drops records.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -37,9 +37,9 @@ const STATUS_ENABLED: u32 = 1;
 const STATUS_PID: u32 = 4;
 const STATUS_RATE_LIMIT: u32 = 8;
 const STATUS_BACKLOG_LIMIT: u32 = 16;
-/// `struct audit_rule_data`, without text behind it: flags, action, count, masks, fields, values, comparisons, length.
+/// Words of `struct audit_rule_data` without text: flags, action, count, masks, fields, values, comparisons, length.
 const RULE_WORDS: usize = 3 + 64 + 64 + 64 + 64 + 1;
-/// Its `flags` for the list that is asked for each new process.
+/// `struct audit_rule_data.flags` of the list that is checked for each new process.
 const FILTER_TASK: u32 = 1;
 /// `struct audit_rule_data.flags` of the exclude list.
 const FILTER_EXCLUDE: u32 = 5;
@@ -47,22 +47,22 @@ const FILTER_EXCLUDE: u32 = 5;
 const LARGEST: usize = 16 << 10;
 /// The multicast group of readers, as a bit (`AUDIT_NLGRP_READLOG`).
 const READERS: u32 = 1;
-/// Of the socket's queue; a burst of a hundred thousand denials fits.
+/// Size of the socket's queue. A burst of a hundred thousand denials fits.
 const RECEIVE_BUFFER: usize = 128 << 20;
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The kernel's audit status, as far as verdicts need it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status {
-    /// Whether auditing is on; off, the kernel tells of no change to the audit system.
+    /// Whether auditing is enabled. If not, the kernel does not report changes to the audit system.
     pub enabled: bool,
     /// Process id of the audit daemon.
     pub pid: u32,
-    /// 0 is no limit.
+    /// 0 means no limit.
     pub rate_limit: u32,
-    /// 0 is no limit.
+    /// 0 means no limit.
     pub backlog_limit: u32,
-    /// Messages the kernel says it lost.
+    /// Messages that the kernel reports as lost.
     pub lost: u32,
 }
 
@@ -72,7 +72,7 @@ struct Seen {
     reading: bool,
 }
 
-/// What the threads and their owner share.
+/// State shared by the threads and their owner.
 struct Shared {
     seen: Mutex<Seen>,
     news: Condvar,
@@ -94,13 +94,13 @@ pub struct AuditSocket {
 }
 
 impl AuditSocket {
-    /// Become the kernel's audit daemon, without limits, and start to read.
+    /// Become the kernel's audit daemon, with no limits, and start to read.
     pub fn open() -> io::Result<AuditSocket> {
         let socket = netlink(0)?;
         let pid = std::process::id();
-        // No system calls are logged, neither of a process that exists nor of one to come.
+        // No system calls are logged, neither of existing processes nor of new ones.
         without_system_calls(&socket)?;
-        // Only where auditing is enabled does the kernel tell who sets it anew.
+        // The kernel reports who changes the settings only if auditing is enabled.
         set_status(
             &socket,
             &Settings {
@@ -113,8 +113,8 @@ impl AuditSocket {
         AuditSocket::read(socket)
     }
 
-    /// Listen to what the kernel's audit daemon gets, whether there is one or not. Nothing is set: what the kernel loses
-    /// by its limits it counts, and what does not fit here the socket tells.
+    /// Listen to the messages for the kernel's audit daemon, whether or not one runs. No setting is changed. The kernel
+    /// counts what it loses to its limits, and the socket reports overflows of its queue.
     pub fn listen() -> io::Result<AuditSocket> {
         AuditSocket::read(netlink(READERS)?)
     }
@@ -150,12 +150,12 @@ impl AuditSocket {
         })
     }
 
-    /// Wait until a record that contains `token` is there; its serial, or `None` at the deadline.
+    /// Wait for a record that contains `token` and return its serial; `None` at the deadline.
     pub fn wait_for(&self, token: &str, deadline: Instant) -> Option<u64> {
         let mut seen = self.shared.seen();
         let mut looked = 0;
         loop {
-            // Only a denial counts: with all accesses audited the same path may be named otherwise.
+            // Only a denial counts: if all accesses are audited, other records may name the same path.
             let found = seen.records[looked..]
                 .iter()
                 .find(|record| record.text.contains(token) && record.text.contains("apparmor=\"DENIED\""));
@@ -172,8 +172,8 @@ impl AuditSocket {
         }
     }
 
-    /// Wait until every serial from the one to the other is there; false at the deadline. A record that belongs to a
-    /// system call is sent when that ends, so that a later one may be there before it.
+    /// Wait until every serial from `first` to `last` has arrived; false at the deadline. A record that belongs to a
+    /// system call is sent when that call ends, so a later record may arrive before it.
     pub fn wait_for_all(&self, first: u64, last: u64, deadline: Instant) -> bool {
         let mut seen = self.shared.seen();
         loop {
@@ -197,8 +197,7 @@ impl AuditSocket {
         }
     }
 
-    /// Take what was read so far, in the order of the serials. Each record is charged to the subject whose process it
-    /// speaks of.
+    /// Take the records read so far, ordered by serial. Each one is assigned to the subject whose process it names.
     pub fn take(&self, watch: &ProcessWatch) -> Vec<RawRecord> {
         let mut records = std::mem::take(&mut self.shared.seen().records);
         records.sort_by_key(|record| record.serial);
@@ -208,17 +207,17 @@ impl AuditSocket {
         records
     }
 
-    /// How often the socket said that messages did not fit.
+    /// How often the socket's queue overflowed.
     pub fn overruns(&self) -> u64 {
         self.shared.overruns.load(Ordering::Relaxed)
     }
 
-    /// Whether the reader is still at it.
+    /// Whether the reader thread still runs.
     pub fn reading(&self) -> bool {
         self.shared.seen().reading
     }
 
-    /// Stop reading for a while, so that a test can make messages get lost.
+    /// Pause or resume reading, so that a test can make messages get lost.
     pub fn pause(&self, paused: bool) {
         self.shared.paused.store(paused, Ordering::Relaxed);
         if let Some(reader) = &self.reader {
@@ -226,11 +225,11 @@ impl AuditSocket {
         }
     }
 
-    /// Close the socket before its time.
+    /// Close the socket early.
     pub fn close(&mut self) {
         self.stop = None;
         if let Some(reader) = self.reader.take() {
-            // The reader sees the closed pipe at its next poll; a panic there has already shown itself.
+            // The reader sees the closed pipe at its next poll. If it panicked, the panic has already been printed.
             let _ = reader.join();
         }
     }
@@ -273,7 +272,7 @@ fn next(socket: &OwnedFd) -> io::Result<Option<(u16, Vec<u8>)>> {
     if length < HEADER || from.is_none_or(|from| from.pid() != 0) {
         return Ok(None);
     }
-    // The header's own length is not to be trusted: for some messages the kernel leaves out the header's size.
+    // Do not trust the header's length: for some messages the kernel leaves out the header's size.
     let kind = u16::from_ne_bytes([buffer[4], buffer[5]]);
     let body = buffer[HEADER..length].to_vec();
     Ok(Some((kind, body)))
@@ -285,7 +284,7 @@ fn word(body: &[u8], index: usize) -> u32 {
         .map_or(0, u32::from_ne_bytes)
 }
 
-/// Messages until the answer's end, with a deadline.
+/// Messages until the end of the answer, with a deadline.
 fn answers(socket: &OwnedFd, until: impl Fn(u16) -> bool) -> io::Result<Vec<(u16, Vec<u8>)>> {
     let deadline = Instant::now() + CONTROL_TIMEOUT;
     let mut all = Vec::new();
@@ -318,7 +317,7 @@ fn answers(socket: &OwnedFd, until: impl Fn(u16) -> bool) -> io::Result<Vec<(u16
     }
 }
 
-/// What is set of `struct audit_status`, as far as `mask` says.
+/// The fields of `struct audit_status` to set, as selected by `mask`.
 struct Settings {
     mask: u32,
     enabled: u32,
@@ -335,7 +334,7 @@ fn set_status(socket: &OwnedFd, to: &Settings) -> io::Result<()> {
     Ok(())
 }
 
-/// Set the backlog limit, for a test that wants messages lost.
+/// Set the backlog limit, for a test that makes messages get lost.
 pub fn set_backlog_limit(limit: u32) -> io::Result<()> {
     let settings = Settings {
         mask: STATUS_BACKLOG_LIMIT,
@@ -346,7 +345,7 @@ pub fn set_backlog_limit(limit: u32) -> io::Result<()> {
     set_status(&netlink(0)?, &settings)
 }
 
-/// Have the kernel keep no account of system calls, which would bring records of each beside every denial.
+/// Stop the kernel from logging system calls, which would add records to every denial.
 fn without_system_calls(socket: &OwnedFd) -> io::Result<()> {
     let mut words = [0u32; RULE_WORDS];
     // The action is 0, never.
@@ -354,7 +353,7 @@ fn without_system_calls(socket: &OwnedFd) -> io::Result<()> {
     let body: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
     request(socket, AUDIT_ADD_RULE, &body)?;
     match answers(socket, |kind| kind == NLMSG_ERROR) {
-        // It is there from the last time.
+        // The rule exists already.
         Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
         other => other.map(drop),
     }
@@ -379,7 +378,7 @@ pub fn status() -> io::Result<Status> {
     })
 }
 
-/// How many rules of the exclude list are set: such a rule makes records vanish with no trace.
+/// How many exclude rules are set. Such a rule drops records without a trace.
 pub fn exclude_rules() -> io::Result<u32> {
     let socket = netlink(0)?;
     request(&socket, AUDIT_LIST_RULES, &[])?;
@@ -438,14 +437,14 @@ fn sort_all(raw: &mpsc::Receiver<(u16, Vec<u8>)>, shared: &Shared) {
     }
 }
 
-/// The serial number in `audit(SECONDS.MILLIS:SERIAL)`, with which every message of the kernel's begins.
+/// The serial number in `audit(SECONDS.MILLIS:SERIAL)`, with which every message of the kernel begins.
 fn serial_of(text: &str) -> Option<u64> {
     let stamp = text.strip_prefix("audit(")?;
     let (stamp, _) = stamp.split_once(')')?;
     stamp.split_once(':')?.1.parse().ok()
 }
 
-/// Whose process it is. The agent itself is nobody's descendant; before Linux 5.14 its signals leave records.
+/// The owner of a process. The watch does not know the agent itself, whose signals leave records before Linux 5.14.
 fn owner(pid: i32, watch: &ProcessWatch) -> Option<String> {
     let is_own = u32::try_from(pid).is_ok_and(|pid| pid == std::process::id());
     watch.owner(pid).or_else(|| is_own.then(|| AGENT.into()))

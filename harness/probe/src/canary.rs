@@ -1,4 +1,4 @@
-//! The canary: a process in a profile that grants nothing, whose denials mark places in the stream of records.
+//! The canary: a process whose profile grants nothing, and whose denials mark places in the stream of records.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Canary(Subject);
 
 impl Canary {
-    /// Start it; the canary's profile must be loaded.
+    /// Start the canary; its profile must be loaded.
     pub fn start(place: &SubjectEnv, watch: &ProcessWatch) -> io::Result<Canary> {
         let plan = SubjectPlan {
             label: Some(CANARY_PROFILE.into()),
@@ -29,19 +29,19 @@ impl Canary {
         Ok(Canary(subject))
     }
 
-    /// Have a folder with an unguessable name denied, and wait for the record: its serial, or `None` if it does
-    /// not come. All records that were queued before it are then there too.
+    /// Try to make a folder with an unguessable name, and wait for the record of the denial. Returns its serial; `None`
+    /// if it does not come. All records that were queued before it have then arrived.
     pub fn barrier(&mut self, token: &str, audit: &AuditSocket) -> io::Result<Option<u64>> {
         self.ready(&Order::Barrier(format!("/run/{token}")))?;
         Ok(audit.wait_for(token, Instant::now() + TIMEOUT))
     }
 
-    /// Like [`Canary::barrier`], without waiting: for a burst.
+    /// Like [`Canary::barrier`], but does not wait.
     pub fn deny_without_waiting(&mut self, token: &str) -> io::Result<()> {
         self.ready(&Order::Barrier(format!("/run/{token}")))
     }
 
-    /// Have a capability denied on every processor, so that the kernel forgets whom it denied one last.
+    /// Have a capability denied on every processor, so that the kernel forgets the last profile that was denied one.
     pub fn ask_capability(&mut self) -> io::Result<()> {
         self.ready(&Order::AskCapability)
     }

@@ -1,4 +1,4 @@
-//! One case, from the opening canary to the closing one: everything a verdict rests on is collected here.
+//! Runs one case from the opening to the closing canary, and collects everything that a verdict rests on.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,23 +17,23 @@ use crate::subject::Subject;
 use crate::subject_env::SubjectEnv;
 use crate::switches::{self, Switches};
 
-/// AppArmor's audit mode in a machine of ours: it logs what a `deny` would hide.
+/// AppArmor's audit mode in a machine that we own. It logs what a `deny` rule would hide.
 const QUIET_ABOUT_NOTHING: &str = "noquiet";
-/// Denials by the canary in a sabotage's burst.
+/// How many denials the canary causes in a sabotage's burst.
 const BURST: usize = 3000;
 
-/// A record that belongs to a system call comes when that ends; so long is waited for those that are missing.
+/// How long to wait for missing records. A record that belongs to a system call comes when that call ends.
 const STRAGGLERS: Duration = Duration::from_secs(3);
 
-/// Where and by what a case is run.
+/// Where a case is run, and with what.
 pub struct Bench<'a> {
-    /// Where its subjects live.
+    /// Where the subjects live.
     pub place: &'a SubjectEnv,
-    /// Their policy.
+    /// The subjects' policy.
     pub kernel: &'a Kernel,
-    /// Whether the machine is all ours: only then its AppArmor's audit mode may be set.
+    /// Whether we own the machine: only then may AppArmor's audit mode be changed.
     pub owned: bool,
-    /// Whose process is which.
+    /// Knows the owner of each process.
     pub watch: &'a ProcessWatch,
 }
 
@@ -48,7 +48,7 @@ pub fn run(
     let started = Instant::now();
     let unattributed = audit.take(bench.watch);
     bench.watch.clear();
-    // What was done between two cases may still hold.
+    // Changes made between two cases may still be in effect.
     let before = switches.take();
     let policy_before = policy::state(bench.kernel)?;
     let audit_before = audit_state(audit)?;
@@ -94,7 +94,7 @@ pub fn run(
     let subjects = case.facts();
     drop(case.subjects);
     if let (Some(first), Some(last), false) = (canary_before, canary_after, bench.owned) {
-        // What is missing even then is counted below.
+        // Serials that are still missing are counted below.
         audit.wait_for_all(first, last, Instant::now() + STRAGGLERS);
     }
     let records = audit.take(bench.watch);
@@ -141,7 +141,8 @@ struct Running<'a> {
 impl Running<'_> {
     fn step(&mut self, step: &StepPlan) -> io::Result<StepEvidence> {
         let timeout = Duration::from_millis(step.timeout_ms.unwrap_or(self.plan.step_timeout_ms));
-        // Whom the kernel denied a capability last must not be the subject, or it stays silent.
+        // The kernel does not log the same capability denial of a profile twice in a row, so let the canary be the last
+        // one denied.
         self.canary.ask_capability()?;
         let (outcome, ms) = match &step.by {
             Some(name) => self.by_subject(name, &step.act, timeout)?,
@@ -177,8 +178,8 @@ impl Running<'_> {
                 0.0,
             ));
         };
-        // The label of a short-lived program is read from the record of its exec, which a grant writes only when
-        // all accesses are audited, or where the policy itself says so.
+        // The label of a short-lived program is read from the record of its exec. A granted exec has a record only if
+        // all accesses are audited, or if the policy asks for it.
         let watched = self.bench.owned && matches!(act, Act::Run(_));
         if watched {
             self.switches.set_audit(QUIET_ABOUT_NOTHING, "all")?;
@@ -221,7 +222,7 @@ impl Running<'_> {
         }
     }
 
-    /// Acts that name another subject get its process.
+    /// Fill in the process of the subject that an act names.
     fn point_at_subjects(&mut self, act: &mut Act) -> Result<(), String> {
         match act {
             Act::Signal { to, .. } => {
@@ -243,7 +244,7 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// A subject's process, as other subjects call it.
+    /// A subject's process id, as other subjects see it.
     fn pid_of(&self, name: &str) -> Result<Option<i32>, String> {
         let Some(subject) = self.subjects.get(name) else {
             return Ok(None);
@@ -254,21 +255,21 @@ impl Running<'_> {
             .map_err(|error| format!("subject {name}: {error}"))
     }
 
-    /// Who runs now, by what label: the only look at programs that a daemon starts.
+    /// Record which processes run now, with their labels. Nothing else sees the programs that a daemon starts.
     fn look_at_what_runs(&mut self) {
         for (name, subject) in &mut self.subjects {
             subject.look_at(&self.bench.watch.living(name), self.bench.place);
         }
     }
 
-    /// Bring every process of the case to rest; those that were outside their subject's control group are returned.
+    /// Bring every process of the case to rest. Returns those that were outside their subject's control group.
     fn quiesce(&mut self) -> Vec<Escaped> {
         let (watch, place) = (self.bench.watch, self.bench.place);
         let mut escaped = Vec::new();
         for (name, subject) in &mut self.subjects {
             escaped.extend(subject.quiesce(name, watch, place));
         }
-        // What an unconfined step starts ends with it, unless it has left.
+        // Processes of an unconfined step end with it, unless they have left its control group.
         let left = watch.living(AGENT).into_iter().filter_map(process::facts);
         escaped.extend(left.map(|process| Escaped {
             subject: AGENT.into(),
@@ -286,7 +287,7 @@ impl Running<'_> {
     }
 }
 
-/// An unconfined act, in a process of its own so that it can be ended.
+/// Performs an unconfined act in a separate process, so that it can be killed.
 pub fn by_agent(act: &Act, timeout: Duration, place: &SubjectEnv, watch: &ProcessWatch) -> Outcome {
     let plan = crate::protocol::SubjectPlan {
         label: None,
@@ -319,7 +320,7 @@ fn audit_state(audit: &AuditSocket) -> io::Result<AuditState> {
     })
 }
 
-/// Make messages get lost: next to no queue, nobody reading, and many denials.
+/// Make messages get lost: a queue of one, no reader, and many denials.
 fn burst(canary: &mut Canary, audit: &AuditSocket, token: &str) -> io::Result<()> {
     audit_socket::set_backlog_limit(1)?;
     audit.pause(true);
@@ -330,7 +331,7 @@ fn burst(canary: &mut Canary, audit: &AuditSocket, token: &str) -> io::Result<()
     Ok(())
 }
 
-/// How many serial numbers between the two canaries never arrived.
+/// How many serial numbers between the two canaries are missing.
 fn gaps(records: &[RawRecord], first: Option<u64>, last: Option<u64>) -> u64 {
     let (Some(first), Some(last)) = (first, last) else {
         return 0;

@@ -1,4 +1,4 @@
-//! One cgroup for each subject: whose process is it, is anything left, freeze, kill.
+//! One cgroup for each subject: lists, freezes and kills its processes.
 
 use std::fs;
 use std::io;
@@ -13,18 +13,18 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 const MOUNT: &str = "/sys/fs/cgroup";
 
-/// The folder of ours in a machine that is all ours, and elsewhere: an agent may run a harness that has an agent too.
+/// The name of our folder in a machine that we own, and elsewhere. An agent may run a harness that has an agent too.
 const OWNED: &str = "virt-aa-conform";
 const LOCAL: &str = "virt-aa-conform-local";
 
-/// Emptying what is left behind.
+/// Timeout for emptying what is left behind.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 static BASE: OnceLock<&'static str> = OnceLock::new();
 
-/// From here on this process's cgroups are those of a machine that is not all ours.
+/// From here on this process uses the cgroups of a machine that we do not own.
 pub fn use_local_hierarchy() {
-    // It is said once, before anything is made.
+    // This is called once, before anything is made.
     let _ = BASE.set(LOCAL);
 }
 
@@ -32,25 +32,25 @@ fn base() -> &'static str {
     BASE.get().unwrap_or(&OWNED)
 }
 
-/// For what fixtures have started and cases go on to use: it lives as long as the machine.
+/// The cgroup of what fixtures start and cases use. It lives as long as the machine.
 fn kept() -> PathBuf {
     Path::new(MOUNT).join(format!("{}-kept", base()))
 }
 
-/// The file by which a process enters the cgroup of what is kept.
+/// The file through which a process enters that cgroup.
 pub fn kept_procs() -> io::Result<PathBuf> {
     fs::create_dir_all(kept())?;
     Ok(kept().join("cgroup.procs"))
 }
 
-/// End every process in any cgroup of ours on a machine that is not all ours.
+/// Kill every process in our cgroups on a machine that we do not own.
 pub fn kill_all() {
     for dir in local_dirs() {
         kill_at_once(&dir);
     }
 }
 
-/// The same, and take the cgroups away; whether there were any.
+/// Like [`kill_all`], and remove the cgroups; returns whether there were any.
 pub fn remove_all() -> io::Result<bool> {
     let dirs = local_dirs();
     for dir in &dirs {
@@ -66,7 +66,7 @@ pub fn remove_all() -> io::Result<bool> {
     Ok(!dirs.is_empty())
 }
 
-/// Every cgroup of ours there, each before those below it.
+/// Our cgroups on such a machine, each before those below it.
 fn local_dirs() -> Vec<PathBuf> {
     let mut all: Vec<PathBuf> = [LOCAL.to_string(), format!("{LOCAL}-kept")]
         .iter()
@@ -86,17 +86,17 @@ fn local_dirs() -> Vec<PathBuf> {
     all
 }
 
-/// Whether the machine has cgroups of version 2 where they are looked for.
+/// Whether cgroups of version 2 are mounted at the expected path.
 pub fn available() -> bool {
     Path::new(MOUNT).join("cgroup.procs").exists()
 }
 
-/// Have the kernel kill everything in a cgroup; false before Linux 5.14, which has no such thing.
+/// Have the kernel kill everything in a cgroup; false before Linux 5.14, which cannot do that.
 fn kill_at_once(dir: &Path) -> bool {
     fs::write(dir.join("cgroup.kill"), "1").is_ok()
 }
 
-/// Send everything in a cgroup SIGKILL, of which a frozen process dies too.
+/// Send SIGKILL to everything in a cgroup. A frozen process dies of it too.
 fn signal_all(dir: &Path) {
     let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
     for pid in text.lines().filter_map(|line| line.parse().ok()) {
@@ -104,7 +104,7 @@ fn signal_all(dir: &Path) {
     }
 }
 
-/// For processes to end that were told so by the end of their pipes.
+/// How long processes may take to end by themselves once their pipes are closed.
 const BY_ITSELF: Duration = Duration::from_millis(500);
 
 /// A subject's cgroup; its processes are killed when it is dropped.
@@ -123,8 +123,7 @@ impl Cgroup {
     /// Start `command` inside, from its first instruction.
     pub fn spawn_in(&self, command: &mut Command) {
         let procs = self.path.join("cgroup.procs");
-        // SAFETY: between fork and exec in a process with threads only plain system calls are made; the path's
-        // bytes were prepared before.
+        // SAFETY: only plain system calls are made between fork and exec. The path's bytes were prepared before.
         let target = std::ffi::CString::new(procs.as_os_str().as_encoded_bytes()).unwrap_or_default();
         unsafe {
             command.pre_exec(move || {
@@ -138,7 +137,7 @@ impl Cgroup {
         }
     }
 
-    /// Whether the process is in it, or in one below it.
+    /// Whether the process is in this cgroup or in one below it.
     pub fn holds(&self, pid: i32) -> bool {
         let name = self
             .path
@@ -168,8 +167,8 @@ impl Cgroup {
     /// Kill everything in it and wait until it is empty.
     pub fn kill(&self, timeout: Duration) -> io::Result<()> {
         if !kill_at_once(&self.path) {
-            // AppArmor mediates a signal at who gets it too: where the profile grants none, it is denied, with a record.
-            // What ends by itself is sent none.
+            // AppArmor also checks a signal against the receiver's profile: if that grants none, it is denied, with a
+            // record. So a process that ends by itself gets no signal.
             if self.await_event("populated 0", timeout.min(BY_ITSELF)).is_ok() {
                 return Ok(());
             }
@@ -178,7 +177,7 @@ impl Cgroup {
         self.await_event("populated 0", timeout)
     }
 
-    /// Wait until `cgroup.events` says `what`; the kernel announces each change there.
+    /// Wait until `cgroup.events` contains `what`. The kernel announces each change there.
     pub fn await_event(&self, what: &str, timeout: Duration) -> io::Result<()> {
         let path = self.path.join("cgroup.events");
         let deadline = Instant::now() + timeout;
@@ -196,7 +195,7 @@ impl Cgroup {
                     format!("{}: not `{what}`", path.display()),
                 ));
             }
-            // An own descriptor, read once, is what arms the notification.
+            // Reading a separate descriptor once arms the notification.
             let mut armed = String::new();
             io::Read::read_to_string(&mut &file, &mut armed)?;
             io::Seek::rewind(&mut &file)?;
@@ -219,7 +218,7 @@ impl Drop for Cgroup {
     }
 }
 
-/// Whether a process with this text of `/proc/PID/cgroup` is in the folder `name` of ours, or below it.
+/// Whether a process with this `/proc/PID/cgroup` text is in our folder `name`, or below it.
 fn is_in(text: &str, base: &str, name: &str) -> bool {
     text.lines()
         .filter_map(|line| line.splitn(3, ':').nth(2))

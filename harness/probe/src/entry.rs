@@ -1,14 +1,14 @@
-//! The parts that the one program plays besides being the harness: PID 1 of a VM, a subject, a
-//! stand-in, a script's wait.
+//! The parts that the program plays besides the harness: PID 1 of a VM, the agent, a subject, a stand-in, a script's
+//! wait.
 
 use std::process::ExitCode;
 
 use crate::{agent, init, local, ready, standin, worker};
 
-/// Play the part that this process was started for; `None` if it is the harness itself.
+/// Play the part that this process was started for; `None` if it is the harness.
 pub fn dispatch() -> Option<ExitCode> {
     let part = std::env::args().nth(1);
-    // The first process of a container is no machine's init.
+    // The first process of a container is not the init of a machine.
     if init::is_init() && part.as_deref() != Some(local::HOLDER) {
         boot_and_serve();
     }
@@ -26,7 +26,7 @@ fn boot_and_serve() -> ! {
     match init::boot() {
         Ok(mut port) => init::reap_around(|| {
             if let Err(error) = agent::serve(&mut port) {
-                // The console is where the harness looks when the stream has ended.
+                // The harness reads the console after the stream has ended.
                 eprintln!("{}the agent ends: {error}", init::CONSOLE_PREFIX);
             }
         }),

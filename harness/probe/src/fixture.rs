@@ -1,4 +1,4 @@
-//! Bringing up what a case needs from the machine.
+//! Brings up a case's fixtures in the machine.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use crate::protocol::{Act, FixtureOutcome, Outcome, RunSpec};
 use crate::subject::PROGRAM;
 use crate::subject_env::SubjectEnv;
 
-/// Exit status by which a fixture's script says that this machine cannot have it.
+/// Exit status by which a fixture's script reports that this machine cannot have it.
 const UNAVAILABLE: i32 = 77;
 
-/// Loading one module.
+/// Timeout for loading one module.
 const MODULE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Have the machine load modules; one that there is not is the script's to notice.
+/// Load kernel modules. The script notices a module that does not exist.
 pub fn load_modules(names: &[String], place: &SubjectEnv, watch: &ProcessWatch) {
     for name in names {
         let run = RunSpec {

@@ -1,8 +1,8 @@
-//! What the program does as PID 1 of a VM: from the initramfs to a root disk with everything mounted, and to
-//! the open port on which the host talks.
+//! The program as PID 1 of a VM: it goes from the initramfs to a root disk with everything mounted, and opens the port
+//! to the host.
 //!
-//! The initramfs holds this program as `/init`, and a folder `/modules` with kernel modules and the order to
-//! load them in. There is no other program in it, and none is run here.
+//! The initramfs holds this program as `/init`, and a folder `/modules` with kernel modules and their load order. It
+//! holds no other program, and none is run here.
 
 mod modules;
 mod mounts;
@@ -25,15 +25,15 @@ pub use reaper::reap_around;
 pub const AGENT_PORT: &str = "org.virt-aa-conform.agent";
 /// The serial number of the virtio disk that holds the root file system.
 pub const ROOT_DISK_SERIAL: &str = "virt-aa-root";
-/// The folder of the initramfs with the kernel modules; its file `order` lists them, one name per line.
+/// The folder of the initramfs with the kernel modules. Its file `order` lists them, one name per line.
 pub const MODULES_DIR: &str = "/modules";
-/// What the agent writes to its port as soon as it has it, before any protocol.
+/// What the agent writes to its port once it is open, before any protocol message.
 pub const READY_LINE: &str = "virt-aa-conform agent ready\n";
-/// How each line that this module prints on the console begins: the host looks for it.
+/// Prefix of each line that this module prints on the console. The host looks for it.
 pub const CONSOLE_PREFIX: &str = "virt-aa-conform: init: ";
 
-/// How long a device may take to appear. Under emulation on a busy machine the probe of a virtio device takes
-/// up to some seconds.
+/// How long a device may take to appear. Under emulation on a busy machine, probing a virtio device may take several
+/// seconds.
 const DEVICE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why the machine could not be brought up.
@@ -42,7 +42,7 @@ pub enum InitError {
     /// A system call or a file operation failed.
     #[error("{action}: {source}")]
     Io {
-        /// What was being done.
+        /// The operation that failed.
         action: String,
         /// The system's answer.
         source: std::io::Error,
@@ -50,9 +50,9 @@ pub enum InitError {
     /// A device did not appear in time.
     #[error("no {what} within {} s; does the machine have the device, and the initramfs its module?", .after.as_secs())]
     DeviceMissing {
-        /// The device that was waited for.
+        /// The missing device.
         what: String,
-        /// For how long.
+        /// How long it was waited for.
         after: Duration,
     },
 }
@@ -73,8 +73,8 @@ pub fn is_init() -> bool {
 
 /// Brings the machine up and returns the port to the host, on which [`READY_LINE`] has been written.
 ///
-/// Call it first thing in `main` when [`is_init`]. From then on a panic of this process is printed on the
-/// console and ends the machine. On an error the caller hands it to [`give_up`].
+/// Call it first in `main` if [`is_init`] is true. From then on a panic of this process is printed on the console and
+/// powers the machine off. The caller hands an error to [`give_up`].
 pub fn boot() -> Result<File, InitError> {
     install_panic_hook();
     mounts::early()?;
@@ -102,18 +102,18 @@ pub fn give_up(error: &InitError) -> ! {
     power_off()
 }
 
-/// Powers the machine off without more ado.
+/// Powers the machine off.
 pub fn power_off() -> ! {
-    // The disk is a throwaway, so nothing needs to be synced.
+    // The disk is thrown away, so nothing needs to be synced.
     let Err(error) = reboot(RebootMode::RB_POWER_OFF);
     console_line(&format!("power off: {error}"));
-    // Where the machine cannot be powered off, the end of PID 1 is a kernel panic, which ends it too.
+    // If power-off fails, the end of PID 1 is a kernel panic, which also ends the machine.
     std::process::exit(1)
 }
 
 fn install_panic_hook() {
     std::panic::set_hook(Box::new(|info| {
-        // A forked child inherits the hook; only PID 1 takes the machine down.
+        // A forked child inherits the hook. Only PID 1 powers the machine off.
         console_line(&format!("panic in process {}: {info}", std::process::id()));
         if is_init() {
             power_off();
@@ -123,7 +123,7 @@ fn install_panic_hook() {
 
 fn console_line(text: &str) {
     let line = format!("{CONSOLE_PREFIX}{}\n", text.replace('\n', " "));
-    // Standard error may not be there yet or may have been redirected, so the console itself comes first.
+    // Standard error may not be open yet or may be redirected, so the console is tried first.
     let written = File::options()
         .write(true)
         .open("/dev/console")
@@ -149,7 +149,7 @@ fn find_root_disk(class: &Path) -> Option<PathBuf> {
     })
 }
 
-/// The device node of the virtio-serial port with that name.
+/// The device node of the virtio-serial port with the given name.
 fn find_port(class: &Path, name: &str) -> Option<PathBuf> {
     entries(class).find_map(|port| {
         let found = fs::read_to_string(class.join(&port).join("name")).ok()?;
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn the_port_is_found_by_its_name_only() {
         let class = std::env::temp_dir().join(format!("virtio-ports-{}", std::process::id()));
-        // `/dev/null` stands for the port's node, since the node must exist.
+        // `/dev/null` stands in for the port's node, since the node must exist.
         fs::create_dir_all(class.join("null")).unwrap();
         fs::write(class.join("null/name"), "some.port\n").unwrap();
         let found = find_port(&class, "some.port");

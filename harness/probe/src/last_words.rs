@@ -1,4 +1,4 @@
-//! The end of what a program says on standard error, for the report on why it did not come up.
+//! Keeps the last lines of a program's standard error, for the report on why it did not come up.
 
 use std::io::Read;
 use std::sync::mpsc::{self, Receiver};
@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// What is kept, in bytes.
+/// How many bytes are kept.
 const KEPT: usize = 4096;
-/// How many lines of that are told.
+/// How many lines of that are reported.
 const LINES: usize = 5;
 
 /// Reads a stream to its end, so that the program never waits for a reader, and keeps its last bytes.
@@ -18,7 +18,7 @@ pub struct LastWords {
 }
 
 impl LastWords {
-    /// Begin to read. The thread ends with the stream.
+    /// Begin to read. The reading thread ends with the stream.
     pub fn of(mut stream: impl Read + Send + 'static) -> LastWords {
         let kept = Arc::new(Mutex::new(Vec::new()));
         let (ended, end) = mpsc::channel();
@@ -36,9 +36,10 @@ impl LastWords {
         LastWords { kept, end }
     }
 
-    /// The last lines, as the end of a sentence; empty if it said nothing. The end of the stream is waited for so long.
+    /// The last lines, as the end of a sentence; empty if there is no output. Waits up to `timeout` for the end of the
+    /// stream.
     pub fn take(self, timeout: Duration) -> String {
-        // What is there at the deadline is what there is.
+        // At the deadline, the output so far is used.
         let _ = self.end.recv_timeout(timeout);
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&kept);

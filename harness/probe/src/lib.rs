@@ -1,4 +1,4 @@
-//! The work inside the machine under test: the agent, its subjects, and the protocol that the harness talks to it.
+//! The work inside the machine under test: the agent, its subjects, and the protocol between harness and agent.
 //!
 //! The harness's program is also the agent: see [`entry`].
 

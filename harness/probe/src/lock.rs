@@ -1,4 +1,4 @@
-//! A lock file, waited for no longer than a given time.
+//! A lock file with a timeout.
 
 use std::fs::File;
 use std::io;
@@ -7,11 +7,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// Lock the file, made if it is not there. The lock goes with the descriptor, so also when its owner is killed.
+/// Lock the file, which is created if it does not exist. The lock ends with the descriptor, even if its owner is
+/// killed.
 pub fn lock_within(path: &Path, limit: Duration) -> io::Result<File> {
     let file = File::options().create(true).append(true).open(path)?;
     let (done, locked) = mpsc::channel();
-    // The wait for a lock cannot be given a limit. If it comes too late, nobody receives it and it is let go.
+    // Waiting for a lock has no timeout. A lock that comes too late is received by nobody and released.
     thread::Builder::new()
         .name("lock".into())
         .spawn(move || done.send(file.lock().map(|()| file)))?;

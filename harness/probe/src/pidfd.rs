@@ -1,4 +1,4 @@
-//! Descriptors of processes, to await their end.
+//! Process descriptors, to wait for the end of a process.
 
 use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// A descriptor that becomes readable when the process ends.
 pub fn open(pid: i32) -> io::Result<OwnedFd> {
-    // SAFETY: the result is checked before it is taken for a descriptor, and nobody else owns it.
+    // SAFETY: the result is checked before it is used as a descriptor, and nothing else owns it.
     unsafe {
         let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
         if fd < 0 {
@@ -19,7 +19,7 @@ pub fn open(pid: i32) -> io::Result<OwnedFd> {
     }
 }
 
-/// Await the end of a process until `deadline`; whether it has ended. One that is gone has.
+/// Wait for the end of a process until `deadline`; returns whether it has ended. A process that is gone has ended.
 pub fn await_end(pid: i32, deadline: Instant) -> io::Result<bool> {
     let process = match open(pid) {
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(true),
@@ -52,7 +52,7 @@ mod tests {
         let pid = child.id().cast_signed();
         assert!(!await_end(pid, Instant::now() + Duration::from_millis(20)).unwrap());
         drop(child.stdin.take());
-        // It has ended before it is reaped, and after.
+        // It counts as ended both before and after it is reaped.
         assert!(await_end(pid, Instant::now() + Duration::from_secs(20)).unwrap());
         child.wait().unwrap();
         assert!(await_end(pid, Instant::now()).unwrap());

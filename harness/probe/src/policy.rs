@@ -1,4 +1,4 @@
-//! Policy in the kernel: load, take away, and what is loaded.
+//! Policy in the kernel: loads, removes and lists it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Of the agent's own namespace.
+    /// The files of the agent's own namespace.
     pub fn own() -> Kernel {
         Kernel {
             control: APPARMORFS.into(),
@@ -29,7 +29,7 @@ impl Kernel {
         }
     }
 
-    /// Of the namespace with that folder.
+    /// The files of the namespace with that folder.
     pub fn of_namespace(dir: &Path) -> Kernel {
         Kernel {
             control: dir.into(),
@@ -38,7 +38,7 @@ impl Kernel {
     }
 }
 
-/// Load one compiled policy, in one write: split, the kernel cannot unpack it.
+/// Load one compiled policy in one write. The kernel cannot unpack a split one.
 fn load(kernel: &Kernel, policy: &Policy) -> io::Result<()> {
     use std::io::Write;
     let mut file = fs::OpenOptions::new()
@@ -59,7 +59,7 @@ fn load(kernel: &Kernel, policy: &Policy) -> io::Result<()> {
     Ok(())
 }
 
-/// Take every profile away, then load these.
+/// Remove every profile, then load these.
 pub fn load_only(kernel: &Kernel, policies: &[Policy]) -> io::Result<()> {
     remove_all(kernel)?;
     policies.iter().try_for_each(|policy| load(kernel, policy))
@@ -67,7 +67,7 @@ pub fn load_only(kernel: &Kernel, policies: &[Policy]) -> io::Result<()> {
 
 fn remove_all(kernel: &Kernel) -> io::Result<()> {
     for profile in state(kernel)?.profiles {
-        // A child goes with its parent.
+        // A child profile is removed with its parent.
         if profile.name.contains("//") {
             continue;
         }
@@ -76,9 +76,9 @@ fn remove_all(kernel: &Kernel) -> io::Result<()> {
     Ok(())
 }
 
-/// The revision of the policy; 0 as long as none was ever loaded.
+/// The revision of the policy; 0 if none was ever loaded.
 pub fn revision(kernel: &Kernel) -> io::Result<u64> {
-    // A read that has nothing new to say waits for a change, and at revision 0 there is nothing new to say.
+    // A read without news waits for a change, and at revision 0 there is no news.
     let mut file = fs::OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)
@@ -134,14 +134,14 @@ fn walk(dir: &Path, parent: &str, into: &mut Vec<LoadedProfile>) -> io::Result<(
     Ok(())
 }
 
-/// Files of the image that a profile set overlays, with what was there before.
+/// Files of the image that a profile set overlays, with their original content.
 #[derive(Default)]
 pub struct Overlay {
     originals: BTreeMap<PathBuf, Option<Vec<u8>>>,
 }
 
 impl Overlay {
-    /// Make the image's files equal to its own plus `files` (`None` takes one away).
+    /// Make the image's files equal to its own plus `files`; `None` removes one.
     pub fn apply(&mut self, files: &BTreeMap<String, Option<String>>) -> io::Result<()> {
         for (path, original) in std::mem::take(&mut self.originals) {
             put(&path, original.as_deref())?;

@@ -15,7 +15,7 @@ pub fn label(pid: i32) -> io::Result<(String, String)> {
     Ok(split_label(&text))
 }
 
-/// `NAME (MODE)` into its two parts; a name may itself hold blanks and parentheses.
+/// Splits `NAME (MODE)`. A name may itself hold blanks and parentheses.
 pub fn split_label(text: &str) -> (String, String) {
     let text = text.trim_end_matches(['\n', '\0']);
     match text.rsplit_once(" (") {
@@ -24,14 +24,14 @@ pub fn split_label(text: &str) -> (String, String) {
     }
 }
 
-/// The program a process runs; empty where that cannot be read.
+/// The program that a process runs; empty if it cannot be read.
 pub fn exe(pid: i32) -> String {
     fs::read_link(format!("/proc/{pid}/exe"))
         .map(|path| path.to_string_lossy().into_owned())
         .unwrap_or_default()
 }
 
-/// Whether a process is there and has not ended; a zombie has.
+/// Whether a process exists and has not ended. A zombie has ended.
 pub fn is_running(pid: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let state = status.lines().find_map(|line| line.strip_prefix("State:"));
@@ -49,7 +49,7 @@ pub fn facts(pid: i32) -> Option<ProcessFacts> {
     })
 }
 
-/// The number by which a process is known in the innermost of its pid namespaces.
+/// The process's id in its innermost pid namespace.
 pub fn innermost_pid(pid: i32) -> Option<i32> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     parse_innermost(&status)
@@ -60,7 +60,7 @@ fn parse_innermost(status: &str) -> Option<i32> {
     numbers.split_whitespace().last()?.parse().ok()
 }
 
-/// The children of a process that are not reaped yet, those of all its threads.
+/// The children of all threads of a process that are not reaped yet.
 pub fn children(pid: i32) -> Vec<i32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
     let lists = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok());
@@ -73,14 +73,14 @@ pub fn children(pid: i32) -> Vec<i32> {
         .collect()
 }
 
-/// Who the process is.
+/// The credentials of a process.
 pub fn credentials(pid: i32) -> io::Result<Credentials> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let limits = fs::read_to_string(format!("/proc/{pid}/limits"))?;
     Ok(parse_credentials(&status, &limits))
 }
 
-/// A process's name, state and wait channel: `libvirtd (S, poll_schedule_timeout)`; none once it has gone.
+/// A process's name, state and wait channel: `libvirtd (S, poll_schedule_timeout)`; `None` if it is gone.
 pub fn waits_in(pid: i32) -> Option<String> {
     let of = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}"));
     let status = of("status").ok()?;
@@ -93,7 +93,7 @@ pub fn waits_in(pid: i32) -> Option<String> {
     Some(format!("{} ({state}, {})", field("Name:")?, channel.trim()))
 }
 
-/// Who this program is itself, and who a subject without a user of its own should be.
+/// The identity of this program, which a subject without a user must have too.
 pub fn own_identity() -> io::Result<Identity> {
     Ok(credentials(std::process::id().cast_signed())?.identity())
 }
@@ -106,7 +106,7 @@ fn parse_credentials(status: &str, limits: &str) -> Credentials {
             .map(str::trim)
             .unwrap_or_default()
     };
-    // Uid and Gid are real, effective, saved, file system.
+    // Uid and Gid list the real, effective, saved and file system id.
     let effective = |name| {
         field(name)
             .split_whitespace()
@@ -162,7 +162,7 @@ mod tests {
         let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
         let pid = child.id().cast_signed();
         let own = std::process::id().cast_signed();
-        // Ended, and not reaped.
+        // It has ended and is not reaped.
         nix::sys::wait::waitid(
             nix::sys::wait::Id::Pid(nix::unistd::Pid::from_raw(pid)),
             nix::sys::wait::WaitPidFlag::WEXITED | nix::sys::wait::WaitPidFlag::WNOWAIT,

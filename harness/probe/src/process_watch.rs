@@ -1,5 +1,5 @@
-//! Whose process is it? Answered by who started it, which nothing that a process does later can change; its control
-//! group, its parent and its label can all be changed.
+//! Finds the owner of a process by who started it. A process cannot change that later, unlike its control group, its
+//! parent and its label.
 
 mod socket;
 mod tree;
@@ -27,7 +27,7 @@ struct State {
 }
 
 impl ProcessWatch {
-    /// Begin to watch. Where the kernel does not tell of processes this is no error; [`ProcessWatch::state`] says so.
+    /// Begin to watch. It is no error if the kernel does not report processes; [`ProcessWatch::state`] then says so.
     pub fn start() -> ProcessWatch {
         ProcessWatch {
             socket: socket::open().map_err(|error| error.to_string()),
@@ -35,12 +35,12 @@ impl ProcessWatch {
         }
     }
 
-    /// The process and all that it starts belong to `owner` until the next case.
+    /// The process and all its descendants belong to `owner` until the next case.
     pub fn claim(&self, pid: i32, owner: &str) {
         self.read().tree.claim(pid, owner);
     }
 
-    /// The same, for as long as the agent lives.
+    /// Like [`ProcessWatch::claim`], for the life of the agent.
     pub fn claim_for_good(&self, pid: i32, owner: &str) {
         self.read().tree.claim_for_good(pid, owner);
     }
@@ -50,19 +50,19 @@ impl ProcessWatch {
         self.read().tree.clear();
     }
 
-    /// Whose process it is, dead or alive.
+    /// The owner of a process, dead or alive.
     pub fn owner(&self, pid: i32) -> Option<String> {
         self.read().tree.owner(pid).map(str::to_string)
     }
 
-    /// Processes of `owner` that have not ended. One that only waits to be reaped has.
+    /// Processes of `owner` that have not ended. A zombie has ended.
     pub fn living(&self, owner: &str) -> Vec<i32> {
         let mut living = self.read().tree.living(owner);
         living.retain(|pid| crate::process::is_running(*pid));
         living
     }
 
-    /// Whether all of it can be believed.
+    /// Whether the watch is complete.
     pub fn state(&self) -> ProcessWatchState {
         let overruns = self.read().overruns;
         ProcessWatchState {
@@ -71,7 +71,7 @@ impl ProcessWatch {
         }
     }
 
-    /// The state with all that has happened until now.
+    /// The state, with all events until now.
     fn read(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(socket) = &self.socket else { return state };
@@ -80,7 +80,7 @@ impl ProcessWatch {
                 Ok(Look::Event(event)) => state.tree.note(event),
                 Ok(Look::Empty) => return state,
                 Ok(Look::Overrun) => state.overruns += 1,
-                // What cannot be read is missing like what did not fit.
+                // Messages that cannot be read are missing, as after an overflow.
                 Err(_) => {
                     state.overruns += 1;
                     return state;

@@ -1,7 +1,6 @@
-//! What the harness and its agent say to each other: length-prefixed JSON frames over one byte stream.
+//! The messages between the harness and its agent: length-prefixed JSON frames over one byte stream.
 //!
-//! The guest is not trusted to be honest or well: a frame has a size limit, and every read on the harness's side
-//! has a deadline of its own.
+//! The guest is not trusted. A frame has a size limit, and every read on the harness's side has a deadline.
 
 use std::collections::BTreeMap;
 
@@ -23,44 +22,44 @@ pub use wire::{receive, send};
 
 use wire::bytes;
 
-/// Raised with every change of a message's form; both sides are the same program, so they must be equal.
+/// Raised with every change of a message. Both sides are the same program, so the versions must be equal.
 pub const PROTOCOL_VERSION: u32 = 4;
 
 /// The profile whose denials mark the ends of each step in the audit stream.
 pub const CANARY_PROFILE: &str = "virt-aa-conform-canary";
-/// Whose records are the canary's, as the owner of processes; no subject has this name.
+/// The owner of the canary's records; no subject has this name.
 pub const CANARY: &str = "canary";
 
 /// The largest frame that either side accepts, in bytes.
 pub const MAX_FRAME: usize = 64 << 20;
 
-/// Harness to agent.
+/// A request of the harness to the agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Request {
-    /// What machine this is.
+    /// Facts about the machine.
     Facts,
-    /// The kernel's features directory in the flat form that apparmor_parser's `--kernel-features` reads.
+    /// The kernel's features directory, flattened as `--kernel-features` of apparmor_parser expects it.
     Features,
-    /// Take every profile away, write these files, then load each of these compiled policies in one write.
+    /// Remove every profile, write these files, then load each compiled policy in one write.
     LoadPolicy {
-        /// Files of the profile set that differ from the image's own, by absolute path; `None` takes one away.
+        /// Files of the profile set that differ from the image's, by absolute path; `None` removes one.
         files: BTreeMap<String, Option<String>>,
         /// Compiled policies.
         policies: Vec<Policy>,
     },
-    /// What the kernel says is loaded.
+    /// The loaded policy, as the kernel reports it.
     PolicyState,
-    /// Bring up what a case needs: a shell script run by the agent, once for each boot.
+    /// Bring up a fixture. The agent runs its shell script once for each boot.
     Fixture {
         /// The script, for `/bin/sh -eu`.
         script: String,
-        /// Kernel modules that it wants, as far as there are such.
+        /// Kernel modules to load, if they exist.
         modules: Vec<String>,
-        /// Milliseconds.
+        /// Timeout in milliseconds.
         timeout_ms: u64,
     },
-    /// What the audit socket gave since the last case.
+    /// Audit messages since the last case.
     Unattributed,
     /// Run one case.
     Case(Box<CasePlan>),
@@ -68,24 +67,24 @@ pub enum Request {
     Run {
         /// Program and arguments.
         run: RunSpec,
-        /// Milliseconds.
+        /// Timeout in milliseconds.
         timeout_ms: u64,
     },
-    /// A root shell on the console; answered when it ends.
+    /// A root shell on the console. The answer comes when it ends.
     Shell,
-    /// Spoil the log path on purpose, so that a test can see that the verdict notices.
+    /// Break the log path on purpose, so that a test can check that the verdict notices.
     Sabotage(Sabotage),
     /// Power off.
     Shutdown,
 }
 
-/// Ways to break the evidence, for the tests of the verdict.
+/// Ways to break the evidence, for tests of the verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sabotage {
     /// Close the audit socket before the next case's closing canary.
     CloseAuditSocket,
-    /// Backlog limit 1, the reader stopped, and a burst of denials during the next case.
+    /// Backlog limit 1, the reader paused, and a burst of denials during the next case.
     Burst,
     /// Undo the above.
     None,
@@ -94,18 +93,18 @@ pub enum Sabotage {
 /// One compiled policy file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Policy {
-    /// Where it came from, for messages.
+    /// Its source, for messages.
     pub name: String,
     /// apparmor_parser's output.
     #[serde(with = "bytes")]
     pub binary: Vec<u8>,
 }
 
-/// Agent to harness: one answer for each request.
+/// A response of the agent to the harness: one for each request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "kebab-case")]
 pub enum Response {
-    /// Said once, unasked, when the agent is up.
+    /// Sent once, without a request, when the agent starts.
     Hello {
         /// [`PROTOCOL_VERSION`] of the agent.
         protocol: u32,
@@ -125,7 +124,7 @@ pub enum Response {
     Fixture(FixtureOutcome),
     /// Answer to [`Request::Unattributed`].
     Unattributed {
-        /// Messages that no case has waited for.
+        /// Messages that belong to no case.
         records: Vec<RawRecord>,
     },
     /// Answer to [`Request::Case`].
@@ -134,14 +133,14 @@ pub enum Response {
     Ran(Ran),
     /// Answer to [`Request::Shell`] and [`Request::Sabotage`].
     Done,
-    /// The request could not be carried out; the agent goes on.
+    /// The request failed. The agent continues.
     Failed {
         /// What went wrong.
         message: String,
     },
 }
 
-/// What machine this is.
+/// Facts about the machine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MachineFacts {
     /// `uname -r`.
@@ -152,15 +151,15 @@ pub struct MachineFacts {
     pub apparmor: bool,
     /// `/sys/module/apparmor/parameters/audit`.
     pub audit_mode: String,
-    /// Processors on line.
+    /// Processors that are online.
     pub cpus: usize,
     /// Total memory, bytes.
     pub memory: u64,
-    /// Where the agent's own program lies in the machine.
+    /// Path of the agent's program in the machine.
     pub agent: String,
 }
 
-/// What the kernel says of its policy.
+/// The policy as the kernel reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyState {
     /// `/sys/kernel/security/apparmor/revision`.
@@ -172,33 +171,33 @@ pub struct PolicyState {
 /// One profile as the kernel lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadedProfile {
-    /// Full name, `parent//child`.
+    /// Full name: `parent//child`.
     pub name: String,
     /// `enforce`, `complain`, `kill`, `unconfined`, `user`.
     pub mode: String,
     /// Attachment as the kernel prints it.
     pub attach: String,
-    /// `sha1` or `sha256`, and the digest in hex; `None` where the kernel keeps none.
+    /// `sha1` or `sha256`, and the digest in hex; `None` if the kernel keeps none.
     pub hash: Option<(String, String)>,
 }
 
-/// Answer to a fixture's script.
+/// How a fixture's script ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "fixture", rename_all = "kebab-case")]
 pub enum FixtureOutcome {
-    /// It stands; these are its `key=value` lines.
+    /// The fixture is up.
     Up {
-        /// Facts for the templates of a case.
+        /// Its `key=value` lines: facts for the templates of a case.
         facts: BTreeMap<String, String>,
     },
-    /// Exit status 77: this machine cannot have it; the reason is the last line of its standard error.
+    /// Exit status 77: this machine cannot have the fixture.
     Unavailable {
         /// The last line of standard error.
         reason: String,
     },
-    /// It should have worked and did not.
+    /// The fixture should have come up and did not.
     Broken {
-        /// What went wrong, with the end of its standard error.
+        /// What went wrong, with the last lines of standard error.
         message: String,
     },
 }

@@ -12,10 +12,10 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use crate::pidfd;
 
-/// First argument by which the program waits for a path on behalf of a script; the path and seconds follow.
+/// First argument by which a script makes the program wait for a path. The path and seconds follow.
 pub const AWAIT: &str = "await";
 
-/// Wait for the path that the arguments name, for as many seconds as they say.
+/// Wait for the path and as many seconds as the arguments say.
 pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(2);
     let path = arguments.next();
@@ -34,7 +34,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Wait until `path` exists; an error when `child` ends before, or at the deadline.
+/// Wait until `path` exists. Fails if `child` ends first, or at the deadline.
 pub fn wait_for(path: &Path, child: &mut Child, deadline: Instant) -> io::Result<()> {
     let ended = pidfd::open(child.id().cast_signed())?;
     if appears(path, Some(ended.as_fd()), deadline)? {
@@ -47,22 +47,22 @@ pub fn wait_for(path: &Path, child: &mut Child, deadline: Instant) -> io::Result
     )))
 }
 
-/// What can bring the path nearer, or take away the folder that is watched.
+/// Events that may create the path, or remove the watched folder.
 const WAKING: AddWatchFlags = AddWatchFlags::IN_CREATE
     .union(AddWatchFlags::IN_MOVED_TO)
     .union(AddWatchFlags::IN_DELETE_SELF)
     .union(AddWatchFlags::IN_MOVE_SELF);
 
-/// Wait until `path` exists, or until `end` can be read: then it is false. An error at the deadline.
+/// Wait until `path` exists; false if `end` becomes readable first. Fails at the deadline.
 fn appears(path: &Path, end: Option<BorrowedFd<'_>>, deadline: Instant) -> io::Result<bool> {
     loop {
-        // The watch is set before the look, so that nothing falls between the two. It is on the deepest folder
-        // that is there; each level that appears wakes us and moves it down.
+        // The watch is set before the check, so that no event is missed. It is on the deepest existing folder. Each new
+        // level wakes us and moves it down.
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         let dir = deepest_folder(path);
         if let Some(dir) = dir {
             match inotify.add_watch(dir, WAKING) {
-                // It has just been taken away.
+                // The folder has just been removed.
                 Err(Errno::ENOENT | Errno::ENOTDIR) => {}
                 other => drop(other?),
             }
@@ -70,7 +70,7 @@ fn appears(path: &Path, end: Option<BorrowedFd<'_>>, deadline: Instant) -> io::R
         if path.exists() {
             return Ok(true);
         }
-        // The next level appeared before the watch was set, so that nothing would wake us.
+        // The next level appeared before the watch was set, so no event would come.
         if deepest_folder(path) != dir && Instant::now() < deadline {
             continue;
         }

@@ -1,10 +1,10 @@
-//! A program for the places that a profile names and the distribution does not fill: it says how it was started.
+//! A program for paths that a profile names and the distribution does not provide. It prints how it was started.
 
 use std::process::ExitCode;
 
 use serde::Serialize;
 
-/// First argument by which the program knows that it stands in for another.
+/// First argument that starts the program as a stand-in.
 pub const STAND_IN: &str = "stand-in";
 
 #[derive(Serialize)]
@@ -17,7 +17,7 @@ struct Said {
 
 /// Print one line of JSON about how this process was started.
 pub fn main() -> ExitCode {
-    // SAFETY: reads a value that the kernel gave at start.
+    // SAFETY: reads a value that the kernel set at start.
     let secure = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
     let said = Said {
         secure,

@@ -1,4 +1,4 @@
-//! The agent's side of a subject: start it, look at it from outside, tell it what to do, end it.
+//! The agent's side of a subject: it starts it, inspects it from outside, sends it orders and ends it.
 
 use std::fs;
 use std::io;
@@ -19,32 +19,32 @@ use crate::timed::Timed;
 use crate::users::{self, User};
 use crate::worker::{Order, Reply, SUBJECT};
 
-/// Where the agent puts its own program in the machine.
+/// Where the agent installs its program in the machine.
 pub const PROGRAM: &str = "/run/virt-aa-conform/agent";
 
-/// Entering a label and reporting so.
+/// Timeout for entering a label and reporting it.
 const ENTER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Ending what is left of a subject.
+/// Timeout for ending what is left of a subject.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the end of a daemon's messages is waited for once it has failed.
+/// How long to wait for the last messages of a daemon that has failed.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// How often processes outside its control group are looked for.
+/// How often to look for processes outside the subject's control group.
 const ROUNDS: usize = 10;
 
 /// A subject's process, in a cgroup of its own.
 pub struct Subject {
     child: Child,
-    /// Orders and replies; a daemon has none.
+    /// Orders and replies; `None` for a daemon.
     pipes: Option<(ChildStdin, ChildStdout)>,
-    // Dropped last: it kills what is left.
+    // Dropped last: it kills the remaining processes.
     cgroup: Cgroup,
     facts: SubjectFacts,
 }
 
 impl Subject {
-    /// Start a subject and wait at the barrier: its label is entered, nothing else is done.
+    /// Start a subject up to the barrier: it has entered its label and done nothing else.
     pub fn start(
         name: &str,
         plan: &SubjectPlan,
@@ -165,7 +165,7 @@ impl Subject {
         }
     }
 
-    /// Evidence: who the subject is, read from outside.
+    /// Records the subject's identity as evidence, read from outside.
     fn look(mut self, place: &SubjectEnv) -> io::Result<Subject> {
         let pid = self.facts.pid;
         let (label, mode) = process::label(pid)?;
@@ -175,12 +175,12 @@ impl Subject {
         Ok(self)
     }
 
-    /// Its process.
+    /// Its process id.
     pub fn pid(&self) -> i32 {
         self.facts.pid
     }
 
-    /// Perform an act; when time runs out, everything of the subject is killed.
+    /// Have the subject perform an act. At the timeout, all of its processes are killed.
     pub fn act(&mut self, act: &Act, timeout: Duration, place: &SubjectEnv) -> Outcome {
         match self.order(&Order::Act(act.clone()), timeout) {
             Ok(Some(Reply::Outcome(mut outcome))) => {
@@ -212,14 +212,14 @@ impl Subject {
         }
     }
 
-    /// Give an order; `None` if the reply does not come in time.
+    /// Send an order; `None` if the reply does not come in time.
     pub fn order(&mut self, order: &Order, timeout: Duration) -> io::Result<Option<Reply>> {
         let (orders, replies) = self
             .pipes
             .as_mut()
             .ok_or_else(|| io::Error::other("a daemon takes no orders; use a step by the agent"))?;
         let deadline = Instant::now() + timeout;
-        // A process that is stopped takes nothing, or stops in the middle of its reply.
+        // A stopped process reads nothing, or stops in the middle of its reply.
         let reply = send(&mut Timed::new(orders, deadline)?, order)
             .and_then(|()| receive(&mut Timed::new(replies, deadline)?));
         match reply {
@@ -236,7 +236,7 @@ impl Subject {
         }
     }
 
-    /// Look at what it has started and is running now; `living` are its processes.
+    /// Record its running descendants; `living` are its processes.
     pub fn look_at(&mut self, living: &[i32], place: &SubjectEnv) {
         let others = living.iter().filter(|pid| **pid != self.facts.pid);
         for mut process in others.filter_map(|pid| process::facts(*pid)) {
@@ -247,15 +247,15 @@ impl Subject {
         }
     }
 
-    /// Make sure that no more records can come: a daemon is frozen, any other is ended and reaped. Processes that have
-    /// left its control group are brought back first; they are what is returned.
+    /// Make sure that no more records can come: a daemon is frozen, any other subject is ended and reaped. Processes
+    /// that left its control group are moved back first and returned.
     pub fn quiesce(&mut self, name: &str, watch: &ProcessWatch, place: &SubjectEnv) -> Vec<Escaped> {
         let is_daemon = self.pipes.is_none();
         self.note_pids();
         self.pipes = None;
         let mut escaped = Vec::new();
         let mut at_rest = false;
-        // Whoever is at rest starts nothing, so a few rounds find all that was started meanwhile.
+        // A process at rest starts nothing, so a few rounds find everything that was started meanwhile.
         for _ in 0..ROUNDS {
             let outside = self.bring_back(name, watch, place);
             at_rest = if is_daemon {
@@ -278,7 +278,7 @@ impl Subject {
         escaped
     }
 
-    /// Have every process that belongs to the subject in its control group.
+    /// Move every process that belongs to the subject into its control group.
     fn bring_back(&self, name: &str, watch: &ProcessWatch, place: &SubjectEnv) -> Vec<Escaped> {
         let living = watch.living(name).into_iter();
         let outside = living.filter(|pid| !self.cgroup.holds(*pid));
@@ -295,7 +295,7 @@ impl Subject {
             .collect()
     }
 
-    /// What was seen of it.
+    /// The recorded facts.
     pub fn facts(&self) -> SubjectFacts {
         self.facts.clone()
     }
@@ -303,7 +303,7 @@ impl Subject {
 
 impl Drop for Subject {
     fn drop(&mut self) {
-        // The end of its orders ends a process that waits for one, also where its profile lets no signal in.
+        // Closing its orders ends a process that waits for one, even if its profile denies all signals.
         self.pipes = None;
         if self.cgroup.kill(END_TIMEOUT).is_ok() && all_end(&[self.facts.pid]) {
             let _ = self.child.wait();
@@ -316,15 +316,15 @@ fn should_be(user: Option<&User>) -> io::Result<Identity> {
     Ok(user.map_or_else(|| own.clone(), |user| user.identity(&own.cap_eff)))
 }
 
-/// Await the end of processes that were killed. Their control group is empty a moment before the last of them has
-/// ended: a process leaves it early on its way out.
+/// Wait for killed processes to end. Their control group is empty shortly before the last of them has ended, since a
+/// process leaves it early in its exit.
 fn all_end(pids: &[i32]) -> bool {
     let deadline = Instant::now() + END_TIMEOUT;
     pids.iter()
         .all(|pid| matches!(pidfd::await_end(*pid, deadline), Ok(true)))
 }
 
-/// What processes were doing when a wait for them ended: in which system call or wait channel they slept.
+/// What processes were doing when the wait for them timed out: the system call or wait channel they slept in.
 fn waits(pids: Vec<i32>) -> String {
     let waits: Vec<String> = pids.into_iter().take(8).filter_map(process::waits_in).collect();
     if waits.is_empty() {
@@ -334,7 +334,7 @@ fn waits(pids: Vec<i32>) -> String {
     }
 }
 
-/// Opened there: a descriptor of elsewhere has no name that a profile could allow.
+/// `/dev/null`, opened in the subject's namespaces. A descriptor from elsewhere has no name that a profile could allow.
 fn null(place: &SubjectEnv) -> io::Result<fs::File> {
     place.within(|| fs::File::options().read(true).write(true).open("/dev/null"))
 }
@@ -354,7 +354,7 @@ fn prepare(
     // SAFETY: only plain system calls between fork and exec; the user's groups were read before.
     unsafe {
         command.pre_exec(move || {
-            // A session of its own: no signal of the agent's terminal reaches it.
+            // Its own session: signals of the agent's terminal do not reach it.
             libc::setsid();
             if let Some((soft, hard)) = memlock {
                 let limit = libc::rlimit {
@@ -373,14 +373,14 @@ fn prepare(
     }
 }
 
-/// Put the program where subjects can be started from it, also when it came from an initramfs that is gone.
+/// Install the program where subjects can be started from it, even if it came from an initramfs that is gone.
 pub fn install_program(place: &SubjectEnv) -> io::Result<()> {
     let mut own = fs::File::open("/proc/self/exe")?;
     place.within(move || {
         if let Some(dir) = Path::new(PROGRAM).parent() {
             fs::create_dir_all(dir)?;
         }
-        // Never written into one that runs.
+        // A running program's file is never written to.
         let new = format!("{PROGRAM}.new");
         io::copy(&mut own, &mut fs::File::create(&new)?)?;
         fs::set_permissions(&new, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;

@@ -1,7 +1,7 @@
-//! Where subjects live: in the agent's own world, as in a machine that is all ours, or in namespaces beside it, as on a
-//! host whose own policy, files and network are not ours to touch.
+//! Where subjects live: in the agent's namespaces if we own the machine, or in separate namespaces on a host whose
+//! policy, files and network we must not change.
 //!
-//! The agent itself always stays outside: the kernel gives audit records to nobody in a pid or user namespace.
+//! The agent itself always stays outside: the kernel gives no audit records to a process in a pid or user namespace.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,7 +15,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::{acts, pidfd, process};
 
-/// What a subject shares with the holder but not with the agent; its pid namespace is entered at its start.
+/// Namespaces that a subject shares with the holder but not with the agent. It enters its pid namespace at its start.
 const ENTERED: CloneFlags = CloneFlags::CLONE_NEWNS
     .union(CloneFlags::CLONE_NEWNET)
     .union(CloneFlags::CLONE_NEWUTS)
@@ -24,18 +24,18 @@ const ENTERED: CloneFlags = CloneFlags::CLONE_NEWNS
 /// Where subjects live.
 pub struct SubjectEnv(Option<Inside>);
 
-/// Namespaces beside the agent's own.
+/// Namespaces other than the agent's.
 struct Inside {
-    /// The process that holds them.
+    /// The process that holds the namespaces.
     holder: OwnedFd,
-    /// The agent's own pid namespace, to come back to.
+    /// The agent's pid namespace, to return to.
     own_pids: File,
-    /// The policy namespace, a child of the agent's own.
+    /// The policy namespace, a child of the agent's.
     namespace: String,
 }
 
 impl SubjectEnv {
-    /// The agent's own world.
+    /// The agent's own namespaces.
     pub fn here() -> SubjectEnv {
         SubjectEnv(None)
     }
@@ -49,7 +49,7 @@ impl SubjectEnv {
         })))
     }
 
-    /// The full name of a label, as the agent must give it; `None` if nothing is to be entered.
+    /// The full name of a label, as the agent must give it; `None` if there is no label to enter.
     pub fn label(&self, label: Option<&str>) -> Option<String> {
         match &self.0 {
             None => label.map(str::to_string),
@@ -57,8 +57,8 @@ impl SubjectEnv {
         }
     }
 
-    /// A label that the agent reads from outside, as it is called in the policy namespace. One of elsewhere stays as it
-    /// is, so that nobody takes it for one of ours.
+    /// Translates a label that the agent reads into its name in the policy namespace. A label of another namespace
+    /// stays as it is, so that it is not mistaken for one of ours.
     pub fn inner_label(&self, label: &str) -> String {
         match &self.0 {
             None => label.to_string(),
@@ -66,12 +66,12 @@ impl SubjectEnv {
         }
     }
 
-    /// Have a command start there, from its first instruction on, in that label where one is named.
+    /// Make a command start in these namespaces, and in the given label if there is one.
     pub fn enter_in(&self, command: &mut Command, label: Option<String>) {
         let Some(inside) = &self.0 else { return };
         let holder = inside.holder.as_raw_fd();
-        // SAFETY: plain system calls between fork and exec, but for the few bytes that the label's change takes; there is
-        // one thread in the child, and the descriptor lives as long as the place.
+        // SAFETY: plain system calls between fork and exec, except for the few bytes allocated to change the label. The
+        // child has one thread, and the descriptor lives as long as the environment.
         unsafe {
             command.pre_exec(move || {
                 let holder = std::os::fd::BorrowedFd::borrow_raw(holder);
@@ -89,19 +89,19 @@ impl SubjectEnv {
         let Some(inside) = &self.0 else {
             return command.spawn();
         };
-        // For the children of this thread alone, and only until it is set back.
+        // Applies only to children of this thread, and only until it is set back.
         setns(&inside.holder, CloneFlags::CLONE_NEWPID)?;
         let child = command.spawn();
         setns(&inside.own_pids, CloneFlags::CLONE_NEWPID)?;
         child
     }
 
-    /// Do something with the files of that place: paths, links included, are those that a subject sees.
+    /// Run `work` in the subjects' mount namespace, where paths and links are those that a subject sees.
     pub fn within<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         self.by_a_thread(CloneFlags::CLONE_NEWNS, work)
     }
 
-    /// Do something with the network of that place.
+    /// Run `work` in the subjects' network namespace.
     pub fn within_network<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         self.by_a_thread(CloneFlags::CLONE_NEWNET, work)
     }
@@ -117,7 +117,7 @@ impl SubjectEnv {
             let worker = thread::Builder::new()
                 .name("within".into())
                 .spawn_scoped(scope, move || {
-                    // Only a thread that shares its root with no other may enter a mount namespace.
+                    // Only a thread that shares its root with no other thread may enter a mount namespace.
                     unshare(CloneFlags::CLONE_FS)?;
                     setns(holder, entered)?;
                     work()
@@ -128,7 +128,7 @@ impl SubjectEnv {
         })
     }
 
-    /// The number of a process, as it is called there.
+    /// The process's id in the subjects' pid namespace.
     pub fn inner_pid(&self, pid: i32) -> io::Result<i32> {
         match &self.0 {
             None => Ok(pid),
@@ -138,7 +138,8 @@ impl SubjectEnv {
         }
     }
 
-    /// The agent's number of a child of `parent` that calls itself `pid` there. It may be a zombie, but not reaped.
+    /// The agent's id of a child of `parent` whose id in the subjects' pid namespace is `pid`. The child may be a
+    /// zombie, but must not be reaped.
     pub fn outer_pid(&self, parent: i32, pid: i32) -> io::Result<i32> {
         match &self.0 {
             None => Ok(pid),
@@ -161,7 +162,7 @@ fn inner_label(label: &str, namespace: &str) -> String {
     }
 }
 
-/// Where AppArmor's policy namespaces are, below the agent's own.
+/// The folder of a policy namespace below the agent's own.
 pub fn namespace_dir(name: &str) -> PathBuf {
     Path::new(crate::policy::APPARMORFS)
         .join("policy/namespaces")
@@ -173,7 +174,7 @@ pub fn make_namespace(name: &str) -> io::Result<()> {
     fs::create_dir(namespace_dir(name))
 }
 
-/// Take a policy namespace away, with all that is loaded in it; one that is not there is gone already.
+/// Remove a policy namespace with its profiles. It may already be gone.
 pub fn remove_namespace(name: &str) -> io::Result<()> {
     match fs::remove_dir(namespace_dir(name)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

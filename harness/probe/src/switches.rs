@@ -1,6 +1,6 @@
-//! AppArmor's own switches: files by which root can make the kernel silent, or let through what a profile forbids.
+//! AppArmor's switches: files by which root can silence the kernel, or allow what a profile forbids.
 //!
-//! Who puts a switch back before we look leaves no trace in its value. So each write is watched, and told with the
+//! A switch that is set and put back leaves no trace in its value. So each write is watched, and reported with the
 //! process that did it.
 
 use std::fs;
@@ -23,7 +23,7 @@ pub struct Switches {
 }
 
 impl Switches {
-    /// Begin to watch. Where the kernel cannot tell of writes this is no error; [`Switches::take`] says so.
+    /// Begin to watch. It is no error if the kernel cannot report writes; [`Switches::take`] then says so.
     pub fn watch() -> Switches {
         let watch = watch().map_err(|errno| errno.to_string());
         let seen = SwitchesSeen {
@@ -33,7 +33,7 @@ impl Switches {
         Switches { watch, seen }
     }
 
-    /// Set what AppArmor logs, from what it must be to something else. Another value than that is noted.
+    /// Change what AppArmor logs from the expected value to another one. An unexpected value is recorded.
     pub fn set_audit(&mut self, from: &str, to: &str) -> io::Result<()> {
         let was = audit_mode()?;
         if was != from {
@@ -43,7 +43,7 @@ impl Switches {
         fs::write(AUDIT, to)
     }
 
-    /// What others did to the switches since the last call.
+    /// What other processes did to the switches since the last call.
     pub fn take(&mut self) -> SwitchesSeen {
         self.read();
         let next = SwitchesSeen {
@@ -86,7 +86,7 @@ fn watch() -> nix::Result<Fanotify> {
             nix::fcntl::AT_FDCWD,
             Some(path),
         );
-        // Without AppArmor there is nothing to watch, and the harness says so by itself.
+        // Without AppArmor there is nothing to watch. The harness reports that separately.
         if marked != Err(Errno::ENOENT) {
             marked?;
         }

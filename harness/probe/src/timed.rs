@@ -1,4 +1,4 @@
-//! Reading and writing until a deadline, also where the other side stops in the middle.
+//! Reading and writing until a deadline, even if the other side stops in the middle.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// A stream that fails with [`io::ErrorKind::TimedOut`] at its deadline. It is not blocking from here on.
+/// A stream that fails with [`io::ErrorKind::TimedOut`] at its deadline. It becomes non-blocking and stays so.
 #[derive(Debug)]
 pub struct Timed<'s, S> {
     stream: &'s mut S,
@@ -15,15 +15,15 @@ pub struct Timed<'s, S> {
 }
 
 impl<'s, S: AsFd> Timed<'s, S> {
-    /// The stream until then.
+    /// The stream, with this deadline.
     pub fn new(stream: &'s mut S, deadline: Instant) -> io::Result<Timed<'s, S>> {
         do_not_block(&*stream)?;
         Ok(Timed { stream, deadline })
     }
 
-    /// Wait until it can be read or written, or there is no other side any more.
+    /// Wait until the stream is ready or the other side is gone.
     fn wait(&self, for_what: PollFlags) -> io::Result<()> {
-        // poll counts whole milliseconds, and would give up before the deadline.
+        // poll counts whole milliseconds, and would return before the deadline.
         let left = self.deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
         let mut waiting = [PollFd::new(self.stream.as_fd(), for_what)];
         match poll(
@@ -37,7 +37,7 @@ impl<'s, S: AsFd> Timed<'s, S> {
     }
 }
 
-/// From here on its reads and writes say so where they would have to wait.
+/// Make its reads and writes fail instead of waiting.
 pub fn do_not_block(stream: impl AsFd) -> io::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(&stream, FcntlArg::F_GETFL)?);
     fcntl(&stream, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
@@ -98,7 +98,7 @@ mod tests {
         let late = receive::<String>(&mut Timed::new(&mut here, deadline).unwrap());
         assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(Instant::now() >= deadline);
-        // A whole one is read.
+        // A whole message is read.
         there.write_all(&message).unwrap();
         there.write_all(second).unwrap();
         let mut rest = vec![0; second.len()];

@@ -1,4 +1,4 @@
-//! Users of the machine, from its own files: the program is static and cannot ask the C library.
+//! Users of the machine, read from its files: the program is static and cannot ask the C library.
 
 use std::fs;
 use std::io;
@@ -14,8 +14,8 @@ pub struct User {
 }
 
 impl User {
-    /// What the kernel should say of a process of this user's. It has no capabilities, unless it is root, which keeps
-    /// those given.
+    /// The identity that a process of this user should have. It has no capabilities, except that root keeps those
+    /// given.
     pub fn identity(&self, of_root: &str) -> Identity {
         let mut groups = self.groups.clone();
         groups.sort_unstable();
@@ -32,9 +32,9 @@ impl User {
         }
     }
 
-    /// Give up root for this user. Only system calls, so that it may stand between fork and exec.
+    /// Switch from root to this user. Makes only system calls, so it may be used between fork and exec.
     pub fn switch_to(&self) -> io::Result<()> {
-        // SAFETY: plain system calls; the vector is not touched by anybody else.
+        // SAFETY: plain system calls. Nothing else touches the vector.
         unsafe {
             if libc::setgroups(self.groups.len(), self.groups.as_ptr()) != 0
                 || libc::setgid(self.gid) != 0
@@ -47,7 +47,7 @@ impl User {
     }
 }
 
-/// Look a user up.
+/// Look up a user.
 pub fn find(name: &str) -> io::Result<User> {
     let (passwd, group) = (
         fs::read_to_string("/etc/passwd")?,

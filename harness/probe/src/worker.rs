@@ -1,7 +1,7 @@
-//! The subject's side: a process that enters its label, then does as it is told over a pipe.
+//! The subject's side: a process that enters its label, then performs the orders that come over a pipe.
 //!
-//! It is the same program, started anew, with nothing open but the two pipes; so whatever a step touches is opened
-//! by the subject after it entered its label.
+//! It is the same program, started anew with only the two pipes open. So the subject opens everything that a step uses
+//! after it has entered its label.
 
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use crate::acts;
 use crate::protocol::{Act, Outcome, receive, send};
 
-/// First argument by which the program knows that it is a subject.
+/// First argument that starts the program as a subject.
 pub const SUBJECT: &str = "agent-subject";
 
-/// Agent to subject.
+/// An order of the agent to a subject.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
-    /// Enter this label, by change_profile; `None` stays unconfined.
+    /// Enter this label by change_profile; `None` stays unconfined.
     Enter(Option<String>),
     /// One act of a step.
     Act(Act),
@@ -28,15 +28,15 @@ pub enum Order {
     AskCapability,
 }
 
-/// Subject to agent, one for each order.
+/// A reply of a subject to the agent, one for each order.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
-    /// The label is entered; or the canary's order is done.
+    /// The label is entered, or the canary's order is done.
     Ready,
-    /// An act's end.
+    /// How an act ended.
     Outcome(Outcome),
-    /// It could not be done.
+    /// The order could not be carried out.
     Failed(String),
 }
 
@@ -52,7 +52,7 @@ pub fn main() -> ExitCode {
 fn serve(orders: &mut impl Read, replies: &mut impl Write) -> io::Result<()> {
     loop {
         let order = receive::<Order>(orders)?;
-        // The agent has seen what the last order left.
+        // The agent has seen the zombies of the last order.
         acts::reap();
         let reply = match order {
             Order::Enter(None) => Reply::Ready,
@@ -62,7 +62,7 @@ fn serve(orders: &mut impl Read, replies: &mut impl Write) -> io::Result<()> {
             },
             Order::Act(act) => Reply::Outcome(acts::perform(&act)),
             Order::Barrier(path) => {
-                // The profile denies it; what comes back is of no interest, the record is.
+                // The profile denies it. Only the record matters, not the result.
                 let _ = std::fs::create_dir(path);
                 Reply::Ready
             }

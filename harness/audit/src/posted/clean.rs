@@ -1,15 +1,15 @@
-//! Takes off what mail, issue trackers and loggers put around and into a line.
+//! Removes what mail, issue trackers and loggers add to a line.
 
 use std::borrow::Cow;
 
 use memchr::memmem;
 
-/// A value's opening quote as JSON writes it, after the `=` of its key.
+/// A value's opening quote as JSON writes it, with the `=` of its key.
 const JSON: &[u8] = b"=\\\"";
 /// The same as a word processor writes it.
 const CURLY: [&str; 2] = ["=\u{201c}", "=\u{201d}"];
 
-/// HTML's names for characters, each with what it stands for.
+/// HTML's names of characters, and the characters.
 const ENTITIES: [(&[u8], u8); 12] = [
     (b"&quot;", b'"'),
     (b"&#34;", b'"'),
@@ -22,12 +22,12 @@ const ENTITIES: [(&[u8], u8); 12] = [
     (b"&lt;", b'<'),
     (b"&gt;", b'>'),
     (b"&nbsp;", b' '),
-    // Last, so that what it uncovers is not taken for an entity.
+    // Last, so that its result is not taken for an entity.
     (b"&amp;", b'&'),
 ];
 
-/// The line with plain quotes: HTML's entities, JSON's backslashes and a word processor's quotes are undone where a
-/// value begins with one. Any other line is itself, whatever it holds.
+/// The line with plain quotes: HTML's entities, JSON's backslashes and a word processor's quotes are undone if a value
+/// begins with one. Any other line is unchanged.
 pub(super) fn clean(line: &[u8]) -> Cow<'_, [u8]> {
     let holds = |needle: &[u8]| memmem::find(line, needle).is_some();
     let quotes = ENTITIES.iter().filter(|(_, byte)| *byte == b'"');
@@ -78,7 +78,7 @@ fn without_json(line: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The line without the marks of a quotation (`> `, `| `) and the white space before and after it.
+/// The line without quotation marks (`> `, `| `) and without white space at both ends.
 pub(super) fn unquoted(line: &[u8]) -> &[u8] {
     let mut line = line.trim_ascii();
     while let [b'>' | b'|', rest @ ..] = line {

@@ -1,9 +1,9 @@
-//! How far a record reaches in text that goes on behind it.
+//! Finds the end of a record in text that continues after it.
 
 use crate::record::{KEYS, is_number};
 use crate::scan::is_separator;
 
-/// Keys that stand in a record and are no keys of [`crate::Record`].
+/// Keys of records that are no keys of [`crate::Record`].
 const OTHER_KEYS: [&[u8]; 8] = [
     b"ppid",
     b"auid",
@@ -15,7 +15,7 @@ const OTHER_KEYS: [&[u8]; 8] = [
     b"terminal",
 ];
 
-/// What stands where a record's fields end.
+/// What follows the last field of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End<'a> {
     /// Nothing, or text that is no field.
@@ -28,7 +28,7 @@ pub(super) enum End<'a> {
 
 /// The fields of a record from `from` on.
 pub(super) struct Extent<'a> {
-    /// The places of the fields, without those whose number a reporter made unreadable.
+    /// The fields' ranges, without fields whose number was redacted.
     pub fields: Vec<std::ops::Range<usize>>,
     /// The end of the last field.
     pub end: usize,
@@ -56,7 +56,7 @@ fn is_known(key: &[u8]) -> bool {
         || key.iter().all(u8::is_ascii_uppercase)
 }
 
-/// Bytes that a value without quotes has: numbers, hexadecimal digits, names of signals, addresses.
+/// Bytes of a value without quotes: numbers, hexadecimal digits, names of signals, addresses.
 const fn in_bare(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
@@ -73,11 +73,11 @@ pub(super) fn extent(text: &[u8], from: usize) -> Extent<'_> {
             at += 1;
         }
         if at == text.len() {
-            // A value without quotes that ends the text may go on elsewhere.
+            // A value without quotes at the end of the text may continue elsewhere.
             let open = end == text.len() && end > from && text[end - 1] != b'"';
             break if open { End::OpenWord } else { End::Closed };
         }
-        // After `msg='` and its like there is nothing that a record has.
+        // No key of a record follows `msg='` and the like.
         let Some((key, value)) = key_at(text, at) else {
             let word_ends_text = !text[at..].iter().any(|byte| is_separator(*byte));
             let like_a_key = text[at..]
@@ -110,7 +110,7 @@ pub(super) fn extent(text: &[u8], from: usize) -> Extent<'_> {
             }
             at = value + length;
             if number && digits == 0 {
-                // `pid=xxxx`, `pid=<pid>`: the reporter made it unreadable.
+                // `pid=xxxx`, `pid=<pid>`: the number was redacted.
                 at = value
                     + text[value..]
                         .iter()
@@ -128,7 +128,7 @@ pub(super) fn extent(text: &[u8], from: usize) -> Extent<'_> {
     Extent { fields, end, how }
 }
 
-/// How long the number is with which the text begins.
+/// Length of the number at the start of the text.
 fn number_at(text: &[u8]) -> usize {
     let sign = usize::from(text.first() == Some(&b'-'));
     let digits = text[sign..]

@@ -1,4 +1,4 @@
-//! Where records begin in a line, and text that only speaks of them.
+//! Finds where records begin in a line, and text that only mentions them.
 
 use memchr::memmem;
 
@@ -10,18 +10,18 @@ use crate::verdict::Verdict;
 /// Where a record begins.
 #[derive(Clone, Debug)]
 pub(super) struct Start {
-    /// Where the text that belongs to it begins, its head included.
+    /// Offset of its text, including its head.
     pub from: usize,
-    /// Where its fields begin; none where they are on the next line.
+    /// Offset of its fields; `None` if they are on the next line.
     pub key: Option<usize>,
-    /// What the record's type says, where an old kernel wrote it without `apparmor=`.
+    /// The verdict of the record's type, if an old kernel wrote it without `apparmor=`.
     pub old: Option<Verdict>,
 }
 
 const KEY: &[u8] = b"apparmor=";
 const STAMP: &[u8] = b"audit(";
 
-/// The types that kernels gave records before AppArmor came to Linux (2.6.36), by number and by name.
+/// The types of records before AppArmor came to Linux (2.6.36), by number and by name.
 const OLD_TYPES: [(&str, &str, Verdict); 6] = [
     ("1501", "APPARMOR_AUDIT", Verdict::Audit),
     ("1502", "APPARMOR_ALLOWED", Verdict::Allowed),
@@ -35,13 +35,13 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
 }
 
-/// Whether a line may concern this module at all.
+/// Whether a line may hold or mention a record.
 pub(super) fn mentions(line: &[u8]) -> bool {
     let holds = |needle: &[u8]| memmem::find(line, needle).is_some();
     holds(b"apparmor=") || holds(STAMP) || holds(b"APPARMOR") || holds(b"type=150") || printed_by_aa_log(line)
 }
 
-/// Where records begin in the line, in order. The text of each goes to where that of the next begins.
+/// The starts of the records in the line, in order. Each record's text ends where the next one begins.
 pub(super) fn starts(line: &[u8]) -> Vec<Start> {
     let mut found = Vec::new();
     let mut from = 0;
@@ -79,7 +79,7 @@ pub(super) fn starts(line: &[u8]) -> Vec<Start> {
     found
 }
 
-/// Whether a text that begins with a stamp ends right behind it, or within the key that follows.
+/// Whether a text that begins with a stamp ends right after it, or within the key that follows.
 fn head_only(text: &[u8]) -> bool {
     let text = text.trim_ascii_end();
     let text = text.strip_suffix(b"\\").unwrap_or(text).trim_ascii_end();
@@ -87,7 +87,7 @@ fn head_only(text: &[u8]) -> bool {
     behind.is_some_and(|rest| KEY.starts_with(rest.trim_ascii_start()))
 }
 
-/// A record of an old kernel's between two places.
+/// A record of an old kernel between two offsets.
 fn old(line: &[u8], from: usize, to: usize) -> Option<Start> {
     let stamp = from + memmem::find(&line[from..to], STAMP)?;
     let key = stamp + memmem::find(&line[stamp..to], b"):")? + 2;
@@ -105,7 +105,7 @@ fn old(line: &[u8], from: usize, to: usize) -> Option<Start> {
     })
 }
 
-/// What is to be said of a line that holds no record and yet speaks of one.
+/// The problem of a line that mentions a record and holds none.
 pub(super) fn foreign(line: &[u8]) -> Option<Problem> {
     let holds = |needle: &[u8]| memmem::find(line, needle).is_some();
     if printed_by_aa_log(line) {

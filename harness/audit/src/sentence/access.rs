@@ -217,7 +217,7 @@ fn object(record: &Record) -> String {
         .map_or_else(|| "an unnamed object".to_owned(), quote)
 }
 
-/// What was refused, or, where nothing was, what was asked for; some classes spell the key shorter.
+/// What was refused, or what was asked for if nothing was. Some classes use the shorter keys.
 fn mask(record: &Record) -> Option<&str> {
     let masks = [
         &record.denied_mask,

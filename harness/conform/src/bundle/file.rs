@@ -1,4 +1,4 @@
-//! A bundle as a file.
+//! Reads and writes bundle files.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Permissions};
@@ -16,9 +16,9 @@ use sha2::{Digest, Sha256};
 
 use super::model::{Bundle, CaseFile, FORMAT, Manifest, PolicyFacts};
 
-/// More than any bundle has, so that a small file cannot fill the memory.
+/// More bytes than any bundle has, so that a small file cannot use up memory.
 const MOST_BYTES: u64 = 2 << 30;
-/// Likewise.
+/// More files than any bundle has.
 const MOST_FILES: usize = 100_000;
 
 const MANIFEST: &str = "manifest.json";
@@ -27,10 +27,10 @@ const POLICY: &str = "policy.json";
 const SET: &str = "set/";
 const CASES: &str = "cases/";
 
-/// Why there is no bundle.
+/// Why a bundle cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    /// The file.
+    /// The file cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
         /// The bundle.
@@ -38,7 +38,7 @@ pub enum BundleError {
         /// What went wrong.
         source: io::Error,
     },
-    /// What is in it.
+    /// The content is invalid.
     #[error("{}: {problem}", path.display())]
     Invalid {
         /// The bundle.
@@ -48,10 +48,10 @@ pub enum BundleError {
     },
 }
 
-/// Sees, before anything is run, that a bundle can be written there.
+/// Checks, before anything is run, that a bundle can be written there.
 ///
 /// # Errors
-/// Where it cannot.
+/// If it cannot be written.
 pub fn writable(path: &Path) -> Result<(), BundleError> {
     let of_file = |source| BundleError::Io {
         path: path.to_owned(),
@@ -71,10 +71,10 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-/// Writes the bundle, whole or not at all.
+/// Writes the whole bundle or nothing.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// If the file cannot be written.
 pub fn write(bundle: &Bundle, path: &Path) -> Result<(), BundleError> {
     let of_file = |source| BundleError::Io {
         path: path.to_owned(),
@@ -82,7 +82,7 @@ pub fn write(bundle: &Bundle, path: &Path) -> Result<(), BundleError> {
     };
     let temporary = tempfile::NamedTempFile::new_in(folder(path)).map_err(of_file)?;
     archive(bundle, temporary.as_file()).map_err(of_file)?;
-    // Others may read it as they may read a report.
+    // Others may read it, like a report.
     temporary
         .as_file()
         .set_permissions(Permissions::from_mode(0o644))
@@ -111,7 +111,7 @@ fn archive(bundle: &Bundle, out: impl Write) -> io::Result<()> {
         ..bundle.manifest.clone()
     };
     let mut archive = tar::Builder::new(GzEncoder::new(out, Compression::default()));
-    // First, so that who lists the archive sees it.
+    // The manifest comes first in a listing of the archive.
     let all = std::iter::once((MANIFEST.to_owned(), json(&manifest)?)).chain(files);
     for (name, text) in all {
         let mut header = tar::Header::new_gnu();
@@ -131,10 +131,10 @@ fn hash(text: &[u8]) -> String {
     virt_aa_model::hex::hex(Sha256::digest(text))
 }
 
-/// Reads a bundle and looks at every hash.
+/// Reads a bundle and checks every hash.
 ///
 /// # Errors
-/// Where the file cannot be read, is no bundle, or is not as it was written.
+/// If the file cannot be read, is no bundle, or was changed.
 pub fn read(path: &Path) -> Result<Bundle, BundleError> {
     let input = File::open(path).map_err(|source| BundleError::Io {
         path: path.to_owned(),
@@ -151,14 +151,14 @@ pub fn read(path: &Path) -> Result<Bundle, BundleError> {
 type Files = BTreeMap<String, Vec<u8>>;
 
 fn unpacked(input: impl Read) -> Result<Files, String> {
-    let broken = |error: io::Error| format!("it is no bundle of `run --bundle`: {error}");
+    let broken = |error: io::Error| format!("it is not a bundle of `run --bundle`: {error}");
     let mut archive = tar::Archive::new(GzDecoder::new(input).take(MOST_BYTES));
     let mut files = Files::new();
     for entry in archive.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         let name = entry.path().map_err(broken)?.to_string_lossy().into_owned();
         if !entry.header().entry_type().is_file() {
-            return Err(format!("{name} in it is no regular file"));
+            return Err(format!("{name} in it is not a regular file"));
         }
         if files.len() >= MOST_FILES {
             return Err(format!("there are more than {MOST_FILES} files in it"));

@@ -1,4 +1,4 @@
-//! From a run to its bundle.
+//! Makes the bundle of a run.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,8 @@ use virt_aa_model::case_run::CaseRun;
 use virt_aa_model::report::model::{PROGRAM_VERSION, Report};
 use virt_aa_model::verdict::policy::Policy;
 
-/// The bundle of a run with one set, which is both the one that ran and the one whose `deny` rules excuse denials. The hashes of its files are filled in when it is written.
+/// Makes the bundle of a run with one set. The set both runs and provides the `deny` rules that excuse denials. The
+/// hashes of its files are filled in when it is written.
 pub fn make(policy: &Policy, set: &Tree, runs: &[CaseRun], report: &Report) -> Bundle {
     Bundle {
         manifest: Manifest {

@@ -1,4 +1,4 @@
-//! A bundle as values.
+//! The content of a bundle.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use virt_aa_model::report::model::Report;
 use virt_aa_model::verdict::features::Features;
 use virt_aa_model::verdict::policy::Declared;
 
-/// Raised when a bundle of an older program cannot be read any more.
+/// Raised when bundles of older programs can no longer be read.
 pub const FORMAT: u32 = 1;
 
-/// What is in the archive.
+/// The manifest of the archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -24,23 +24,23 @@ pub struct Manifest {
     pub format: u32,
     /// The version of virt-aa-conform that made it.
     pub program_version: String,
-    /// When, in seconds since the epoch.
+    /// When it was made, in seconds since the epoch.
     pub made: u64,
     /// Every other file with its SHA-256, in lower-case hexadecimal digits.
     pub files: BTreeMap<String, String>,
 }
 
-/// What the parser and the kernel said of the policy.
+/// What the parser and the kernel reported about the policy.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyFacts {
-    /// The folders of the set, the empty ones among them.
+    /// The folders of the set, including empty ones.
     pub set_dirs: Vec<String>,
-    /// The files of the set, without what they include.
+    /// The files of the set, without included files.
     pub set_files: Vec<String>,
-    /// Every profile as it was compiled.
+    /// Every compiled profile.
     pub declared: BTreeMap<String, Declared>,
-    /// What the parser warned of.
+    /// The parser's warnings.
     pub warnings: Vec<String>,
     /// What the kernel mediates.
     pub kernel: Features,
@@ -58,22 +58,22 @@ pub struct CaseFile {
     pub case: Case,
     /// The profile of each subject.
     pub profiles: BTreeMap<String, SubjectProfile>,
-    /// What the agent was told to do.
+    /// The agent's plan.
     pub plan: CasePlan,
-    /// What it saw.
+    /// The agent's evidence.
     pub evidence: CaseEvidence,
-    /// The failures known of it, as far as they were judged by.
+    /// The known failures that it was judged by.
     pub known: Vec<KnownFailure>,
-    /// What the log still held when the machine's last case had been judged.
+    /// Gaps that were found in the log after the machine's last case.
     pub gaps_after: Vec<String>,
-    /// The last lines of the machine's console when the case was over.
+    /// The last lines of the machine's console at the end of the case.
     pub console: Vec<String>,
 }
 
 /// A whole bundle.
 #[derive(Debug, Clone)]
 pub struct Bundle {
-    /// When and by what it was made.
+    /// When the bundle was made, and by which program.
     pub manifest: Manifest,
     /// The report of the run.
     pub report: Report,

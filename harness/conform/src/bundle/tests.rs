@@ -35,7 +35,7 @@ fn bundle() -> Bundle {
     make(&policy, &set, &runs, &report)
 }
 
-/// Without the cases that are judged by a policy of their own.
+/// The same bundle without the cases that are judged by a policy of their own.
 fn sound() -> Bundle {
     let mut bundle = bundle();
     let other: Vec<String> = verify(&bundle)
@@ -100,7 +100,7 @@ fn what_is_written_is_read_and_holds() {
     assert!(read.manifest.files.contains_key("report.json"));
 }
 
-/// What changes the evidence, and what `verify` says of it.
+/// Changes of the evidence that `verify` must notice.
 #[rstest]
 #[case::a_record_is_removed("denied", |case: &mut CaseFile| { case.evidence.records.retain(|record| !record.text.contains("DENIED")); })]
 #[case::a_record_is_added("holds", |case: &mut CaseFile| {
@@ -115,7 +115,7 @@ fn what_is_written_is_read_and_holds() {
     }
 })]
 #[case::a_counter_is_changed("lost-records", |case: &mut CaseFile| { case.evidence.audit_after.lost = case.evidence.audit_before.lost; })]
-#[case::a_gap_is_added("holds", |case: &mut CaseFile| { case.gaps_after.push("a record came after the case".into()); })]
+#[case::a_gap_is_added("holds", |case: &mut CaseFile| { case.gaps_after.push("an unattributed record arrived after the case".into()); })]
 #[case::a_known_failure_is_added("denied", |case: &mut CaseFile| {
     case.known = vec![serde_yaml::from_str("{case: denied, sets: [packaged], images: [debian-13], step: 0, denial: {operation: create}, reason: none, link: none}").unwrap()];
 })]
@@ -188,7 +188,7 @@ fn what_was_not_run_is_named_and_nothing_shows_nothing() {
     bundle.cases.clear();
     bundle.report.cases.clear();
     bundle.report.summary.clear();
-    assert!(told(&verify(&bundle)).contains("nothing is shown"));
+    assert!(told(&verify(&bundle)).contains("it proves nothing"));
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn the_policy_is_the_one_of_the_report() {
     assert!(told(&verify(&bundle)).contains("are not those that the set's files declare"));
 }
 
-/// As `write` leaves them, one file changed, and the archive made anew.
+/// Unpacks a written bundle, changes its files, and packs it again.
 fn repacked(change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) -> Result<Bundle, BundleError> {
     use std::io::Read;
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Judges again what a bundle has, and compares.
+//! Judges the cases of a bundle again, and compares the verdicts.
 
 use std::collections::BTreeMap;
 
@@ -10,28 +10,28 @@ use virt_aa_model::verdict::expected::Expected;
 use virt_aa_model::verdict::judge::{Verdict, judge};
 use virt_aa_model::verdict::policy::Policy;
 
-/// What came of it.
+/// The result of `verify`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Checked {
     /// How many cases were judged again.
     pub judged: usize,
-    /// The cases that rest on nothing, since they were not run or ended with an error; each with its verdict and reason.
+    /// The cases without evidence, since they were not run or ended with an error; each with its verdict and reason.
     pub without_evidence: Vec<String>,
-    /// Where the bundle does not hold.
+    /// The claims of the bundle that do not hold.
     pub differences: Vec<Difference>,
 }
 
-/// Something that the bundle says and that its evidence does not.
+/// A claim of the bundle that its evidence does not support.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// The case, where it is about one.
+    /// The case, if the difference is about one.
     pub case: Option<String>,
-    /// What.
+    /// What differs.
     pub text: String,
 }
 
-/// Judges every case again, by the policy and the evidence in the bundle, and compares the verdicts, the reasons and the
-/// findings with those of its report.
+/// Judges every case again by the policy and the evidence in the bundle, and compares the verdicts, the reasons and the
+/// findings with those of the report.
 pub fn verify(bundle: &Bundle) -> Checked {
     let mut checked = Checked::default();
     let mut differ = |case: Option<&str>, text: String| {
@@ -96,7 +96,7 @@ pub fn verify(bundle: &Bundle) -> Checked {
         );
     }
     if judged == 0 {
-        differ(None, "no case in it was run, so that nothing is shown".into());
+        differ(None, "no case in it was run, so it proves nothing".into());
     }
     let mut summary = bundle.report.summary.clone();
     summary.retain(|_, count| *count > 0);
@@ -139,7 +139,7 @@ fn policy(bundle: &Bundle) -> Result<Policy, String> {
     Ok(policy)
 }
 
-/// What differs, where anything does.
+/// What differs; `None` if nothing does.
 fn compare(case: &CaseFile, told: &CaseReport, policy: &Policy) -> Option<String> {
     let expected = Expected {
         case: case.case.clone(),

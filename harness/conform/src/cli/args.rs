@@ -14,8 +14,8 @@ use virt_aa_model::shard::Shard;
 
 /// Decides whether a change to libvirt's AppArmor profiles may ship.
 ///
-/// It boots a profile set in a VM, performs real operations under enforcement, and checks that each operation worked and
-/// that AppArmor denied nothing.
+/// It boots a distribution's image in a VM (or uses this host, or a container), loads a profile set, performs real
+/// operations under enforcement, and checks that each operation worked and that AppArmor denied nothing.
 #[derive(Debug, Parser)]
 #[command(name = "virt-aa-conform", version, max_term_width = 100, after_help = EXIT_STATUSES)]
 pub struct Cli {
@@ -41,7 +41,7 @@ pub enum Command {
     Run(RunArgs),
     /// Take each guarded access away and check that its case turns red
     Prove(ProveArgs),
-    /// Spoil the evidence of a passing case in every known way, and check that no verdict is green
+    /// Spoil the evidence of a passing case in every known way, and check the verdicts
     ///
     /// Each sabotage of the table is applied in a VM to a case that passes without it: a profile in complain mode, a lost
     /// record, an act outside the label. Exit status 0: every sabotage gives the verdict that the table names; 1: one does
@@ -49,12 +49,12 @@ pub enum Command {
     Selftest(SelftestArgs),
     /// Join the JSON reports of all shards of a run
     ///
-    /// The exit status is that of `run` over all cases. It is 2 if a shard is missing, doubled, or from another run (another
-    /// image, set, program or split). Given the report of a whole run, `merge` converts it to another format.
+    /// The exit status is that of `run` over all cases. It is 2 if a shard is missing, given twice, or from another run
+    /// (another image, set, program or split). Given the report of a whole run, `merge` converts it to another format.
     Merge(MergeArgs),
     /// Show the report in a bundle of `run --bundle`; with --case, everything that was seen of one case
     ///
-    /// Every file in the bundle is compared with its hash. Nothing is judged.
+    /// `show` checks the hash of every file. It does not judge the evidence again; `verify` does.
     Show(ShowArgs),
     /// Judge the evidence in a bundle again, and compare the verdicts
     ///
@@ -141,7 +141,7 @@ pub struct RunArgs {
     /// Run the cases with this set as well, and report only what differs
     ///
     /// Exit status 0: the set that --profiles and --known-bad name is no worse than this base, even if both are red;
-    /// 1: it is worse in at least one case; 3: for some case nothing can be said.
+    /// 1: it is worse in at least one case; 3: nothing can be said about some case; 4: the machine broke.
     #[arg(long, value_name = "SET", conflicts_with_all = ["shard", "strict", "timings"])]
     pub base: Option<String>,
     /// Write a report: human, json, junit, tap, github, sarif or markdown; may be given several times

@@ -1,21 +1,21 @@
-//! Audit text of any length, read in pieces: the memory it takes is that of a piece.
+//! Reads audit text of any length in pieces. Only one piece is in memory at a time.
 
 use std::io::{self, Read};
 
 use aa_audit::{Posted, PostedReader};
 
-/// How much is read at once.
+/// How many bytes are read at once.
 const PIECE: usize = 1 << 20;
-/// A line longer than this is none of the kernel's, whose records have less than 9 KiB.
+/// A longer line does not come from the kernel, whose records have less than 9 KiB.
 const LONGEST_LINE: usize = 1 << 20;
 
-/// What is met in a text.
+/// What is found in a text.
 pub enum LogItem {
     /// A record, or text that is meant as one.
     Posted(Posted),
-    /// A line, by its number from 1, that is too long for a record and speaks of one.
+    /// The number, from 1, of a line that is too long for a record and mentions one.
     TooLong(u64),
-    /// No more is there for now.
+    /// The input has no more text for now.
     Pause,
 }
 
@@ -23,11 +23,11 @@ pub enum LogItem {
 pub enum Stopped {
     /// The text could not be read.
     Reading(io::Error),
-    /// What was met could not be handed on.
+    /// An item could not be handed on.
     HandingOn(io::Error),
 }
 
-/// Hands everything that is met to `on`. `waits` says whether the next read would wait for more to come.
+/// Hands every item to `on`. `waits` says whether the next read would block.
 pub fn each(
     input: &mut impl Read,
     waits: impl Fn() -> bool,
@@ -36,7 +36,7 @@ pub fn each(
     let mut reader = PostedReader::new();
     let mut buffer: Vec<u8> = Vec::new();
     let mut number = 0_u64;
-    // The rest of a line that was too long.
+    // Whether the rest of a too long line is skipped.
     let mut skipping = false;
     loop {
         if waits() {
@@ -55,7 +55,7 @@ pub fn each(
         buffer.truncate(start + count);
         let at_end = count == 0;
         let mut from = 0;
-        // What was looked at before holds no newline.
+        // The part before this has no newline.
         let mut looked = start;
         while let Some(length) = memchr::memchr(b'\n', &buffer[looked..]) {
             let newline = looked + length;
@@ -78,7 +78,7 @@ pub fn each(
                 on(LogItem::TooLong(number + 1)).map_err(Stopped::HandingOn)?;
             }
             if !skipping {
-                // The line counts, and ends what was open before it.
+                // The line still counts, and ends a record before it.
                 line(&mut reader, b"", on).map_err(Stopped::HandingOn)?;
             }
             buffer.clear();
@@ -96,7 +96,7 @@ fn line(
     hand_on(on, |tell| reader.line(text, tell))
 }
 
-/// Hands on what `read` tells, up to the first that cannot be.
+/// Hands on what `read` reports, up to the first error.
 fn hand_on(
     on: &mut impl FnMut(LogItem) -> io::Result<()>,
     read: impl FnOnce(&mut dyn FnMut(Posted)),
@@ -116,7 +116,7 @@ mod tests {
 
     const DENIAL: &str = r#"audit(1.002:3): apparmor="DENIED" operation="capable" profile="libvirtd" pid=1 comm="x" capability=14 capname="ipc_lock""#;
 
-    /// Gives a few bytes at a time, as a pipe may.
+    /// Returns a few bytes at a time, as a pipe may.
     struct Dribble<'a>(&'a [u8], usize);
 
     impl Read for Dribble<'_> {

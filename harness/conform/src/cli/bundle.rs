@@ -1,4 +1,4 @@
-//! `show` and `verify`: what a bundle says, and whether it holds.
+//! `show` and `verify`: print a bundle, and check it.
 
 use super::args::{ShowArgs, VerifyArgs};
 use super::failure::Failure;
@@ -7,7 +7,7 @@ use crate::bundle::{self, Bundle};
 use crate::exit;
 use crate::report::human::{self, Paint};
 
-/// Print the report that is in a bundle, or all that was seen of one case.
+/// Print the report in a bundle, or all evidence of one case.
 pub fn show(args: &ShowArgs) -> Result<u8, Failure> {
     let bundle = bundle::read(&args.file).map_err(Failure::usage)?;
     let text = match &args.case {
@@ -26,7 +26,7 @@ pub fn show(args: &ShowArgs) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
-/// A bundle comes from anybody.
+/// Makes text printable, since a bundle may come from anybody.
 fn printable_lines(text: &str) -> String {
     text.lines().map(|line| printable(line) + "\n").collect()
 }
@@ -36,7 +36,7 @@ fn ids(bundle: &Bundle) -> String {
     ids.join(", ")
 }
 
-/// Judge again, and say what differs.
+/// Judge the cases again, and print what differs.
 pub fn verify(args: &VerifyArgs) -> Result<u8, Failure> {
     let bundle = bundle::read(&args.file).map_err(Failure::usage)?;
     let checked = bundle::verify(&bundle);

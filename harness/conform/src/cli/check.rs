@@ -1,4 +1,4 @@
-//! `check`: every data file is read and judged; nothing is run.
+//! `check`: reads and checks every data file; runs nothing.
 
 use super::failure::{Failure, coloured_errors};
 use super::output;
@@ -36,7 +36,7 @@ pub fn check(root: &Root) -> Result<u8, Failure> {
     }
 }
 
-/// How many recipes are right, and what is wrong with the others.
+/// How many recipes are valid, and the errors of the others.
 fn recipes(root: &Root) -> Result<(usize, Vec<DataError>), Failure> {
     let store = setup::store(root)?;
     let mut right = 0;
@@ -48,7 +48,7 @@ fn recipes(root: &Root) -> Result<(usize, Vec<DataError>), Failure> {
             Err(other) => return Err(setup::of_image(other).into()),
         }
     }
-    // What is wrong in a recipe that others extend is told once.
+    // An error in a recipe that others extend is reported once.
     errors.sort_by(DataError::order);
     errors.dedup();
     Ok((right, errors))

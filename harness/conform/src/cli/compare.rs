@@ -1,4 +1,4 @@
-//! `run --base`: the cases with two sets, on the same machines, and only what differs.
+//! `run --base`: runs the cases with two sets on the same machines, and reports only what differs.
 
 use super::args::RunArgs;
 use super::failure::Failure;
@@ -22,7 +22,7 @@ use virt_aa_model::report::build::Context;
 use virt_aa_model::report::run_info::RunInfo;
 use virt_aa_model::verdict::judge::Verdict;
 
-/// Run both, print what differs, and say whether the set is worse than the base.
+/// Run both, print what differs, and return whether the set is worse than the base.
 pub fn compare(root: &Root, args: &RunArgs, base: &str) -> Result<u8, Failure> {
     let prologue = Prologue::read(root, &args.target, &args.cases)?;
     let (data, started, target) = (&prologue.data, prologue.started, &prologue.target);
@@ -113,7 +113,7 @@ fn skipped(selection: &Selection) -> Vec<CaseRun> {
         .collect()
 }
 
-/// The worst of what was found: a broken machine, a worse set, what nothing can be said of.
+/// The worst result: a broken machine, a worse set, or cases that cannot be compared.
 fn status(comparison: &Comparison) -> u8 {
     let all = comparison.base_cases.values().chain(comparison.cases.values());
     let broken = all
@@ -125,7 +125,7 @@ fn status(comparison: &Comparison) -> u8 {
         _ => exit::OK,
     });
     let of_files = exit::of_unusable(&comparison.newly_unusable());
-    // Where nothing was run with either, nothing is shown.
+    // If nothing was run with either set, nothing is shown.
     let nothing = if comparison.ran() {
         exit::OK
     } else {

@@ -1,4 +1,4 @@
-//! `completions`: what makes a shell complete the command line.
+//! `completions`: scripts by which a shell completes the command line.
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, Command, CommandFactory};
@@ -11,12 +11,12 @@ use crate::exit;
 use virt_aa_engine::root::Root;
 use virt_aa_engine::setup;
 
-/// For bash, clap_complete 4.6 calls the commands of a program with hyphens in its name so where it says what they
-/// have, and otherwise where it finds out which one it is.
+/// If the program's name has hyphens, clap_complete 4.6 uses this name in bash where it defines a command's words, and
+/// the other one where it looks for the command.
 const MISNAMED: &str = "virt__subcmd__aa__subcmd__conform";
 const NAMED: &str = "virt__aa__conform";
 
-/// Names that the data files bring.
+/// Names from the data files.
 #[derive(Debug, Default)]
 struct Names {
     cases: Vec<String>,
@@ -25,7 +25,7 @@ struct Names {
     known_bad: Vec<String>,
 }
 
-/// Print the script; where there are no data files, or wrong ones, without their names.
+/// Print the script. It has no names if the data files are missing or wrong.
 pub fn completions(shell: Shell, root: Result<Root, Failure>) -> Result<u8, Failure> {
     let names = root.and_then(|root| names(&root)).unwrap_or_default();
     output::print(&script(shell, &names))?;
@@ -50,7 +50,7 @@ fn script(shell: Shell, names: &Names) -> String {
     String::from_utf8_lossy(&script).replace(MISNAMED, NAMED)
 }
 
-/// The same command with the names as values of its arguments, at every depth.
+/// The command with the names as values of its arguments, at every depth.
 fn named(command: Command, names: &Names) -> Command {
     let is_image = command.get_name() == "image";
     let command = command.mut_args(|arg| with_values(arg, names));
@@ -94,7 +94,7 @@ mod tests {
         };
         let (with, without) = (script(shell, &names), script(shell, &Names::default()));
         assert!(with.contains("prune") && without.contains("prune"));
-        // fish has no values of positional arguments.
+        // fish does not complete values of positional arguments.
         let names = ["a-case", "an-image", "a-set", "a-bad-set"];
         for name in names
             .into_iter()
@@ -105,7 +105,7 @@ mod tests {
         }
     }
 
-    /// What bash offers at the end of that command line.
+    /// What bash offers at the end of this command line.
     fn offered(script: &str, words: &[&str]) -> String {
         const ASK: &str = r#"
             function=$(complete -p virt-aa-conform | sed 's/.*-F \([^ ]*\).*/\1/')

@@ -1,4 +1,4 @@
-//! `denials`: audit text to records, sentences or cases.
+//! `denials`: turns audit text into records, sentences or cases.
 
 mod fold;
 
@@ -23,16 +23,16 @@ use virt_aa_engine::root::Root;
 use virt_aa_engine::setup;
 use virt_aa_model::advice::{Known, advise};
 
-/// What standard input is called in messages.
+/// The name of standard input in messages.
 const STDIN: &str = "standard input";
 /// This machine's own profiles.
 const INSTALLED: &str = "/etc/apparmor.d";
-/// One of libvirt's profiles, by which a set of libvirt's is known.
+/// A file by which a set is recognized as libvirt's.
 const OF_LIBVIRT: &str = "abstractions/libvirt-qemu";
-/// After so many milliseconds without more text, what there is is told.
+/// After so many milliseconds without input, the records so far are printed.
 const PAUSE_MS: u16 = 200;
 
-/// Read every input to its end, whatever is wrong in it.
+/// Read every input to its end, even if something in it is wrong.
 pub fn denials(root: Result<Root, Failure>, args: &DenialsArgs) -> Result<u8, Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut work = Work {
@@ -50,8 +50,8 @@ pub fn denials(root: Result<Root, Failure>, args: &DenialsArgs) -> Result<u8, Fa
     Ok(if work.wrong { exit::USAGE } else { exit::OK })
 }
 
-/// The profiles that rules are looked up in: the image's, or where none is named, the default image's if it is built,
-/// or this machine's own. A text can be read without any.
+/// The profiles in which rules are looked up: those of the given image, or of the default image if it is built, or of
+/// this machine. A text can be read without any.
 fn known(root: Result<Root, Failure>, image: Option<&str>) -> Result<Option<Known>, Failure> {
     let of_image = |root: &Root, name: &str| -> Result<Option<Known>, Failure> {
         let found = image::find(&setup::store(root)?, name).map_err(setup::of_image)?;
@@ -95,7 +95,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// An error is one of writing.
+    /// Reads every file. The error is a write error.
     fn all(&mut self, files: &[impl AsRef<Path>]) -> io::Result<()> {
         if files.is_empty() {
             self.input(&mut io::stdin().lock(), STDIN)?;
@@ -127,7 +127,7 @@ impl Work<'_> {
             LogItem::TooLong(line) => self.complain(&format!(
                 "{name}:{line}: the line is too long for a record of the kernel"
             )),
-            // Who follows a log sees what there is.
+            // Someone who follows a log sees the records so far.
             LogItem::Pause => self.tell(),
         });
         match read {
@@ -138,7 +138,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Says what is wrong, behind what was told before it.
+    /// Prints an error after the text so far.
     fn complain(&mut self, message: &str) -> io::Result<()> {
         self.wrong = true;
         self.tell()?;

@@ -1,4 +1,4 @@
-//! `doctor`: what this machine can run, what is missing, and what installs it.
+//! `doctor`: reports what this machine can run, what is missing, and how to install it.
 
 use std::fs;
 use std::time::Duration;
@@ -19,21 +19,21 @@ use virt_aa_engine::setup;
 use virt_aa_engine::tools::{self, GIT, NEWUIDMAP, Tool, UNSHARE};
 
 const MIB: u64 = 1024 * 1024;
-/// A tool that only says whether it works.
+/// Timeout for a tool that only reports whether it works.
 const SHORT: Duration = Duration::from_secs(20);
-/// What the harness and QEMU take beside the guest's memory.
+/// Memory that the harness and QEMU need besides the guest's.
 const BESIDE_MIB: u64 = 256;
 
-/// How it stands with one thing.
+/// The state of one requirement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// There.
+    /// It is available.
     Good,
-    /// The vm backend does not work without it.
+    /// It is missing, and the vm backend needs it.
     Missing,
-    /// The program's own files cannot be read, which says nothing of the machine.
+    /// The program's own files cannot be read. This does not depend on the machine.
     Broken,
-    /// Good to know.
+    /// A remark.
     Note,
 }
 
@@ -52,7 +52,7 @@ impl Finding {
     }
 }
 
-/// Look, and say what was found; `root` is where the data files are, or why there are none.
+/// Check the machine and print the result. `root` is where the data files are, or why there are none.
 pub fn doctor(root: Result<Root, Failure>) -> Result<u8, Failure> {
     let missing: Vec<Tool> = needed_tools()
         .filter(|tool| tools::find(*tool).is_none())
@@ -103,7 +103,7 @@ fn report(findings: &[Finding], missing: &[Tool]) -> String {
     text
 }
 
-/// Root maps no user ids.
+/// The needed tools. Root maps no user ids, so it does not need newuidmap.
 fn needed_tools() -> impl Iterator<Item = Tool> {
     let root = geteuid().is_root();
     tools::ALL
@@ -131,7 +131,7 @@ fn accelerator() -> Finding {
     Finding::new(State::Good, "accelerator", detail)
 }
 
-/// The very thing that a build does before it calls any other tool.
+/// Tries what a build does before it calls any other tool.
 fn image_building() -> Finding {
     const WHAT: &str = "building images";
     if let Err(error) = image::check_tools(None) {
@@ -140,7 +140,7 @@ fn image_building() -> Finding {
     let Some(unshare) = tools::find(UNSHARE) else {
         return Finding::new(State::Missing, WHAT, "unshare is missing");
     };
-    // Root of a container may lack the right to it.
+    // Root in a container may not be allowed to do this.
     let (who, refused, attempt) = if geteuid().is_root() {
         (
             "as root",
@@ -195,7 +195,7 @@ fn memory(meminfo: &str) -> Finding {
     }
 }
 
-/// Where the data files come from, their images, and the room for those that are not built.
+/// The source of the data files, their images, and the disk space for those that are not built.
 fn data(root: Result<Root, Failure>) -> Vec<Finding> {
     const WHAT: &str = "data files";
     let root = match root {
@@ -231,7 +231,7 @@ fn images(root: &Root) -> Vec<Finding> {
 fn space(store: &Store) -> Finding {
     const WHAT: &str = "room for images";
     let dir = store.images_dir();
-    // Before the first build the folder is not there yet.
+    // The folder does not exist before the first build.
     let there = dir.ancestors().find(|dir| dir.exists()).unwrap_or(dir);
     let free = match statvfs(there) {
         Ok(stat) => stat.blocks_available() * stat.fragment_size() / MIB,
@@ -279,7 +279,7 @@ fn nextest() -> Finding {
     }
 }
 
-/// The host and container backends; the vm backend brings a kernel of its own.
+/// The host and container backends. The vm backend brings its own kernel.
 fn elsewhere() -> Vec<Finding> {
     let what = "host backend";
     let detail = match (local::unfit(), geteuid().is_root()) {

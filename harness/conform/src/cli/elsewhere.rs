@@ -1,4 +1,4 @@
-//! What is not run on a host or in a container, since it would disturb what is the host's.
+//! Skips what is not run on a host or in a container, since it would disturb the host.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use virt_aa_model::data::Data;
 /// libvirt's daemons that have guests.
 const DAEMONS: [&str; 5] = ["libvirtd", "virtqemud", "virtxend", "virtlxcd", "virtvboxd"];
 
-/// Skip, with the reason, what is not to be run here.
+/// Skip the cases that must not run here, each with its reason.
 pub fn skip(selection: &mut Selection, data: &Data, allow_daemon: bool) {
     let daemon = if allow_daemon { None } else { running_daemon() };
     let mut stay = Vec::new();
@@ -23,9 +23,9 @@ pub fn skip(selection: &mut Selection, data: &Data, allow_daemon: bool) {
     selection.variants = stay;
 }
 
-/// Why a case is not run here; `daemon` is one of libvirt's that the host has running.
+/// Why a case is not run here; `daemon` is a libvirt daemon that runs on the host.
 pub fn reason(data: &Data, loaded: &Loaded, daemon: Option<&str>) -> Option<String> {
-    // The last is what makes the case most special.
+    // The last feature is the most specific one.
     if let Some(feature) = placement::of_case(data, loaded).last() {
         return Some(feature.lack_elsewhere().into());
     }
@@ -40,7 +40,7 @@ pub fn reason(data: &Data, loaded: &Loaded, daemon: Option<&str>) -> Option<Stri
     ))
 }
 
-/// A daemon of libvirt's that runs on this host.
+/// A libvirt daemon that runs on this host.
 pub fn running_daemon() -> Option<String> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let mut names = processes.filter_map(|process| fs::read_to_string(process.path().join("comm")).ok());

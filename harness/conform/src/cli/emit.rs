@@ -12,7 +12,7 @@ use crate::exit;
 use virt_aa_engine::root::Root;
 use virt_aa_engine::setup;
 
-/// Write the templates and say what was written.
+/// Write the templates and print what was written.
 pub fn emit(root: &Root, args: &EmitArgs) -> Result<u8, Failure> {
     let data = setup::data(root)?;
     let store = setup::store(root)?;

@@ -1,4 +1,4 @@
-//! Why a command cannot do its work, and the exit status for that.
+//! Why a command failed, and its exit status.
 
 use std::fmt::Display;
 
@@ -9,12 +9,12 @@ use virt_aa_engine::setup::SetupError;
 use crate::exit;
 use virt_aa_model::yaml::error::DataError;
 
-/// Told in one message on standard error.
+/// A failure, reported in one message on standard error.
 #[derive(Debug)]
 pub struct Failure {
     /// Exit status.
     pub status: u8,
-    /// The message, without a newline at its end.
+    /// The message, without a final newline.
     pub message: String,
 }
 
@@ -35,7 +35,7 @@ impl Failure {
         }
     }
 
-    /// Data files, each error with its place.
+    /// Data files are wrong; each error has its place.
     pub fn data(errors: &[DataError], coloured: bool) -> Failure {
         let texts: Vec<String> = errors.iter().map(|error| error.render(coloured)).collect();
         Failure::usage(texts.join("\n\n"))

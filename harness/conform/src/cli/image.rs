@@ -10,7 +10,7 @@ use virt_aa_engine::setup;
 
 const MIB: u64 = 1024 * 1024;
 
-/// Do what is asked for.
+/// Run the subcommand.
 pub fn image(root: &Root, command: &ImageCommand) -> Result<u8, Failure> {
     match command {
         ImageCommand::Build {
@@ -50,7 +50,7 @@ pub fn image(root: &Root, command: &ImageCommand) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
-/// The images that somebody has run the cases on. The others are named on standard error.
+/// The images on which the cases have been run. The others are named on standard error.
 pub fn tested(store: &Store) -> Result<Vec<String>, Failure> {
     let mut tested = Vec::new();
     let mut untested = Vec::new();
@@ -65,7 +65,7 @@ pub fn tested(store: &Store) -> Result<Vec<String>, Failure> {
     }
     if !untested.is_empty() {
         eprintln!(
-            "left out, since nobody has run the cases on them yet: {}",
+            "left out, because nobody has run the cases on them yet: {}",
             untested.join(", ")
         );
     }
@@ -75,7 +75,7 @@ pub fn tested(store: &Store) -> Result<Vec<String>, Failure> {
 fn build(root: &Root, names: &[String], allow_expired_index: bool) -> Result<(), Failure> {
     let default = [image::DEFAULT.to_owned()];
     let names = if names.is_empty() { &default } else { names };
-    // A misspelt name is told before the first of them takes its minute.
+    // A misspelt name is reported before the first build takes its minute.
     let store = setup::store(root)?;
     for name in names {
         store.recipe(name).map_err(setup::of_image)?;

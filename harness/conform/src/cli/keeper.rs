@@ -1,4 +1,4 @@
-//! `keeper`: holds a machine for test processes; they start it themselves.
+//! `keeper`: holds a machine for test processes. They start it themselves.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use crate::exit;
 use virt_aa_engine::keeper::{Target, serve};
 use virt_aa_engine::root::Root;
 
-/// Serve until nobody asks any more.
+/// Serve until there are no more requests.
 pub fn keep(root: &Root, args: &KeeperArgs) -> Result<u8, Failure> {
     let program = std::env::current_exe().map_err(Failure::broken)?;
     let target = Target {

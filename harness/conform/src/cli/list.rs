@@ -1,4 +1,4 @@
-//! `list`: the cases, without a machine.
+//! `list`: prints the cases; needs no machine.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -31,9 +31,9 @@ struct Entry {
     roles: Vec<String>,
     /// Fixtures.
     needs: Vec<String>,
-    /// What each guard takes away or adds.
+    /// What each guard removes or adds.
     guards: Vec<String>,
-    /// Everything that `run` would run of it, were every profile of the sets there.
+    /// Everything that `run` would run of it if every profile of the sets existed.
     runs: Vec<String>,
 }
 

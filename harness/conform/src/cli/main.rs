@@ -24,7 +24,7 @@ pub fn main() -> ExitCode {
     match dispatch(&cli) {
         Ok(status) => status.into(),
         Err(Failure { status, message }) => {
-            // Data errors bring their own heading.
+            // Data errors have their own heading.
             let heading = if message.starts_with("error") || message.contains("\u{1b}[") {
                 ""
             } else {
@@ -36,7 +36,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The data files, where the command line and the environment say.
+/// The data files from the folder that the command line or the environment names.
 fn find_root(cli: &Cli) -> Result<Root, Failure> {
     Root::find(cli.root.as_deref(), cli.cases_dir.as_deref()).map_err(|error| match error {
         RootError::Lacks { .. } | RootError::NoCases(_) => Failure::usage(error),

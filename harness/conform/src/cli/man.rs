@@ -1,4 +1,4 @@
-//! `man`: manual pages, from the same table as the command line.
+//! `man`: manual pages, made from the definition of the command line.
 
 use std::fs;
 use std::io;
@@ -13,10 +13,10 @@ use super::failure::Failure;
 use super::output;
 use crate::exit;
 
-/// What the pages are part of.
+/// The manual that the pages belong to.
 const MANUAL: &str = "virt-aa-conform";
 
-/// Print the page of the program, or write every page into a folder.
+/// Print the page of the program, or write all pages into a folder.
 pub fn man(dir: Option<&Path>) -> Result<u8, Failure> {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
@@ -41,7 +41,7 @@ fn write(command: &Command, dir: &Path) -> Result<(), Failure> {
 /// A page's file name and text.
 fn page(command: &Command) -> io::Result<(String, String)> {
     let version = env!("CARGO_PKG_VERSION");
-    // What stands behind the help gets a section of its own.
+    // The text after the help gets its own section.
     let after = command.get_after_help().map(ToString::to_string);
     let command = command.clone().after_help(None::<&str>);
     let man = Man::new(command)
@@ -53,7 +53,7 @@ fn page(command: &Command) -> io::Result<(String, String)> {
     Ok((man.get_filename(), String::from_utf8_lossy(&text).into_owned()))
 }
 
-/// A heading, and below it entries of one word and what it means; lines that are indented further go on with that.
+/// A heading, and below it entries of a word and its meaning. A line with more indentation continues the meaning.
 fn section(text: &str) -> Roff {
     const ENTRY: &str = "  ";
     let mut roff = Roff::new();

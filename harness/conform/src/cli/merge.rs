@@ -1,4 +1,4 @@
-//! `merge`: the reports of shards into one.
+//! `merge`: joins the reports of shards into one.
 
 use super::args::MergeArgs;
 use super::failure::Failure;
@@ -8,12 +8,12 @@ use crate::exit;
 use crate::report::human::{self, Paint};
 use virt_aa_model::merge;
 
-/// Join, print, and say how the whole run ended.
+/// Join and print the reports; return how the whole run ended.
 pub fn merge(args: &MergeArgs) -> Result<u8, Failure> {
     let read: Result<Vec<_>, _> = args.files.iter().map(|file| merge::read(file)).collect();
     let mut report = read.and_then(merge::merge).map_err(Failure::usage)?;
     report.strict |= args.strict;
-    // One of the reports may be written over.
+    // One of the input reports may be overwritten.
     let reports = Reports::open(&args.reports)?;
     reports.begin(&human::heading(&report.run))?;
     reports.line(&human::unusable(&report.run.profile_set, Paint(false)))?;

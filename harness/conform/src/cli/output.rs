@@ -1,4 +1,4 @@
-//! Standard output, of which the reader may have had enough (`| head`).
+//! Standard output, whose reader may close it early (`| head`).
 
 use std::io::{self, ErrorKind, Write};
 
@@ -10,7 +10,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
     written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// A reader that has gone away is no failure; everything else is.
+/// It is no failure if the reader is gone. Every other error is.
 pub fn written(result: io::Result<()>) -> Result<(), Failure> {
     match result {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::broken(format!(
@@ -20,7 +20,7 @@ pub fn written(result: io::Result<()>) -> Result<(), Failure> {
     }
 }
 
-/// Text from outside for a terminal: no control character is left in it.
+/// Text from outside, without control characters, for a terminal.
 pub fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|character| {

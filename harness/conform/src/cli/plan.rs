@@ -1,4 +1,4 @@
-//! `plan`: what would run, for a CI system to spread over machines.
+//! `plan`: lists what would run, for a CI system that spreads it over machines.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use virt_aa_engine::placement::{Placement, of_case, of_recipe, place};
 use virt_aa_engine::root::Root;
 use virt_aa_engine::setup;
 
-/// Print the jobs. No image is built, and none need be.
+/// Print the jobs. Neither builds an image nor needs one.
 pub fn plan(root: &Root, args: &PlanArgs) -> Result<u8, Failure> {
     let data = setup::data(root)?;
     let selection = select(&data, &all_roles(&data), &args.cases)?;
@@ -62,7 +62,7 @@ pub fn plan(root: &Root, args: &PlanArgs) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
-/// What each run is told besides its image and shard.
+/// The arguments of each run besides its image and shard.
 fn more(args: &PlanArgs) -> Vec<String> {
     let mut words = Vec::new();
     if let Some(set) = &args.profiles {

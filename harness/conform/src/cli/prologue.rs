@@ -1,4 +1,4 @@
-//! What `run`, `run --base` and `prove` do alike before the first case.
+//! What `run`, `run --base` and `prove` have in common before the first case.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -49,12 +49,12 @@ impl<'a> Prologue<'a> {
         })
     }
 
-    /// The backend, for so many machines side by side and so much time.
+    /// The backend for this number of machines and this timeout.
     pub fn backend(&self, jobs: u8, timeout: Duration) -> Result<Backend, Failure> {
         Ok(setup::backend(self.root, &self.target, jobs)?.within(timeout))
     }
 
-    /// The variants that run with a set, and a line about those that are left to other images.
+    /// The variants that run with a set, and a line about those left to other images.
     pub fn choose(&self, set: &SetUnderTest) -> Result<(Selection, Option<String>), Failure> {
         let mut selection = select(&self.data, set.roles(), self.patterns)?;
         let named = !self.patterns.is_empty();
@@ -63,12 +63,12 @@ impl<'a> Prologue<'a> {
     }
 }
 
-/// Colours, where standard output is a terminal that shows them.
+/// Colours, if standard output is a terminal that shows them.
 pub fn paint(reports: &Reports) -> Paint {
     Paint(reports.may_paint() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none())
 }
 
-/// Prints the first lines: where and on what the cases run, and which files of the set cannot be loaded.
+/// Prints the first lines: where the cases run, with what, and which files of the set cannot be loaded.
 pub fn announce(reports: &Reports, info: &RunInfo) -> Result<(), Failure> {
     let paint = paint(reports);
     reports.begin(&paint.dim(&human::heading(info)))?;

@@ -1,4 +1,4 @@
-//! `prove`: every guard of the chosen cases.
+//! `prove`: proves every guard of the chosen cases.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ struct Report<'a> {
     summary: BTreeMap<&'static str, usize>,
 }
 
-/// Prove, print, note down, and say how it ended.
+/// Prove the guards, print and store the outcomes, and return how it ended.
 pub fn prove_all(root: &Root, args: &ProveArgs) -> Result<u8, Failure> {
     let prologue = Prologue::read(root, &args.target, &args.cases)?;
     let (data, started) = (&prologue.data, prologue.started);
@@ -104,7 +104,7 @@ pub fn prove_all(root: &Root, args: &ProveArgs) -> Result<u8, Failure> {
         eprintln!("{}", left.replace("virt-aa-conform run", "virt-aa-conform prove"));
     }
     Ok(if proofs.is_empty() {
-        // Nothing was shown to turn red.
+        // No case was shown to turn red.
         exit::INCONCLUSIVE
     } else if proofs.iter().all(|proof| proof.outcome.is_good()) {
         exit::of_unusable(&info.profile_set.unusable)
@@ -113,7 +113,7 @@ pub fn prove_all(root: &Root, args: &ProveArgs) -> Result<u8, Failure> {
     })
 }
 
-/// The command that proves one case's guards again, its name left out.
+/// The command that proves one case's guards again, without the case's name.
 fn again(root: &Root, args: &ProveArgs) -> String {
     let mut command = format!("virt-aa-conform prove --image {}", args.target.image);
     if args.target.profiles != DEFAULT_SET {

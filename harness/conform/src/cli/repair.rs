@@ -5,7 +5,7 @@ use super::output;
 use crate::exit;
 use virt_aa_probe::local;
 
-/// Undo, and say what was undone.
+/// Undo it, and print what was undone.
 pub fn repair() -> Result<u8, Failure> {
     let done = local::repair().map_err(Failure::broken)?;
     let text: String = done.iter().map(|line| format!("{line}\n")).collect();

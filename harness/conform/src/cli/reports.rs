@@ -1,5 +1,5 @@
-//! Where the reports of a run go: one to standard output, as it comes, and any number into files, each whole or not at
-//! all.
+//! Where the reports of a run go: one to standard output while the run goes on, and any number into files. Each file
+//! appears whole or not at all.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
@@ -22,7 +22,7 @@ const STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 pub struct Spec {
     /// The format.
     pub format: Format,
-    /// The file; standard output where there is none.
+    /// The file; `None` is standard output.
     pub file: Option<PathBuf>,
 }
 
@@ -35,7 +35,7 @@ impl FromStr for Spec {
             None => (text, None),
         };
         if file == Some("") {
-            return Err("after the colon there is no file".into());
+            return Err("no file after the colon".into());
         }
         let format = Format::from_str(format, false).map_err(|_| {
             let all = Format::value_variants().iter();
@@ -49,7 +49,7 @@ impl FromStr for Spec {
     }
 }
 
-/// Where reports go, looked at before anything is run.
+/// The destinations of reports, checked before anything is run.
 pub struct Reports {
     stdout: Format,
     files: Vec<(Format, PathBuf)>,
@@ -58,7 +58,7 @@ pub struct Reports {
 }
 
 impl Reports {
-    /// Check every file; what an earlier run left under its name is removed, so that nobody takes it for this run's.
+    /// Check every file. A file of an earlier run is removed, so that nobody takes it for this run's.
     pub fn open(specs: &[Spec]) -> Result<Reports, Failure> {
         let on_stdout: Vec<Format> = specs
             .iter()
@@ -88,7 +88,7 @@ impl Reports {
         if let Some(path) = &summary {
             append(path, "").map_err(|error| unwritable(path, &error))?;
         }
-        // Only now that nothing is wrong with any of them.
+        // Remove files only after all have been checked.
         for (_, file) in &files {
             match fs::remove_file(file) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(unwritable(file, &error)),
@@ -103,17 +103,17 @@ impl Reports {
         })
     }
 
-    /// Whether standard output has lines for people while the run goes on.
+    /// Whether standard output shows lines for people during the run.
     pub fn is_live(&self) -> bool {
         matches!(self.stdout, Format::Human | Format::Github)
     }
 
-    /// Whether those may be coloured.
+    /// Whether these lines may be coloured.
     pub fn may_paint(&self) -> bool {
         self.stdout == Format::Human
     }
 
-    /// The first line for people.
+    /// Print the first line for people.
     pub fn begin(&self, heading: &str) -> Result<(), Failure> {
         if self.stdout == Format::Github {
             output::print(&github::stop(&self.token))?;
@@ -121,7 +121,7 @@ impl Reports {
         self.line(&format!("{heading}\n"))
     }
 
-    /// Lines for people.
+    /// Print lines for people.
     pub fn line(&self, text: &str) -> Result<(), Failure> {
         if self.is_live() {
             output::print(text)
@@ -130,13 +130,12 @@ impl Reports {
         }
     }
 
-    /// What nobody guesses.
+    /// An unguessable token.
     pub fn token(&self) -> &str {
         &self.token
     }
 
-    /// Write every file, then the rest of what goes to standard output. One that fails keeps no other from being
-    /// written.
+    /// Write every file, then the rest of standard output. If one fails, the others are still written.
     pub fn end(&self, telling: &ReportInput<'_>, closing: &str) -> Result<(), Failure> {
         let mut failed = None;
         for (format, file) in &self.files {
@@ -170,7 +169,7 @@ fn unwritable(file: &Path, error: &io::Error) -> Failure {
     Failure::usage(format!("cannot write a report to {}: {error}", file.display()))
 }
 
-/// The file itself: links followed, since a rename would replace them.
+/// The file itself. Links are followed, since a rename would replace them.
 fn target(file: &Path) -> io::Result<PathBuf> {
     match file.canonicalize() {
         Ok(path) if path.is_file() => Ok(path),
@@ -198,17 +197,17 @@ fn folder(file: &Path) -> &Path {
 fn temporary(file: &Path) -> io::Result<tempfile::NamedTempFile> {
     tempfile::Builder::new()
         .prefix(".virt-aa-conform-")
-        // Less the umask: others may read it, as any other file.
+        // Reduced by the umask: others may read it like any other file.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder(file))
 }
 
-/// Whether a file could be made there. It is gone again at once, so that nothing is left by a run that is ended.
+/// Check that a file can be made there. It is removed at once, so that an aborted run leaves nothing.
 fn writable(file: &Path) -> io::Result<()> {
     temporary(file)?.close()
 }
 
-/// Write a file that appears whole or not at all.
+/// Write a file so that it appears whole or not at all.
 fn whole(file: &Path, text: &str) -> io::Result<()> {
     let mut temporary = temporary(file)?;
     temporary.write_all(text.as_bytes())?;
@@ -252,7 +251,7 @@ mod tests {
 
     #[rstest]
     #[case("xml:f", "the formats are human, json, junit, tap, github, sarif, markdown")]
-    #[case("tap:", "after the colon there is no file")]
+    #[case("tap:", "no file after the colon")]
     fn a_wrong_one_says_what_there_is(#[case] text: &str, #[case] message: &str) {
         assert_eq!(text.parse::<Spec>().unwrap_err(), message);
     }

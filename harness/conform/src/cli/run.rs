@@ -1,4 +1,4 @@
-//! `run`: cases under enforcement, and their verdicts.
+//! `run`: runs cases under enforcement, and reports their verdicts.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ use virt_aa_model::report::model::{CaseReport, Report};
 use virt_aa_model::shard::{Durations, Split, split};
 use virt_aa_model::shell::word;
 
-/// Run, print, and say how it ended.
+/// Run the cases, print the report, and return how the run ended.
 pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
     if let Some(base) = &args.base {
         return compare(root, args, base);
@@ -111,7 +111,7 @@ pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
     Ok(exit::of_report(&report))
 }
 
-/// Write what is left of the reports of a run.
+/// Write the rest of the reports of a run.
 pub fn end(reports: &Reports, report: &Report) -> Result<(), Failure> {
     let telling = ReportInput {
         human: human::report(report, Paint(false)),
@@ -123,7 +123,7 @@ pub fn end(reports: &Reports, report: &Report) -> Result<(), Failure> {
     reports.end(&telling, &human::summary(report))
 }
 
-/// Leave in the selection what belongs to the shard that was asked for.
+/// Keep in the selection only the requested shard.
 fn shard(args: &RunArgs, selection: &mut Selection, durations: &Durations) -> Result<Option<Split>, Failure> {
     let Some(shard) = args.shard else { return Ok(None) };
     let variants = selection.variants.iter().map(|variant| variant.id.as_str());
@@ -135,7 +135,7 @@ fn shard(args: &RunArgs, selection: &mut Selection, durations: &Durations) -> Re
     Ok(Some(split))
 }
 
-/// The command that runs one case again, its name left out.
+/// The command that runs one case again, without the case's name.
 pub fn again(root: &Root, args: &RunArgs) -> String {
     let mut command = String::from("virt-aa-conform run");
     for argument in args.target.target().words() {
@@ -147,7 +147,7 @@ pub fn again(root: &Root, args: &RunArgs) -> String {
     command + &cases(root)
 }
 
-/// The option for cases from another folder, where they are.
+/// The option for cases from another folder; empty if they are not.
 pub fn cases(root: &Root) -> String {
     let option = |dir: &PathBuf| format!(" --cases {}", word(&dir.display().to_string()));
     root.cases.as_ref().map(option).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Which variants a command line asks for.
+//! Chooses the variants that a command line asks for.
 
 use super::elsewhere;
 use super::failure::Failure;
@@ -13,15 +13,15 @@ use virt_aa_model::data::Data;
 use virt_aa_model::fixture::MachineFeature;
 use virt_aa_model::yaml::suggest;
 
-/// The variants chosen, and those that are not run, with the reason.
+/// The chosen variants, and the skipped ones with the reason.
 pub struct Selection {
-    /// To be run, in the order of their files.
+    /// The variants to run, in the order of their files.
     pub variants: Vec<Variant>,
-    /// Skipped, with the reason; what stands for a case that this set has no profile for is among them.
+    /// Skipped variants with the reason, including an entry for each case that this set has no profile for.
     pub skipped: Vec<(Variant, String)>,
 }
 
-/// Choose by patterns; none chooses everything. A pattern that chooses nothing is an error.
+/// Choose by patterns. Without patterns, everything is chosen. A pattern that matches nothing is an error.
 pub fn select(data: &Data, roles: &Roles, patterns: &[String]) -> Result<Selection, Failure> {
     let mut all = Vec::new();
     let mut skipped = Vec::new();
@@ -32,7 +32,7 @@ pub fn select(data: &Data, roles: &Roles, patterns: &[String]) -> Result<Selecti
         }
     }
     if all.is_empty() && skipped.is_empty() {
-        return Err(Failure::usage("there are no cases: cases/ holds none"));
+        return Err(Failure::usage("cases/ contains no cases"));
     }
     for pattern in patterns {
         let found = all.iter().any(|variant| variant.matches(pattern))
@@ -55,8 +55,9 @@ pub fn select(data: &Data, roles: &Roles, patterns: &[String]) -> Result<Selecti
     })
 }
 
-/// Leave to other images what belongs there, and to the vm backend what only a machine of ours may have done to it. Says what is left to which, if nothing was named: a case that is named
-/// runs wherever it can, and is skipped with the reason where it cannot.
+/// Leave to other images the cases that belong there, and to the vm backend those that need a machine of ours. If
+/// nothing was named, returns a line about what is left to which image. A named case runs wherever it can, and is
+/// skipped with the reason if it cannot.
 pub fn leave_to_others(
     selection: &mut Selection,
     data: &Data,
@@ -126,7 +127,7 @@ pub fn leave_to_others(
     })
 }
 
-/// An image whose machine has the feature, of the same suite if there is one.
+/// An image whose machine has the feature, preferably of the same suite.
 fn other_image(store: &Store, like: &Recipe, feature: MachineFeature) -> Result<Option<String>, Failure> {
     let mut found = None;
     for name in store.names().map_err(setup::of_image)? {
@@ -153,7 +154,7 @@ fn thing(feature: MachineFeature) -> &'static str {
     }
 }
 
-/// The roles of every set, each with all the profiles that any set has for it.
+/// The roles of all sets, each with all the profiles that any set has for it.
 pub fn all_roles(data: &Data) -> Roles {
     let mut all = Roles::new();
     for manifest in data.sets.manifests.values() {

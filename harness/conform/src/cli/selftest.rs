@@ -1,4 +1,4 @@
-//! `selftest`: every sabotage, as a table.
+//! `selftest`: tries every sabotage, and prints a table.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use virt_aa_engine::selftest::{Bench, Outcome, Sabotage, Tried, table};
 use virt_aa_engine::setup;
 use virt_aa_model::yaml::suggest;
 
-/// Try each, print it as it ends, and say how it went.
+/// Try each sabotage, print its result, and return how it went.
 pub fn selftest(root: &Root, args: &SelftestArgs) -> Result<u8, Failure> {
     let started = Instant::now();
     let table = table().map_err(Failure::broken)?;
@@ -44,7 +44,7 @@ pub fn selftest(root: &Root, args: &SelftestArgs) -> Result<u8, Failure> {
         let runner = Runner::new(&data, &prepared, &backend, session).until(until);
         Bench::new(&data, &prepared, &config, runner)
     };
-    // Each machine takes the next one that nobody has taken.
+    // Each machine takes the next sabotage that is not taken.
     let next = AtomicUsize::new(0);
     let (tell, told) = mpsc::channel();
     let mut session = Some(session);

@@ -9,7 +9,7 @@ use virt_aa_engine::backend::{Backend, Console, VmConfig};
 use virt_aa_engine::root::Root;
 use virt_aa_engine::setup;
 
-/// Boot, load, and hand the terminal over until the shell ends.
+/// Boot, load the set, and hand over the terminal until the shell ends.
 pub fn shell(root: &Root, args: &ShellArgs) -> Result<u8, Failure> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return Err(Failure::usage(

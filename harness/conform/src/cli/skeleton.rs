@@ -1,5 +1,5 @@
-//! A denial as the skeleton of a case. What nobody but the author can know is left empty and marked `FILL IN`; until
-//! it is filled in, `check` refuses the case at that place.
+//! Writes a denial as the skeleton of a case. What only the author knows is left empty and marked `FILL IN`. Until it
+//! is filled in, `check` rejects the case at that place.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -15,7 +15,7 @@ mod steps;
 
 use steps::{capability_step, file, limit, mount, needs_fixture, network, ptrace, signal};
 
-/// Writes skeletons: one for each access that was refused to a profile, each with a name of its own.
+/// Writes one skeleton for each access that was refused to a profile, each with a unique name.
 #[derive(Debug, Default)]
 pub struct Skeletons {
     seen: BTreeSet<String>,
@@ -23,7 +23,7 @@ pub struct Skeletons {
 }
 
 impl Skeletons {
-    /// The case of a denial, as a YAML document with its `---`; none where it has been written already.
+    /// The case of a denial, as a YAML document with its `---`; `None` if it has already been written.
     pub fn case(&mut self, record: &Record, line: &[u8]) -> Option<String> {
         let parts = Parts::of(record);
         let profile = advice::profile_of(record);
@@ -48,7 +48,7 @@ impl Skeletons {
 
 /// What differs from denial to denial.
 struct Parts {
-    /// For the name.
+    /// Words for the case's name.
     words: String,
     /// Keys of the subject besides its role.
     subject: String,
@@ -195,7 +195,7 @@ fn as_subject(action: &str) -> Vec<String> {
     vec!["as: s".into(), action.into()]
 }
 
-/// Where no probe does what was refused.
+/// A step for an access that no probe performs.
 fn run_to_be_told(record: &Record) -> Vec<String> {
     let by = record.comm.as_deref().map(quoted).unwrap_or_default();
     as_subject(&format!(
@@ -210,7 +210,7 @@ fn rules_note(record: &Record) -> String {
     format!("{MARK} the profile's own rule that grants it{like}")
 }
 
-/// The record's keys that tell this denial from others, as a mapping.
+/// The record's keys that distinguish this denial from others, as a mapping.
 fn denial(record: &Record, keys: &[&str]) -> String {
     let fields = serde_json::to_value(record).unwrap_or_default();
     let pairs: Vec<String> = keys
@@ -253,7 +253,7 @@ fn from(profile: &str) -> String {
     format!("{mark}profile {}", quoted(profile))
 }
 
-/// The audit text from its stamp on: what a logger put before it names a machine.
+/// The audit text from its stamp on. What a logger put before it names a machine.
 fn origin(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let key = text.find("apparmor=").unwrap_or(text.len());

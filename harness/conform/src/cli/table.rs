@@ -1,4 +1,4 @@
-//! `table`: several reports in one table.
+//! `table`: shows several reports in one table.
 
 use std::fs;
 

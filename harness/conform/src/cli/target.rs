@@ -30,14 +30,15 @@ pub struct TargetArgs {
     ///
     /// packaged is what the image's packages install. libvirt-source is a libvirt source tree, or a revision of it that is
     /// read from git without a checkout; virt-aa-conform processes its profiles as libvirt's build does, for the image's
-    /// version of AppArmor and its folders. dir is a folder laid out like /etc/apparmor.d. Both replace all of libvirt's
-    /// own profiles in the image; other included files remain the image's.
+    /// version of AppArmor and its installation folders. dir is a folder laid out like /etc/apparmor.d. libvirt-source and dir
+    /// replace all of libvirt's own profiles in the image; other included files remain the image's.
     #[arg(long, default_value = DEFAULT_SET, value_name = "SET")]
     pub profiles: String,
-    /// Folder that the set is made for, if it differs from the image's: libexecdir, sbindir, sysconfdir, runstatedir
+    /// Installation folder to fill into the set instead of the image's: libexecdir, sbindir, sysconfdir or runstatedir;
+    /// may be given several times
     #[arg(long = "set-dir", value_name = "NAME=DIR", value_parser = set_dir)]
     pub set_dirs: Vec<(String, String)>,
-    /// Build the image even if the index of its suite is past its valid-until date
+    /// Build the image even if the package index of its suite is past its valid-until date
     #[arg(long)]
     pub allow_expired_index: bool,
 }

@@ -1,4 +1,4 @@
-//! What the templates say of the cases and images.
+//! The facts about cases and images that templates use.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use virt_aa_engine::placement::{Placement, of_case, of_recipe, place};
 use virt_aa_engine::tools;
 use virt_aa_model::data::Data;
 
-/// What the templates say.
+/// The facts for all templates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// Those that have cases of their own, by name.
+    /// The images that have cases, by name.
     pub images: Vec<ImageFacts>,
-    /// By name; those that belong on no image are left out.
+    /// The folders of cases, by name, without those that belong on no image.
     pub groups: Vec<GroupFacts>,
 }
 
@@ -21,9 +21,9 @@ pub struct Facts {
 pub struct ImageFacts {
     /// The recipe's name.
     pub name: String,
-    /// The suite of the distribution; none where the root file system is given.
+    /// The suite of the distribution; `None` if the recipe has a given root file system.
     pub suite: Option<String>,
-    /// Whether it boots a distribution as people install it, with no hypervisor below.
+    /// Whether it boots an ordinary installation of a distribution, without a hypervisor below it.
     pub plain: bool,
     /// How many cases belong on it.
     pub cases: usize,
@@ -41,7 +41,7 @@ pub struct GroupFacts {
 }
 
 impl Facts {
-    /// The facts of all cases and of recipes by their name.
+    /// The facts of all cases, and of recipes by their name.
     pub fn of(data: &Data, recipes: &BTreeMap<String, Recipe>) -> Facts {
         let mut groups: BTreeMap<&str, GroupFacts> = BTreeMap::new();
         for loaded in &data.cases {
@@ -53,7 +53,7 @@ impl Facts {
             group.cases += 1;
         }
         let mut images = Vec::new();
-        // Nobody else's CI is to be the first to try an image.
+        // No other project's CI should be the first to try an image.
         for (name, recipe) in recipes.iter().filter(|(_, recipe)| !recipe.untested) {
             let had = of_recipe(recipe);
             let here = data

@@ -1,4 +1,4 @@
-//! GitLab: a file that libvirt's own pipeline includes, and what each job of the child pipeline needs.
+//! GitLab: a file that libvirt's pipeline includes, and what each job of the child pipeline needs.
 
 use super::facts::{Facts, packages_with_git};
 use super::text::{Files, fill, list, plain};

@@ -1,4 +1,4 @@
-//! What other projects' CI runs: templates, written from the cases' and images' own data. Pure but for [`mod@write`].
+//! Templates for other projects' CI, written from the data of cases and images. Pure except for [`mod@write`].
 
 pub mod autopkgtest;
 pub mod facts;

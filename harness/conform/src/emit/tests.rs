@@ -21,7 +21,7 @@ const KINDS: [(&str, Make); 4] = [
     ("tmt", tmt::files),
 ];
 
-/// Whether expect-test is told to write files anew, as which a missing folder and a mode are none of its business.
+/// Whether expect-test writes files anew. It does not handle a missing folder or a file's mode.
 fn updating() -> bool {
     std::env::var_os("UPDATE_EXPECT").is_some()
 }
@@ -79,7 +79,7 @@ fn files_of_made_facts_read_as_before() {
     }
 }
 
-/// What `ci/templates` has is what `emit` writes.
+/// The files in `ci/templates` are those that `emit` writes.
 #[test]
 fn the_committed_templates_are_those_of_the_shipped_data() {
     let (_, facts) = shipped();
@@ -167,7 +167,7 @@ fn facts_are_those_of_the_cases() {
     assert_eq!(cases, data.cases.len());
     let (plain, xen) = (image("debian-13"), image("debian-13-xen"));
     assert!(plain.plain && !xen.plain);
-    // A case has one home of the two.
+    // Each case belongs on one of the two images.
     assert_eq!(plain.cases + xen.cases, data.cases.len());
     let network = &group("network").images;
     assert!(

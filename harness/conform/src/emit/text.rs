@@ -1,23 +1,23 @@
-//! Files that are made of a text with open places.
+//! Files made from a text with placeholders.
 
 use std::collections::BTreeMap;
 
-/// What a place looks like: `%%name%%`.
+/// What encloses a placeholder's name: `%%name%%`.
 pub(super) const MARK: &str = "%%";
 
 /// One file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
-    /// Its content.
+    /// The file's content.
     pub text: String,
-    /// Whether it is a program.
+    /// Whether it is executable.
     pub executable: bool,
 }
 
-/// Files by their path below the folder that they are for.
+/// Files by their path below the target folder.
 pub type Files = BTreeMap<&'static str, File>;
 
-/// A file that is read.
+/// A file that is not executable.
 pub(super) fn plain(text: String) -> File {
     File {
         text,
@@ -25,7 +25,7 @@ pub(super) fn plain(text: String) -> File {
     }
 }
 
-/// A file that is run.
+/// An executable file.
 pub(super) fn program(text: String) -> File {
     File {
         text,
@@ -33,8 +33,8 @@ pub(super) fn program(text: String) -> File {
     }
 }
 
-/// The text with its places filled, those in what is put in, too. A value of several lines takes its place's own line,
-/// with neither newline at its end.
+/// The text with its placeholders filled in, including those in values. A value of several lines replaces its
+/// placeholder's line, without the final newline.
 pub(super) fn fill(text: &str, values: &[(&str, &str)]) -> String {
     values.iter().fold(text.to_owned(), |text, (name, value)| {
         text.replace(&format!("{MARK}{name}{MARK}"), value.trim_end_matches('\n'))

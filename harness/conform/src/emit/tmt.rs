@@ -5,10 +5,10 @@ use super::text::{Files, fill, list, plain, program};
 use crate::report::human::count;
 use virt_aa_engine::tools;
 
-/// What fmf takes a folder for.
+/// The version file by which fmf recognizes a folder.
 const VERSION: &str = "1\n";
 
-/// The tree of metadata, and the script that its tests call.
+/// The metadata tree, and the script that its tests call.
 pub fn files(facts: &Facts) -> Files {
     let plans: Vec<String> = facts.images.iter().map(plan).collect();
     let tests: Vec<String> = facts.groups.iter().map(test).collect();

@@ -1,4 +1,4 @@
-//! Templates to files. What somebody has changed is not overwritten unless told so.
+//! Writes templates to files. A changed file is overwritten only with `force`.
 
 use std::fs;
 use std::io;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::text::{File, Files};
 
-/// Why nothing, or not everything, was written.
+/// Why files were not written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// Files are there, and are others.
+    /// Other files are already there.
     #[error("nothing was written: {} there already, and other than what would be written: {}; write into \
         another folder to compare, or overwrite with --force", if .0.len() == 1 { "a file is" } else { "files are" },
         names(.0))]
@@ -30,17 +30,17 @@ pub enum WriteError {
     },
 }
 
-/// What became of a file.
+/// What happened to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is new, or other than before.
+    /// It is new or was changed.
     Written,
-    /// It was there as it is.
+    /// It was already there with this content.
     Unchanged,
 }
 
-/// Write files below a folder, which is made where it is missing; all of them, or where one would be overwritten
-/// without `force` none. Tells what became of each, by its path.
+/// Write files below a folder, which is created if it is missing. Writes nothing if a file would be overwritten without
+/// `force`. Returns what happened to each file, by its path.
 pub fn write(dir: &Path, files: &Files, force: bool) -> Result<Vec<(PathBuf, Outcome)>, WriteError> {
     let mut pending = Vec::new();
     let mut differ = Vec::new();
@@ -92,7 +92,7 @@ fn put(path: &Path, outcome: Outcome, file: &File) -> io::Result<()> {
         fs::write(path, &file.text)?;
     }
     if file.executable {
-        // Whoever may read it may run it: as the umask would have it.
+        // Whoever may read it may run it, as the umask allows.
         let mode = fs::metadata(path)?.permissions().mode();
         let runnable = mode | ((mode & 0o444) >> 2);
         if runnable != mode {

@@ -1,4 +1,4 @@
-//! What differs between two sets, in every form. Pure.
+//! The differences between two sets, in every format. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -20,15 +20,15 @@ pub type CasesByKey = BTreeMap<String, CaseReport>;
 pub struct Comparison {
     /// The base set's run.
     pub base: RunInfo,
-    /// The other's.
+    /// The other set's run.
     pub other: RunInfo,
     /// Cases with the base set.
     pub base_cases: CasesByKey,
-    /// Cases with the other.
+    /// Cases with the other set.
     pub cases: CasesByKey,
-    /// Those that differ, by their keys.
+    /// The cases that differ, by their keys.
     pub kinds: BTreeMap<String, Kind>,
-    /// From the command's start.
+    /// Milliseconds since the command's start.
     pub duration_ms: f64,
 }
 
@@ -47,7 +47,7 @@ impl Pair<'_> {
 }
 
 impl Comparison {
-    /// Files that cannot be loaded and that the base has no such file of.
+    /// Files that cannot be loaded, without those that fail in the base too.
     pub fn newly_unusable(&self) -> Vec<Unusable> {
         let known = &self.base.profile_set.unusable;
         let new = self.other.profile_set.unusable.iter();
@@ -75,7 +75,7 @@ impl Comparison {
         counts
     }
 
-    /// Cases that were run, and are as they were.
+    /// Cases that were run and have not changed.
     fn as_before(&self) -> impl Iterator<Item = &CaseReport> {
         let cases = self.cases.iter();
         let as_before = cases
@@ -83,7 +83,7 @@ impl Comparison {
         as_before.map(|(_, case)| case)
     }
 
-    /// Those that differ, the worst first.
+    /// The cases that differ, the worst first.
     fn pairs(&self) -> Vec<Pair<'_>> {
         let pairs = self.kinds.iter().map(|(key, kind)| Pair {
             kind: *kind,
@@ -95,7 +95,7 @@ impl Comparison {
         pairs
     }
 
-    /// Where, and which sets.
+    /// One line: where the cases ran, and with which sets.
     pub fn heading(&self, paint: Paint) -> String {
         let sets = [("base", &self.base), ("set", &self.other)];
         let mut text = paint.dim(&human::place(&self.other));
@@ -150,7 +150,7 @@ impl Comparison {
         format!("{heading}\n{}{closing}\n", self.differences(paint))
     }
 
-    /// As a list: what makes the set worse is red, and what is as it was is not, red or green.
+    /// The entries: what makes the set worse is red. What has not changed is not red, whatever its verdict.
     pub fn outline(&self) -> Outline {
         let pairs = self.pairs();
         let differing = pairs.iter().map(|pair| {
@@ -201,7 +201,7 @@ impl Comparison {
         Outline::new(&self.other, self.closing(), entries.collect(), "case")
     }
 
-    /// For programs: one document.
+    /// The JSON document.
     pub fn json(&self) -> Report<'_> {
         let differences = self.pairs().into_iter().map(|pair| Difference {
             case: pair.id().to_owned(),
@@ -224,7 +224,7 @@ impl Comparison {
     }
 }
 
-/// How the case went with either set; at length where it matters.
+/// How the case went with each set, at length if it matters.
 fn lines(pair: &Pair<'_>) -> Vec<String> {
     let mut lines = vec![format!("base: {}", verdict(pair.base))];
     lines.push(format!("set:  {}", verdict(pair.other)));
@@ -264,7 +264,7 @@ struct Difference<'a> {
     case: String,
     kind: Kind,
     worse: bool,
-    /// Null where that set has no such profile.
+    /// Null if that set has no such profile.
     base: Option<&'a CaseReport>,
     set: Option<&'a CaseReport>,
 }

@@ -25,42 +25,42 @@ pub enum Format {
     Markdown,
 }
 
-/// Why a report has no text.
+/// Why a report cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
-    /// JSON, SARIF.
+    /// JSON or SARIF cannot be written.
     #[error("cannot write JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// JUnit.
+    /// JUnit XML cannot be written.
     #[error("cannot write JUnit XML: {0}")]
     Junit(#[from] quick_junit::SerializeError),
-    /// TAP.
+    /// TAP cannot be written.
     #[error("cannot write TAP: {0}")]
     Tap(#[from] serde_yaml::Error),
-    /// ProofStore in a format that has no place for them.
+    /// The format has no place for proofs.
     #[error("SARIF tells of a run, not of proofs; take another format")]
     NoProofs,
-    /// A comparison, likewise.
+    /// The format has no place for a comparison.
     #[error("SARIF tells of a run, not of what differs between two; take another format")]
     NoComparison,
 }
 
-/// A report, told in any format.
+/// The input of every format.
 pub struct ReportInput<'a> {
-    /// For people, without colours.
+    /// The report for people, without colours.
     pub human: String,
-    /// As JSON.
+    /// The report as JSON.
     pub json: &'a dyn Fn() -> serde_json::Result<String>,
-    /// As a list.
+    /// The report as a list of entries.
     pub outline: Outline,
-    /// Where there is one: of a run, not of proofs.
+    /// The report of a run; `None` for proofs.
     pub report: Option<&'a Report>,
-    /// What nobody guesses.
+    /// An unguessable token.
     pub token: &'a str,
 }
 
 impl ReportInput<'_> {
-    /// The whole text in a format.
+    /// The whole text in this format.
     pub fn text(&self, format: Format) -> Result<String, FormatError> {
         Ok(match format {
             Format::Human => self.human.clone(),

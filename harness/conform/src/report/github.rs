@@ -1,21 +1,22 @@
-//! What a step of a GitHub workflow prints: the report for people, in which no line is a command to the runner, and
-//! then an annotation for everything that is not good.
+//! The output of a step of a GitHub workflow: the report for people, in which no line is a command to the runner, then
+//! an annotation for each entry that is not good.
 
 use std::fmt::Write;
 
 use super::outline::{Entry, EntryStatus, Outline};
 
-/// The line before text in which commands are not obeyed; `token` must not be guessable by whoever wrote the text.
+/// The line that stops the runner from obeying commands. Whoever wrote the text after it must not be able to guess
+/// `token`.
 pub fn stop(token: &str) -> String {
     format!("::stop-commands::{token}\n")
 }
 
-/// The line after it.
+/// The line that ends this.
 pub fn resume(token: &str) -> String {
     format!("::{token}::\n")
 }
 
-/// One command for each entry that is not good: errors, and notices of what is known or was not tested.
+/// One command for each entry that is not good: errors, and notices for known failures and untested cases.
 pub fn annotations(outline: &Outline) -> String {
     let mut text = String::new();
     for entry in &outline.entries {

@@ -9,7 +9,7 @@ use virt_aa_model::report::run_info::{ProfileSetInfo, RunInfo};
 use virt_aa_model::verdict::judge::Verdict;
 use virt_aa_model::verdict::once::times;
 
-/// Colours, or none.
+/// Whether to use colours.
 #[derive(Debug, Clone, Copy)]
 pub struct Paint(pub bool);
 
@@ -40,7 +40,7 @@ impl Paint {
     }
 }
 
-/// What the run is about, in one line.
+/// The run in one line.
 pub fn heading(run: &RunInfo) -> String {
     format!("{}, profile set {}", place(run), set(&run.profile_set))
 }
@@ -84,7 +84,7 @@ pub fn set(set: &ProfileSetInfo) -> String {
     text
 }
 
-/// The files of a set that cannot be loaded; nothing where there is none.
+/// The files of a set that cannot be loaded; empty if there are none.
 pub fn unusable(set: &ProfileSetInfo, paint: Paint) -> String {
     let lines = set.unusable.iter().map(|unusable| {
         let gap = " ".repeat(6);
@@ -100,7 +100,7 @@ pub fn unusable(set: &ProfileSetInfo, paint: Paint) -> String {
 
 /// One case: one line if it is green, more if it is not.
 pub fn case(case: &CaseReport, paint: Paint) -> String {
-    // Padded before it is painted: colours have no width.
+    // Padded before it is coloured, since colour codes have no width.
     let gap = " ".repeat(14usize.saturating_sub(case.verdict.name().len()));
     let mut text = format!("{}{gap} {}", paint.verdict(case.verdict), case.id);
     let _ = write!(
@@ -138,10 +138,10 @@ pub fn case(case: &CaseReport, paint: Paint) -> String {
     text
 }
 
-/// What there is to say of a case besides the reason: other findings, records, rules, and the command to run it again.
+/// The details of a case besides the reason: other findings, records, rules, and the command to run it again.
 pub fn details(case: &CaseReport) -> Vec<String> {
     let reason = case.reason.as_deref().unwrap_or_default();
-    // The reason already says one of these.
+    // The reason already has one of these.
     let findings = case.findings.iter().map(FindingReport::line);
     let gaps = case.evidence.gaps.iter().cloned();
     let mut lines: Vec<String> = findings
@@ -173,7 +173,7 @@ pub fn details(case: &CaseReport) -> Vec<String> {
     lines
 }
 
-/// The last line: how many of each verdict.
+/// The last line: the count of each verdict.
 pub fn summary(report: &Report) -> String {
     let counts = Verdict::ALL.iter().filter_map(|verdict| {
         let count = *report.summary.get(verdict.name())?;
@@ -198,7 +198,7 @@ pub fn report(report: &Report, paint: Paint) -> String {
     )
 }
 
-/// One guard, in one line if it is killed.
+/// One guard; one line if it is killed.
 pub fn proof(proof: &Proof, paint: Paint) -> String {
     let name = proof.outcome.name();
     let gap = " ".repeat(14usize.saturating_sub(name.len()));

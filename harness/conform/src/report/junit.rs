@@ -1,5 +1,5 @@
-//! JUnit XML, as Jenkins and GitLab read it: red is a failure, incomplete evidence and what broke an error, a known
-//! failure and what was not tested a skip with its reason.
+//! JUnit XML, as Jenkins and GitLab read it. A red case is a failure. Incomplete evidence and what broke are errors. A
+//! known failure or an untested case is a skip with its reason.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub fn text(outline: &Outline) -> Result<String, SerializeError> {
     report.set_time(whole);
     report.add_test_suite(suite);
     let skipped = format!(" skipped=\"{}\"", suite_skips(outline));
-    // The schemas know this attribute of a suite alone, and the root element is the first that has it.
+    // The schemas allow this attribute only on a suite, and the root element has it first.
     Ok(report.to_string()?.replacen(&skipped, "", 1))
 }
 
@@ -43,14 +43,14 @@ fn test_case(entry: &Entry, recipe: &str) -> TestCase {
     };
     if entry.standing != EntryStatus::Good {
         status.set_type(entry.word);
-        // Of a skip nobody shows the type.
+        // No reader shows the type of a skip.
         status.set_message(match (&entry.message, entry.standing.is_bad()) {
             (Some(message), true) => message.clone(),
             _ => entry.why(),
         });
     }
     if entry.standing.is_bad() {
-        // GitLab shows the text, and not the message.
+        // GitLab shows the text, not the message.
         let lines = entry.message.iter().chain(&entry.details);
         status.set_description(lines.map(String::as_str).collect::<Vec<_>>().join("\n"));
     }
@@ -65,7 +65,7 @@ fn test_case(entry: &Entry, recipe: &str) -> TestCase {
     case
 }
 
-/// What is no time is none.
+/// An invalid time is zero.
 fn seconds(time: f64) -> Duration {
     Duration::try_from_secs_f64(time).unwrap_or_default()
 }

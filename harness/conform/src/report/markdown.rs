@@ -1,10 +1,10 @@
-//! A summary in Markdown: the counts, a table of what is not good, and each red case's details.
+//! A summary in Markdown: the counts, a table of the entries that are not good, and the details of red ones.
 
 use std::fmt::Write;
 
 use super::outline::{Entry, EntryStatus, Outline, one_line};
 
-/// GitHub takes a step's summary up to 1 MiB, and refuses it whole beyond.
+/// GitHub rejects a step's summary of more than 1 MiB.
 const MOST_DETAILS: usize = 768 * 1024;
 
 /// The text.
@@ -77,7 +77,7 @@ fn sign(standing: EntryStatus) -> &'static str {
     }
 }
 
-/// Text from outside on one line, that says nothing to Markdown or HTML.
+/// Text from outside on one line, without markup of Markdown or HTML.
 fn inline(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in one_line(text).chars() {

@@ -1,4 +1,4 @@
-//! Report formats, all made of `virt_aa_model::report`.
+//! Report formats, all made from `virt_aa_model::report`.
 pub mod comparison;
 pub mod format;
 pub mod github;

@@ -1,5 +1,4 @@
-//! What the formats for other programs have in common: a run or the proofs of its guards as a list of entries, each of
-//! which stands well or does not.
+//! What the formats for other programs have in common: a run or its proofs as a list of entries, each with a status.
 
 use crate::report::human;
 use virt_aa_model::guard::{Outcome, Proof};
@@ -10,23 +9,23 @@ use virt_aa_model::verdict::judge::Verdict;
 use virt_aa_model::report::model::{CaseReport, PlaceKind, Report};
 use virt_aa_model::report::run_info::RunInfo;
 
-/// How an entry stands. Only the first is success.
+/// The status of an entry. Only the first is success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EntryStatus {
     /// It holds.
     Good,
     /// It does not hold.
     Red,
-    /// Nothing is claimed: the evidence is not whole, or something broke.
+    /// Nothing is claimed: the evidence is incomplete, or something broke.
     Broken,
-    /// It fails as is known.
+    /// It is a known failure.
     Known,
-    /// Nothing was tested, and that is let pass.
+    /// Nothing was tested, and that is acceptable.
     PassedOver,
 }
 
 impl EntryStatus {
-    /// Of a verdict. With `strict`, what says nothing is red.
+    /// The status of a verdict. With `strict`, a verdict that proves nothing is red.
     pub fn of(verdict: Verdict, strict: bool) -> EntryStatus {
         match verdict {
             Verdict::Pass => EntryStatus::Good,
@@ -37,7 +36,7 @@ impl EntryStatus {
         }
     }
 
-    /// Of a proof.
+    /// The status of a proof.
     pub fn of_proof(outcome: Outcome) -> EntryStatus {
         match outcome {
             Outcome::Killed => EntryStatus::Good,
@@ -47,46 +46,46 @@ impl EntryStatus {
         }
     }
 
-    /// Whether it makes the exit status other than 0.
+    /// Whether it makes the exit status nonzero.
     pub fn is_bad(self) -> bool {
         matches!(self, EntryStatus::Red | EntryStatus::Broken)
     }
 }
 
-/// A place in a file, for tools that show files.
+/// A place in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilePlace {
-    /// The file: of the policy with the image's path, of a case relative to the data's root.
+    /// The file: a policy file by its path in the image, a case file by its path below the data's root.
     pub file: String,
-    /// From 1.
+    /// Counted from 1.
     pub line: usize,
-    /// From 1.
+    /// Counted from 1.
     pub column: Option<u32>,
 }
 
 /// One variant or one guard.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// Unique in its run.
+    /// The name, unique in its run.
     pub name: String,
     /// The case's folder.
     pub folder: String,
     /// The verdict or outcome in a word.
     pub word: &'static str,
-    /// How it stands.
+    /// The status.
     pub standing: EntryStatus,
-    /// One line; none where it is good.
+    /// One line; `None` if it is good.
     pub message: Option<String>,
-    /// What a person would be told of it besides, in lines; none where it is good.
+    /// More lines for people; empty if it is good.
     pub details: Vec<String>,
-    /// How long it took, where that is known.
+    /// How long it took, if that is known.
     pub seconds: Option<f64>,
     /// Where to look.
     pub place: Option<FilePlace>,
 }
 
 impl Entry {
-    /// The message, behind the word where that says more than a directive does.
+    /// The message. The word precedes it if it says more than the format's directive does.
     pub fn why(&self) -> String {
         match self.message.as_deref() {
             Some(message) if self.word == Verdict::Skip.name() || message == self.word => message.into(),
@@ -114,23 +113,23 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// A run or its proofs.
+/// A run or its proofs, as a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outline {
-    /// `debian-13`.
+    /// The recipe: `debian-13`.
     pub recipe: String,
     /// The line that people see first.
     pub heading: String,
     /// The line that people see last.
     pub closing: String,
-    /// Names and values that say where and on what it ran.
+    /// Names and values that say where the run took place, and on what.
     pub facts: Vec<(&'static str, String)>,
-    /// In the run's order.
+    /// The entries, in the run's order.
     pub entries: Vec<Entry>,
 }
 
 impl Outline {
-    /// Of a run.
+    /// The outline of a run.
     pub fn of_run(report: &Report) -> Outline {
         let entries = report.cases.iter().map(|case| of_case(case, report.strict));
         let entries = entries.chain(report.run.profile_set.unusable.iter().map(of_file));
@@ -138,7 +137,7 @@ impl Outline {
         Outline::new(&report.run, closing, entries.collect(), "case")
     }
 
-    /// Of proofs; `folder` tells a case's folder by the variant's id.
+    /// The outline of proofs; `folder` finds a case's folder by the variant's id.
     pub fn of_proofs(
         run: &RunInfo,
         proofs: &[Proof],
@@ -170,7 +169,7 @@ impl Outline {
         Outline::new(run, closing, entries.chain(files).collect(), "guard")
     }
 
-    /// What has nothing to show is not good.
+    /// Makes an outline. Without entries, it is not good.
     pub fn new(run: &RunInfo, closing: String, mut entries: Vec<Entry>, what: &str) -> Outline {
         if entries.is_empty() {
             entries.push(Entry {
@@ -178,7 +177,7 @@ impl Outline {
                 folder: String::new(),
                 word: "inconclusive",
                 standing: EntryStatus::Broken,
-                message: Some(format!("there was no {what} to run, so nothing is shown")),
+                message: Some(format!("there was no {what} to run, so nothing is proven")),
                 details: Vec::new(),
                 seconds: None,
                 place: None,
@@ -193,7 +192,7 @@ impl Outline {
         }
     }
 
-    /// How many stand so.
+    /// How many entries have this status.
     pub fn count(&self, standing: EntryStatus) -> usize {
         self.entries
             .iter()
@@ -226,7 +225,7 @@ fn facts(run: &RunInfo) -> Vec<(&'static str, String)> {
     facts
 }
 
-/// A file of the set that cannot be loaded: red, since nothing of it is tested.
+/// The entry of a file of the set that cannot be loaded. It is red, since nothing in it is tested.
 pub fn of_file(unusable: &Unusable) -> Entry {
     let mut lines = unusable.message.lines().map(str::to_owned);
     Entry {

@@ -1,5 +1,5 @@
-//! SARIF 2.1.0: everything that is not good as a result that points into the policy, or else at the case; a known
-//! failure as a suppressed note; what was not tested as a note on the invocation. Passes are not told.
+//! SARIF 2.1.0. Everything that is not good is a result that points into the policy, or else at the case. A known
+//! failure is a suppressed note, and an untested case is a note on the invocation. Passes are left out.
 
 use serde_json::json;
 use serde_sarif::sarif::{
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use super::outline::{Entry, EntryStatus, FilePlace, Outline};
 use virt_aa_model::report::model::{CaseReport, Report};
 
-/// What absolute paths of the policy are relative to.
+/// The base of absolute policy paths.
 const IMAGE_ROOT: &str = "IMAGE_ROOT";
 
 /// The file's text.
@@ -67,7 +67,7 @@ pub fn text(report: &Report) -> serde_json::Result<String> {
     Ok(serde_json::to_string_pretty(&sarif)? + "\n")
 }
 
-/// A case with its variant is what SARIF calls a rule.
+/// A case with its variant, which SARIF calls a rule.
 fn rule(name: &str, case: &CaseReport) -> ReportingDescriptor {
     let summary = MultiformatMessageString::builder()
         .text(case.source.summary.clone())
@@ -99,7 +99,7 @@ fn result(case: &CaseReport, entry: &Entry) -> SarifResult {
         .message(Message::builder().text(lines.join("\n")).build())
         .locations(vec![location(place)])
         .related_locations(vec![location(&in_case)])
-        // The profile's lines move; the case's name does not.
+        // The profile's lines may move, but the case's name stays.
         .partial_fingerprints(BTreeMap::from([("caseId/v1".to_string(), case.id.clone())]))
         .build();
     if known {
@@ -111,7 +111,7 @@ fn result(case: &CaseReport, entry: &Entry) -> SarifResult {
     result
 }
 
-/// What is red and no case, as a file of the set that cannot be loaded.
+/// The result of something red that is no case, such as a file of the set that cannot be loaded.
 fn result_alone(entry: &Entry) -> SarifResult {
     let mut lines = vec![format!("{}: {}", entry.name, entry.why())];
     lines.extend(entry.details.iter().cloned());

@@ -1,5 +1,5 @@
-//! The Test Anything Protocol, version 14. A known failure is a `TODO`, what was not tested a `SKIP`; everything else
-//! that is not good is `not ok` with its details as YAML.
+//! The Test Anything Protocol, version 14. A known failure is a `TODO`, an untested case a `SKIP`. Everything else that
+//! is not good is `not ok` with its details as YAML.
 
 use std::fmt::Write;
 
@@ -64,7 +64,7 @@ fn diagnostic(entry: &Entry, text: &mut String) -> Result<(), serde_yaml::Error>
     Ok(())
 }
 
-/// No `#` begins a directive in it, and it is one line.
+/// Text on one line, in which no `#` begins a directive.
 fn escaped(text: &str) -> String {
     one_line(text).replace('\\', "\\\\").replace('#', "\\#")
 }

@@ -1,4 +1,4 @@
-//! Where the time of a run went: the lines of `run --timings`. Pure.
+//! How long the parts of a run took: the lines of `run --timings`. Pure.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use virt_aa_model::case_run::CaseRun;
 /// Times from the start of the command, and the machine's size.
 #[derive(Debug, Clone, Copy)]
 pub struct RunTimes {
-    /// Boot and compilation.
+    /// Times of boot and compilation.
     pub prepared: Timings,
-    /// When the first verdict was there.
+    /// When the first verdict was known.
     pub first_verdict: Duration,
-    /// When all was done.
+    /// When everything was done.
     pub whole: Duration,
     /// The guest's memory.
     pub memory_mib: Option<u32>,
 }
 
-/// Three lines; the last is of the cases that got as far as the machine.
+/// Three lines. The last one covers the cases that reached the machine.
 pub fn text(marks: &RunTimes, cases: &[CaseRun]) -> String {
     let mut text = format!(
         "boot {:.2} s, compile {:.2} s (beside it), guest memory {}\nfirst verdict {:.2} s, whole {:.2} s\n",
@@ -42,7 +42,7 @@ pub fn text(marks: &RunTimes, cases: &[CaseRun]) -> String {
     text
 }
 
-/// Median and maximum, seconds.
+/// Median and maximum, in seconds.
 struct Spread {
     median: f64,
     most: f64,

@@ -1,4 +1,4 @@
-//! Cases by backends: the same cases, and where their verdicts differ.
+//! Cases by backends: shows where the verdicts of a case differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,8 +6,8 @@ use super::markdown::table;
 use super::read::{Case, NamedReport};
 use super::{NONE, TableError, counts, short};
 
-/// The table: how many cases ended how on each backend, then a line for each case whose verdicts differ, or with
-/// `every` for each case.
+/// The table: the counts of verdicts on each backend, then a line for each case whose verdicts differ, or for each case
+/// if `every` is set.
 pub fn by_backends(reports: &[NamedReport], every: bool) -> Result<String, TableError> {
     let mut runs = reports.iter().filter(|told| told.proofs.is_empty());
     let first = runs.next().ok_or(TableError::NoRun)?;
@@ -23,7 +23,7 @@ pub fn by_backends(reports: &[NamedReport], every: bool) -> Result<String, Table
     let mut cases: BTreeMap<&str, BTreeMap<String, (&Case, &str)>> = BTreeMap::new();
     for told in reports.iter().filter(|told| told.proofs.is_empty()) {
         let backend = told.place.backend();
-        // In the order in which they are given.
+        // In the given order.
         if !backends.contains(&backend) {
             backends.push(backend.clone());
         }
@@ -73,7 +73,7 @@ pub fn by_backends(reports: &[NamedReport], every: bool) -> Result<String, Table
     Ok(text)
 }
 
-/// Whether not every backend has the case with the same verdict.
+/// Whether the backends do not all have the same verdict for the case.
 fn differ(of_case: &BTreeMap<String, (&Case, &str)>, backends: &[String]) -> bool {
     let verdicts: BTreeSet<&str> = of_case.values().map(|(case, _)| case.verdict.name()).collect();
     verdicts.len() > 1 || of_case.len() < backends.len()
@@ -83,7 +83,7 @@ fn line(id: &str, of_case: &BTreeMap<String, (&Case, &str)>, backends: &[String]
     let mut line = vec![format!("`{id}`")];
     let cell = |backend| of_case.get(backend).map_or(NONE, |(case, _)| short(case.verdict));
     line.extend(backends.iter().map(|backend| cell(backend).to_owned()));
-    // The same reason on several backends is told once.
+    // A reason that several backends share is printed once.
     let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
     for backend in backends {
         let Some(reason) = of_case

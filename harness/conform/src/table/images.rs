@@ -1,4 +1,4 @@
-//! Images by groups of cases: how many ended how.
+//! Images by groups of cases: counts of verdicts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ pub const GUARDS: &str = "guards";
 #[derive(Default)]
 struct Row<'a> {
     groups: BTreeMap<&'a str, BTreeMap<&'static str, usize>>,
-    /// By outcome, `killed` first.
+    /// Counts by outcome, `killed` first.
     guards: BTreeMap<(bool, String), usize>,
 }
 
@@ -25,7 +25,7 @@ pub fn heading<'a>(groups: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     all.map(str::to_owned).collect()
 }
 
-/// The table. Reports of one image, set and backend are one row: shards, and `run` and `prove`.
+/// The table. Reports of the same image, set and backend share a row: shards, and `run` and `prove`.
 pub fn by_images<'a>(reports: &'a [NamedReport]) -> Result<String, TableError> {
     let groups: BTreeSet<&str> = reports
         .iter()
@@ -85,7 +85,7 @@ pub fn by_images<'a>(reports: &'a [NamedReport]) -> Result<String, TableError> {
     Ok(table(&lines))
 }
 
-/// The image's name, with what is not the usual.
+/// The image's name, with everything unusual about the run.
 fn title(place: &Where) -> String {
     let mut title = format!("`{}`", place.recipe);
     if place.set() != "packaged" {

@@ -4,10 +4,10 @@ use super::TableError;
 
 /// The line before a table that is put into a file.
 pub const BEGIN: &str = "<!-- made by virt-aa-conform table -->";
-/// The line behind it.
+/// The line after the table.
 pub const END: &str = "<!-- end of the table -->";
 
-/// A table, its first row the heading.
+/// A table. Its first row is the heading.
 pub fn table(rows: &[Vec<String>]) -> String {
     let mut text = String::new();
     for (index, row) in rows.iter().enumerate() {
@@ -20,7 +20,7 @@ pub fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// On one line, and no end of a cell.
+/// Text on one line that does not end the cell.
 fn cell_text(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.replace('\\', "\\\\")
@@ -28,13 +28,13 @@ fn cell_text(text: &str) -> String {
         .replace('<', "&lt;")
 }
 
-/// What stands between the two lines.
+/// The text between the two lines.
 pub fn between(text: &str) -> Option<&str> {
     let (_, behind) = text.split_once(&format!("{BEGIN}\n"))?;
     Some(behind.split_once(&format!("{END}\n"))?.0)
 }
 
-/// The same text with the table between the two lines.
+/// The text with the table between the two lines.
 pub fn put_between(file: &str, text: &str, table: &str) -> Result<String, TableError> {
     let old = between(text).ok_or_else(|| TableError::NoPlace {
         file: file.to_owned(),

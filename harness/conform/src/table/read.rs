@@ -1,4 +1,4 @@
-//! What a table takes from a report; everything else in it may be of any version.
+//! The parts of a report that a table needs. The rest of the report may be of any version.
 
 use std::fs;
 use std::path::Path;
@@ -11,22 +11,22 @@ use virt_aa_model::verdict::judge::Verdict;
 /// One report.
 #[derive(Debug, Clone)]
 pub struct NamedReport {
-    /// Its file, for messages.
+    /// The report's file, for messages.
     pub file: String,
-    /// Where and on what.
+    /// Where the run took place, and on what.
     pub place: Where,
-    /// Of `run`: a verdict for each case.
+    /// From `run`: a verdict for each case.
     pub cases: Vec<Case>,
-    /// Of `prove`: an outcome for each guard.
+    /// From `prove`: an outcome for each guard.
     pub proofs: Vec<Proof>,
 }
 
-/// Where and on what.
+/// Where the run took place, and on what.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct Where {
     /// `vm`, `host`, `container`.
     pub backend: String,
-    /// What runs containers, where the backend has such a thing.
+    /// The container engine, if the backend has one.
     #[serde(default)]
     pub engine: Option<String>,
     /// The image's name.
@@ -46,21 +46,21 @@ pub struct Where {
 pub struct Set {
     /// Its name.
     pub name: String,
-    /// The known-bad edit made to it.
+    /// The known-bad edit of the set.
     #[serde(default)]
     pub known_bad: Option<String>,
 }
 
-/// One case's end.
+/// How one case ended.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Case {
-    /// Its whole id.
+    /// The case's full id.
     pub id: String,
-    /// Where it is written.
+    /// Where the case is written.
     pub source: Source,
     /// How it ended.
     pub verdict: Verdict,
-    /// Why, for everything but a pass.
+    /// The reason, for every verdict except a pass.
     pub reason: Option<String>,
 }
 
@@ -71,14 +71,14 @@ pub struct Source {
     pub folder: String,
 }
 
-/// One guard's end.
+/// How one guard ended.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Proof {
-    /// The case's whole id.
+    /// The case's full id.
     pub case: String,
     /// The guard in a few words.
     pub guard: String,
-    /// How it ended, `no-such-rule`.
+    /// The outcome, such as `no-such-rule`.
     pub outcome: String,
 }
 
@@ -105,7 +105,7 @@ impl Where {
         }
     }
 
-    /// The set as it was edited.
+    /// The set with its edit.
     pub fn set(&self) -> String {
         match &self.profile_set.known_bad {
             Some(bad) => format!("{} with {bad}", self.profile_set.name),

@@ -1,4 +1,4 @@
-//! The table in docs/images.md is of the cases and recipes that there are now.
+//! Tests that the table in docs/images.md covers the current cases and recipes.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn rows(text: &str) -> Vec<Vec<&str>> {
         .collect()
 }
 
-/// How many cases a cell tells of: `12 pass, 1 known`.
+/// How many cases a cell counts: `12 pass, 1 known`.
 fn counted(cell: &str) -> Option<usize> {
     if cell == super::NONE {
         return Some(0);
@@ -64,7 +64,7 @@ fn the_table_of_releases_is_of_what_there_is_now() {
             if !groups.contains(column) {
                 continue;
             }
-            // A case has at least one run, so a case that came since is missed here.
+            // Each case has at least one run, so a newly added case shows as missing here.
             let here = |loaded: &&virt_aa_model::case::loaded::Loaded| {
                 group(&loaded.group) == *column && place(&of_case(&data, loaded), &had) == Placement::Here
             };

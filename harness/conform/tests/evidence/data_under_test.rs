@@ -62,7 +62,7 @@ pub fn looser_profile() -> Result<(), String> {
             }
             Ok(policies)
         },
-        "of profile libvirtd is not that of the compiled one",
+        "of profile libvirtd differs from that of the compiled profile",
     )
 }
 
@@ -82,15 +82,12 @@ pub fn one_profile_more() -> Result<(), String> {
                 CompiledSet::compile(&set, &prepared.parser, None).map_err(|error| error.to_string())?;
             Ok(compiled.policies())
         },
-        "made-up-one-more is loaded, and the set does not declare it",
+        "made-up-one-more is loaded, but the set does not declare it",
     )
 }
 
 pub fn audit_socket_closed() -> Result<(), String> {
-    sabotaged(
-        Sabotage::CloseAuditSocket,
-        "the close canary's denial did not arrive",
-    )
+    sabotaged(Sabotage::CloseAuditSocket, "the close canary did not arrive")
 }
 
 pub fn burst() -> Result<(), String> {

@@ -14,10 +14,10 @@ pub enum Accelerator {
 }
 
 impl Accelerator {
-    /// The best that this machine has.
+    /// The best accelerator of this machine.
     ///
-    /// A `/dev/kvm` alone does not count: on some clouds it is there and cannot run a stock kernel, but then
-    /// the processor does not show the virtualization extension.
+    /// The existence of `/dev/kvm` is not enough. On some clouds it exists but cannot run a stock kernel; there the
+    /// processor does not report the virtualization extension.
     pub fn detect() -> Self {
         let flags = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         choose(&flags, || {

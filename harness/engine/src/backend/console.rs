@@ -1,4 +1,4 @@
-//! The guest's console as text: its last lines, and those that mean its end.
+//! The guest's console as text: its last lines, and the lines that announce its end.
 
 use std::collections::VecDeque;
 
@@ -9,18 +9,18 @@ const KEPT_LINES: usize = 60;
 /// A longer line is cut: a guest that prints without a newline must not fill the memory.
 const LONGEST_LINE: usize = 1024;
 
-/// A line of the console that means that nothing more will come.
+/// A console line after which the machine does nothing more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fatal {
-    /// The kernel has given up.
+    /// The kernel panicked.
     KernelPanic(String),
-    /// Xen has given up, or its dom0 is gone.
+    /// Xen panicked, or its dom0 crashed.
     Hypervisor(String),
-    /// The agent has given up, before or after it was up.
+    /// The agent gave up, before or after it reported.
     Agent(String),
 }
 
-/// Cuts bytes into lines and keeps the last of them.
+/// Splits bytes into lines and keeps the last ones.
 #[derive(Debug, Default)]
 pub struct Tail {
     lines: VecDeque<String>,
@@ -28,7 +28,7 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Takes what has come, and returns what in it is fatal.
+    /// Adds output, and returns its fatal line if there is one.
     pub fn push(&mut self, bytes: &[u8]) -> Option<Fatal> {
         let mut found = None;
         for byte in bytes {
@@ -45,7 +45,7 @@ impl Tail {
         found
     }
 
-    /// The last lines, the unfinished one included.
+    /// The last lines, including the unfinished one.
     pub fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.lines.iter().cloned().collect();
         if !self.partial.is_empty() {
@@ -65,7 +65,7 @@ impl Tail {
     }
 }
 
-/// Firmware and kernels send terminal sequences; a report must not.
+/// Strips the terminal sequences that firmware and kernels send, for reports.
 fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.chars().filter(|c| !c.is_control() || *c == '\t').collect()
@@ -78,7 +78,7 @@ fn fatal(line: &str) -> Option<Fatal> {
     if let Some(at) = line.find("Kernel panic - not syncing") {
         return Some(Fatal::KernelPanic(line[at..].to_owned()));
     }
-    // What ails it stands in the lines that follow.
+    // The following lines say what failed.
     let of_xen = line.strip_prefix("(XEN) ")?;
     (of_xen.starts_with("Panic on CPU")
         || of_xen.contains("Dom0 crashed")

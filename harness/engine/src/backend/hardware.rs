@@ -1,21 +1,21 @@
-//! What every machine has beside what it boots from: the PCI devices that fixtures look for, by what they are able
-//! to, and an IOMMU.
+//! What every machine has besides what it boots from: an IOMMU, and the PCI devices that fixtures select by their
+//! features.
 //!
-//! One machine serves every case: with all of this the boot costs the same processor time, within what two boots of
-//! the same machine differ by (4.6–4.9 s of QEMU's and our own, emulated), where a second machine costs a boot.
+//! One machine serves every case. With these devices a boot costs the same processor time, within the variation of
+//! boots (4.6–4.9 s of QEMU's and our own, emulated). A second machine would cost another boot.
 //!
-//! | where | what | able to |
+//! | where | what | supports |
 //! |---|---|---|
-//! | 08.0 | root port, and behind it a network card of two functions | power reset, bus reset through the port; no FLR |
-//! | 09.0 | root port, and behind it an entropy source of two functions | FLR |
-//! | 0a.0 | network card of one function, alone in its IOMMU group | to be handed to vfio-pci |
-//! | 0b.0 | root port, and behind it a network card of one function | bus reset alone, which its registers in I/O space show |
+//! | 08.0 | root port, behind it a network card of two functions | power reset, bus reset through the port; no FLR |
+//! | 09.0 | root port, behind it an entropy source of two functions | FLR |
+//! | 0a.0 | network card of one function, alone in its IOMMU group | assignment to vfio-pci |
+//! | 0b.0 | root port, behind it a network card of one function | bus reset only, visible in its I/O space registers |
 
-/// Words for the kernel's command line: without them it leaves the IOMMU alone.
+/// Arguments for the kernel's command line. Without them the kernel does not use the IOMMU.
 pub const KERNEL_ARGUMENTS: &str = "intel_iommu=on";
 
-/// Devices, each as QEMU takes it. No interrupt remapping: it would ask for a split interrupt controller, on which a
-/// busy host's guest misses the timer's test at boot and panics.
+/// Devices in QEMU's syntax. Interrupt remapping is off: it needs a split interrupt controller, with which a guest on
+/// a busy host fails the timer test at boot and panics.
 const DEVICES: [&str; 10] = [
     "intel-iommu,intremap=off",
     "pcie-root-port,id=port-network,bus=pcie.0,addr=08.0,chassis=1",
@@ -29,7 +29,7 @@ const DEVICES: [&str; 10] = [
     "rtl8139,bus=port-plain,addr=00.0,netdev=net3,mac=52:54:00:aa:00:03,romfile=",
 ];
 
-/// Where each network card's cable goes: nowhere.
+/// Network backends of the network cards. They lead nowhere.
 const NETWORKS: [&str; 4] = ["net0", "net1", "net2", "net3"];
 
 /// The arguments of QEMU.

@@ -1,7 +1,7 @@
-//! A host or a container on it: an agent of this program beside the host's own processes, watched while it runs.
+//! The host, or a container on it. This program's agent runs beside the host's own processes and is watched.
 //!
-//! The agent ends by itself when its stream does, also when this program is killed, and undoes what it did; so no signal
-//! ends it but one that is meant for it.
+//! The agent ends when its stream closes, even if this program is killed, and undoes what it did. Otherwise only a
+//! signal that is sent to the agent itself ends it.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -25,9 +25,9 @@ use super::watch::{DeathReason, VmDeath};
 use crate::children::readable;
 use crate::image::Image;
 
-/// To end what runs, unmount, and take policy and modules away.
+/// Time for the agent to end what runs, unmount, and remove policy and modules.
 const END: Duration = Duration::from_secs(90);
-/// An agent whose stream has just ended is about to end by itself.
+/// Time for an agent to end by itself after its stream has closed.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Where subjects live.
@@ -44,16 +44,16 @@ pub enum Kind {
 pub struct LocalConfig {
     /// Where subjects live.
     pub kind: Kind,
-    /// Name of the policy namespace: new for each run.
+    /// Name of the policy namespace, new for each run.
     pub namespace: String,
     /// How long the agent may take to report.
     pub start_timeout: Duration,
-    /// The program that is the agent: by default this one.
+    /// The agent's program: by default this one.
     pub program: PathBuf,
 }
 
 impl LocalConfig {
-    /// With a namespace of this process's.
+    /// A configuration whose policy namespace is named after this process.
     pub fn new(kind: Kind) -> LocalConfig {
         LocalConfig {
             kind,
@@ -77,7 +77,7 @@ impl LocalConfig {
     }
 }
 
-/// A running agent. Dropping it lets it undo what it did, and waits for that.
+/// A running agent. Dropping it makes the agent undo what it did, and waits for that.
 #[derive(Debug)]
 pub(super) struct LocalMachine {
     stream: AgentStream,
@@ -101,7 +101,7 @@ impl LocalMachine {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            // The terminal's Ctrl-C is not for it.
+            // Keep the terminal's Ctrl-C away from the agent.
             .process_group(0);
         let fd = there.as_raw_fd();
         // SAFETY: a plain system call between fork and exec, on a descriptor that is open until then.
@@ -146,11 +146,11 @@ impl LocalMachine {
         }
     }
 
-    /// Let it go, and wait until all is undone; what then still runs is killed, and left to be repaired.
+    /// Closes the stream and waits until all is undone. A late agent is killed, and its traces need a repair.
     fn end(&mut self) {
         self.stream.shut_down();
         if self.wait(END).is_none() {
-            // It may end just now.
+            // It may end at this moment.
             let _ = self.child.kill();
             let _ = self.child.wait();
             eprintln!(
@@ -165,7 +165,7 @@ impl LocalMachine {
         let ended = virt_aa_probe::pidfd::open(pid.as_raw());
         let has_ended = match &ended {
             Ok(ended) => readable(ended.as_fd(), Instant::now() + limit).unwrap_or(false),
-            // It is gone already, though not reaped.
+            // It has already ended, but is not reaped yet.
             Err(_) => !matches!(
                 waitid(
                     Id::Pid(pid),
@@ -177,7 +177,7 @@ impl LocalMachine {
         if has_ended { self.child.wait().ok() } else { None }
     }
 
-    /// What it wrote to standard error; it has ended.
+    /// What the ended agent wrote to standard error.
     fn said(&mut self) -> Vec<String> {
         let tail = self.said.take().and_then(|reader| reader.join().ok());
         tail.map(|tail| tail.lines()).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! The one of the backends that is used, and a machine of it.
+//! The selected backend, and a machine that it runs.
 
 use std::fmt::Debug;
 use std::io;
@@ -13,7 +13,7 @@ use super::vm::{Vm, VmConfig, VmError};
 use super::watch::VmDeath;
 use crate::image::Image;
 
-/// Where cases run, and how that is made.
+/// Where cases run, and how that machine is made.
 #[derive(Debug, Clone)]
 pub enum Backend {
     /// In a virtual machine.
@@ -31,7 +31,7 @@ impl Backend {
         })
     }
 
-    /// As reports call it.
+    /// The name in reports.
     pub fn name(&self) -> &'static str {
         match self {
             Backend::Vm(_) => "vm",
@@ -42,7 +42,7 @@ impl Backend {
         }
     }
 
-    /// What runs a VM; `native` of anything else.
+    /// The accelerator of a VM; `native` for other backends.
     pub fn accelerator(&self) -> &'static str {
         match self {
             Backend::Vm(vm) => match vm.accelerator {
@@ -53,7 +53,7 @@ impl Backend {
         }
     }
 
-    /// What makes the container, where there is one.
+    /// The container engine, if there is one.
     pub fn engine(&self) -> Option<&'static str> {
         match self {
             Backend::Local(LocalConfig {
@@ -64,7 +64,7 @@ impl Backend {
         }
     }
 
-    /// The policy namespace of the set under test; none where the whole kernel is its.
+    /// The policy namespace of the set under test; `None` if the set has the whole kernel.
     pub fn namespace(&self) -> Option<&str> {
         match self {
             Backend::Vm(_) => None,
@@ -72,7 +72,7 @@ impl Backend {
         }
     }
 
-    /// The same, given no longer than that to start.
+    /// The same backend with a start timeout of at most `limit`.
     #[must_use]
     pub fn within(&self, limit: Duration) -> Backend {
         match self {
@@ -87,7 +87,7 @@ impl Backend {
         }
     }
 
-    /// The memory of a machine; `None` where it is the host's.
+    /// The memory of a machine; `None` if it uses the host's.
     pub fn memory_mib(&self) -> Option<u32> {
         match self {
             Backend::Vm(vm) => Some(vm.memory_mib),
@@ -98,18 +98,18 @@ impl Backend {
 
 /// A running machine. Dropping it ends it.
 pub trait Machine: Debug + Send {
-    /// The stream to the agent, behind its greeting.
+    /// The stream to the agent, after its greeting.
     fn stream(&mut self) -> &mut AgentStream;
 
     /// How long it took from the start to the agent's greeting.
     fn boot_time(&self) -> Duration;
 
-    /// Sends QEMU a signal: for tests of what is made of its end.
+    /// Sends QEMU a signal. Tests use this to check how its end is handled.
     fn signal(&self, signal: Signal) -> io::Result<()>;
 
-    /// The last lines of its console, oldest first; none where it has no console of its own.
+    /// The last lines of its console, oldest first; empty if it has no console of its own.
     fn console(&self) -> Vec<String>;
 
-    /// How the machine ended; one that still runs is ended now, as not responding.
+    /// How the machine ended. A machine that still runs is ended now, as not responding.
     fn post_mortem(&mut self) -> VmDeath;
 }

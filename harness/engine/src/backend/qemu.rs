@@ -7,23 +7,23 @@ use virt_aa_probe::init::{AGENT_PORT, ROOT_DISK_SERIAL};
 
 use super::accel::Accelerator;
 
-/// What every guest's kernel is told, beside its console.
+/// Arguments of every guest's kernel, besides its console.
 const KERNEL_ARGUMENTS: &[&str] = &[
     "quiet",
-    // A kernel that stumbles proves nothing any more: panic, and end at once.
+    // After an oops a kernel proves nothing: panic, and end at once.
     "oops=panic",
     "panic=-1",
-    // On a busy host an emulated timer may tick too late for the kernel's look at it, which then panics.
+    // On a busy host an emulated timer may tick too late for the kernel's timer check, which then panics.
     "no_timer_check",
     "apparmor=1",
     "lsm=apparmor",
-    // So that `deny` rules hide no denial.
+    // Log denials of `deny` rules too.
     "apparmor.audit=noquiet",
     "mitigations=off",
     "random.trust_cpu=on",
 ];
 
-/// What Xen keeps of the memory, for itself and for the guests that cases start. The rest is dom0's.
+/// Memory for Xen and for the guests that cases start. The rest is dom0's.
 const OUTSIDE_DOM0_MIB: u32 = 512;
 
 /// What a machine boots.
@@ -31,8 +31,8 @@ const OUTSIDE_DOM0_MIB: u32 = 512;
 pub enum Boots<'a> {
     /// A kernel.
     Kernel(&'a Path),
-    /// A hypervisor, which takes the kernel for its dom0. By descriptor, since QEMU takes what follows a space in the
-    /// kernel's name for arguments.
+    /// A hypervisor with the kernel as its dom0. The kernel is passed by descriptor, because QEMU takes what follows
+    /// a space in its name as arguments.
     Xen { hypervisor: &'a Path, kernel_fd: RawFd },
 }
 
@@ -46,7 +46,7 @@ pub struct Machine<'a> {
     pub disk: &'a Path,
     pub initrd_fd: RawFd,
     pub agent_fd: RawFd,
-    /// `None`: the console is the terminal.
+    /// `None` if the console is the terminal.
     pub console_fd: Option<RawFd>,
     pub extra_devices: &'a [String],
     pub extra_cmdline: &'a str,
@@ -82,7 +82,7 @@ pub fn arguments(machine: &Machine<'_>) -> Vec<String> {
             add("-append", xen_command_line(machine.memory_mib));
         }
     }
-    // snapshot=on: writes go to a file that is unlinked as soon as it is open, so nothing is left of it.
+    // snapshot=on: writes go to a file that is unlinked right after it is opened, so nothing is left of it.
     let disk = quoted(&machine.disk.display().to_string());
     add(
         "-drive",
@@ -141,12 +141,12 @@ fn cpu(accelerator: Accelerator, boots: Boots<'_>) -> &'static str {
     match (accelerator, boots) {
         (Accelerator::Kvm, _) => "host",
         (Accelerator::Tcg, Boots::Kernel(_)) => "max",
-        // On an emulated `max` dom0 dies at once (SMAP), and libvirt's driver needs a model that libvirt knows.
+        // On an emulated `max` model dom0 dies at once (SMAP), and libvirt's driver needs a model that libvirt knows.
         (Accelerator::Tcg, Boots::Xen { .. }) => "Nehalem",
     }
 }
 
-/// A comma in a value is written twice.
+/// Doubles each comma, as QEMU's syntax requires.
 fn quoted(value: &str) -> String {
     value.replace(',', ",,")
 }

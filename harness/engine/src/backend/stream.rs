@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use virt_aa_probe::timed::Timed;
 
-/// The byte stream to the agent. A read or write that goes beyond its time fails with
-/// [`io::ErrorKind::TimedOut`]; a read of 0 bytes means that the machine has ended.
+/// The byte stream to the agent. A read or write past its deadline fails with [`io::ErrorKind::TimedOut`]; a read of
+/// 0 bytes means that the machine has ended.
 #[derive(Debug)]
 pub struct AgentStream {
     socket: UnixStream,
@@ -15,7 +15,7 @@ pub struct AgentStream {
 }
 
 impl AgentStream {
-    /// Takes the socket over. The first deadline is so much later than now.
+    /// Takes over the socket. The first deadline is `limit` from now.
     pub(crate) fn new(socket: UnixStream, limit: Duration) -> Self {
         Self {
             socket,
@@ -23,19 +23,18 @@ impl AgentStream {
         }
     }
 
-    /// Until when the reads and writes from here on may take.
+    /// Sets the deadline of all later reads and writes.
     pub fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
     }
 
-    /// End it, for both sides.
+    /// Shuts the stream down for both sides.
     pub fn shut_down(&self) {
-        // It may have ended already.
+        // It may already be shut down.
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
     }
 
-    /// A second handle to the same stream, for a thread that only reads or only writes; it has a deadline of
-    /// its own.
+    /// A second handle to the same stream, for a thread that only reads or only writes. It has its own deadline.
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self {
             socket: self.socket.try_clone()?,

@@ -19,10 +19,10 @@ use crate::children::{self, Group};
 use crate::image::{AgentError, Image, boot_initrd};
 use crate::tools::{self, MissingTools, QEMU};
 
-/// A machine whose stream has just ended is about to end by itself, and then tells more than one that is ended.
+/// A machine whose stream has just closed is about to end by itself. Its own end says more than a kill.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Where the guest's console is.
+/// Where the guest's console goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Console {
     /// Kept for the report of a failure.
@@ -45,7 +45,7 @@ pub struct VmConfig {
     pub devices: Vec<String>,
     /// Further words of the kernel's command line.
     pub cmdline_extra: String,
-    /// Where the console is.
+    /// Where the console goes.
     pub console: Console,
     /// How long the agent may take to report.
     pub boot_timeout: Duration,
@@ -70,15 +70,15 @@ pub enum VmError {
     /// This program cannot be the guest's init.
     #[error(transparent)]
     Agent(#[from] AgentError),
-    /// QEMU or what belongs to it could not be started.
+    /// QEMU or something that it needs could not be started.
     #[error("cannot start the machine: {0}")]
     Start(#[from] io::Error),
-    /// It ended, or was ended, before the agent reported.
+    /// The machine ended, or was ended, before the agent reported.
     #[error("the machine did not come up (it was given {:.1} s): {death}", .after.as_secs_f32())]
     Boot {
         /// How it ended.
         death: Box<VmDeath>,
-        /// After how long.
+        /// The time until then.
         after: Duration,
     },
 }
@@ -136,7 +136,7 @@ impl Vm {
             extra_devices: &config.devices,
             extra_cmdline: &config.cmdline_extra,
         });
-        // The throwaway overlay of the disk goes to where the image is: /tmp may be memory.
+        // The disk's temporary overlay goes into the image's folder, because /tmp may be in memory.
         let mut expression = duct::cmd(
             tools::find(QEMU).unwrap_or_else(|| QEMU.program.into()),
             arguments,

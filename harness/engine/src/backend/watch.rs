@@ -18,42 +18,42 @@ use nix::unistd::Pid;
 use super::console::{Fatal, Tail};
 use crate::children::Child;
 
-/// How long QEMU may take to end by itself after the guest has said its last word.
+/// How long QEMU may take to end by itself after a fatal line on the console.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What ended a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeathReason {
-    /// QEMU is gone: it failed, was killed, or the guest has powered off.
+    /// QEMU is gone: it failed, was killed, or the guest powered off.
     QemuExited(ExitStatus),
     /// The agent on the host is gone: it could not do its part, or was killed.
     AgentEnded(ExitStatus),
-    /// The guest's kernel panicked; the line that says so.
+    /// The guest's kernel panicked, with the line that says so.
     GuestPanic(String),
-    /// The hypervisor panicked, or its dom0 crashed; the line that says so.
+    /// The hypervisor panicked, or its dom0 crashed, with the line that says so.
     HypervisorPanic(String),
-    /// The agent gave up; what it said.
+    /// The agent gave up, with its message.
     AgentGaveUp(String),
-    /// It was alive but did not answer, and has been ended.
+    /// The machine was running but did not answer, and was ended.
     NotResponding,
-    /// It could not be watched any more, and has been ended.
+    /// The machine could no longer be watched, and was ended.
     Unwatched(String),
 }
 
-/// The end of a machine, with what is known of it.
+/// How a machine ended, and its last output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VmDeath {
     /// What ended it.
     pub reason: DeathReason,
     /// The last lines of the guest's console, oldest first.
     pub console_tail: Vec<String>,
-    /// The last lines that QEMU itself wrote, or the agent on the host, oldest first.
+    /// The last lines that QEMU itself, or the agent on the host, wrote, oldest first.
     pub stderr_tail: Vec<String>,
-    /// Whose lines those are.
+    /// Who wrote the lines of `stderr_tail`.
     pub speaker: &'static str,
 }
 
-/// The watch over one machine. It ends, with the machine, when it is dropped.
+/// Watches one machine. Dropping it ends the watch and the machine.
 #[derive(Debug)]
 pub struct Watch {
     shared: Arc<Shared>,
@@ -77,7 +77,7 @@ struct Shared {
     changed: Condvar,
 }
 
-/// What the thread owns.
+/// The data of the watching thread.
 struct Watcher {
     shared: Arc<Shared>,
     child: Child,
@@ -134,7 +134,7 @@ impl Watch {
         self.shared.lock().console.lines()
     }
 
-    /// The machine's end, if it comes within that time.
+    /// Waits up to `limit` for the machine's end.
     pub fn wait(&self, limit: Duration) -> Option<VmDeath> {
         let state = self.shared.lock();
         let (state, _) = self
@@ -145,11 +145,11 @@ impl Watch {
         state.ended.then(|| state.death())
     }
 
-    /// Ends the machine if it still runs, and says how it ended.
+    /// Ends the machine if it still runs, and returns how it ended.
     pub fn end(&mut self) -> VmDeath {
         drop(self.leash.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread has dropped the child, so the machine is gone in any case.
+            // If the thread panicked, it dropped the child, so the machine is gone in any case.
             let _ = thread.join();
         }
         self.shared.lock().death()
@@ -185,9 +185,9 @@ impl Watcher {
             Ok(reason) => reason,
             Err(error) => DeathReason::Unwatched(error.to_string()),
         };
-        // The stream first: who waits on it is to know at once.
+        // Close the stream first, so that whoever waits on it knows at once.
         self.close_agent();
-        // The status is of interest only where it was QEMU's own decision to end.
+        // The status matters only if QEMU ended by itself.
         let _ = self.child.kill();
         let _ = self.drain();
         let mut state = self.shared.lock();
@@ -209,7 +209,7 @@ impl Watcher {
             }
             if ready.exited {
                 let status = self.child.wait(Duration::ZERO)?;
-                // What it said at the end may be more telling than its status.
+                // Its last output may say more than its status.
                 let fatal = self.drain()?;
                 let gone = || io::Error::other("the end of QEMU was announced but did not come");
                 return match fatal {
@@ -223,7 +223,7 @@ impl Watcher {
         }
     }
 
-    /// After a fatal line the guest ends itself; what it says until then belongs to the report.
+    /// After a fatal line the guest ends by itself. Reads its output until then, for the report.
     fn last_words(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + LAST_WORDS;
         loop {
@@ -235,7 +235,7 @@ impl Watcher {
         }
     }
 
-    /// Takes what is left in the pipes once QEMU is gone.
+    /// Reads the rest of the pipes once QEMU is gone.
     fn drain(&mut self) -> io::Result<Option<Fatal>> {
         let mut found = None;
         while self.console.is_some() || self.stderr.is_some() {
@@ -312,7 +312,7 @@ fn push<'a>(fds: &mut Vec<PollFd<'a>>, fd: BorrowedFd<'a>) -> usize {
     fds.len() - 1
 }
 
-/// What there is to do.
+/// Which events have occurred.
 struct Ready {
     exited: bool,
     let_go: bool,
@@ -367,7 +367,7 @@ mod tests {
     const SOON: Duration = Duration::from_millis(100);
     const LATER: Duration = Duration::from_secs(20);
 
-    /// A script of bash (dash knows no descriptor above 9) stands for QEMU; `$FD` is the descriptor of its console.
+    /// A bash script (dash supports no descriptor above 9) stands in for QEMU. `$FD` is its console's descriptor.
     fn machine(script: &str) -> (Watch, UnixStream) {
         let (agent, _) = UnixStream::pair().unwrap();
         let (console, console_there) = UnixStream::pair().unwrap();
@@ -397,7 +397,7 @@ mod tests {
     #[test]
     fn a_panic_ends_a_machine_that_would_go_on() {
         let (watch, mut agent) = machine("echo 'Kernel panic - not syncing: x' >&$FD; exec sleep 60");
-        // Whoever waits for the agent's answer hears of it.
+        // Whoever waits for the agent's answer is notified.
         agent.set_read_timeout(Some(LATER)).unwrap();
         assert_eq!(agent.read(&mut [0; 1]).unwrap(), 0);
         let death = watch.wait(LATER).unwrap();

@@ -1,4 +1,4 @@
-//! What a root file system boots: the newest kernel, and the hypervisor, by a pattern for their names in `/boot`.
+//! Finds what a root file system boots: the newest kernel and hypervisor whose names in `/boot` match a pattern.
 
 use std::cmp::Ordering;
 use std::fs;
@@ -9,12 +9,12 @@ use aa_policy::resolve_inside;
 
 use super::error::ImageError;
 
-/// Where the modules of kernels are; also where `/lib` is a link.
+/// The folder of the kernels' modules. It also works if `/lib` is a link.
 const MODULES: &str = "lib/modules";
-/// The kernel of a release beside its modules, in distributions that leave `/boot` to the boot loader.
+/// A kernel beside its modules, in distributions that leave `/boot` to the boot loader.
 const BESIDE_MODULES: &str = "vmlinuz";
 
-/// The newest kernel whose name fits: its release, and the file as it is.
+/// The newest kernel whose name matches: its release and its unchanged file.
 pub fn kernel(name: &str, pattern: &str, root: &Path) -> Result<(String, Vec<u8>), ImageError> {
     let mut found = in_boot(root)?;
     if !found.iter().any(|(file, _)| matches(pattern, file)) {
@@ -29,12 +29,12 @@ pub fn kernel(name: &str, pattern: &str, root: &Path) -> Result<(String, Vec<u8>
     Ok((release, read(root, &path)?))
 }
 
-/// The newest hypervisor whose name fits, unpacked.
+/// The newest hypervisor whose name matches, decompressed.
 pub fn hypervisor(name: &str, pattern: &str, root: &Path) -> Result<Vec<u8>, ImageError> {
     let (_, path) = newest(name, "hypervisor", pattern, in_boot(root)?)?;
     let packed = read(root, &path)?;
     let mut plain = Vec::new();
-    // QEMU enters it by its multiboot header, which it looks for in what is not packed.
+    // QEMU enters it by its multiboot header, which it finds only in the decompressed file.
     flate2::read::GzDecoder::new(packed.as_slice())
         .read_to_end(&mut plain)
         .map_err(ImageError::file("unpack", &root.join(&path)))?;
@@ -48,7 +48,7 @@ pub fn modules_dir(root: &Path, release: &str) -> Result<PathBuf, ImageError> {
     Ok(root.join(found))
 }
 
-/// Names of files, each with its path from the root.
+/// File names, each with its path from the root.
 type Files = Vec<(String, PathBuf)>;
 
 fn in_boot(root: &Path) -> Result<Files, ImageError> {
@@ -69,7 +69,7 @@ fn beside_modules(root: &Path) -> Result<Files, ImageError> {
         .collect())
 }
 
-/// The names in a folder; none where it is not there.
+/// The names in a folder; empty if there is no folder.
 fn listing(root: &Path, dir: &Path) -> Result<Vec<String>, ImageError> {
     let shown = root.join(dir);
     let failed = || ImageError::file("read", &shown);
@@ -98,7 +98,7 @@ fn newest(name: &str, what: &str, pattern: &str, found: Files) -> Result<(String
         })
 }
 
-/// A file of the tree, every link on the way followed inside of it.
+/// Reads a file of the tree. Every link on the way is resolved inside the tree.
 fn read(root: &Path, path: &Path) -> Result<Vec<u8>, ImageError> {
     let shown = root.join(path);
     let real = root.join(resolve_inside(root, path).map_err(ImageError::file("read", &shown))?);
@@ -109,7 +109,7 @@ fn read(root: &Path, path: &Path) -> Result<Vec<u8>, ImageError> {
     fs::read(&real).map_err(ImageError::file("read", &real))
 }
 
-/// Whether a name fits a pattern, in which `*` stands for anything.
+/// Whether a name matches a pattern, in which `*` stands for anything.
 fn matches(pattern: &str, name: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else {
         return pattern == name;
@@ -120,7 +120,7 @@ fn matches(pattern: &str, name: &str) -> bool {
     (0..=name.len()).any(|at| name.is_char_boundary(at) && matches(rest, &name[at..]))
 }
 
-/// Numbers in names compare as numbers: `6.1.0-9` is older than `6.1.0-10`.
+/// Compares numbers in names as numbers: `6.1.0-9` is older than `6.1.0-10`.
 fn compare_versions(a: &str, b: &str) -> Ordering {
     fn pieces(text: &str) -> Vec<(u64, &str)> {
         let cut = |w: &[char]| w[0].is_ascii_digit() != w[1].is_ascii_digit();
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(found(&link), Ok(("6.12".into(), there.into())));
     }
 
-    /// The machine's own file of that name is none of the tree's.
+    /// A file of that name on this machine is not the tree's.
     #[test]
     fn a_link_that_leads_out_finds_nothing() {
         let out = tree(&[], &[("boot/vmlinuz-1", "/../../../../../etc/passwd")]);

@@ -1,5 +1,5 @@
-//! Runs the tools that make the root file system and the root disk, fenced in: in mount and process namespaces
-//! of their own, so that nothing they mount or start outlives them, and when not root in a user namespace too.
+//! Runs the tools that make the root file system and the root disk. They run in mount and process namespaces, so that
+//! nothing they mount or start outlives them, and without root also in a user namespace.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -24,7 +24,7 @@ const REMOVE_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// How many lines of a failed tool's output an error shows.
 const LAST_LINES: usize = 15;
 
-/// Checks what the tools need, before anything is begun; of an image that is made from a given tree, or from a suite.
+/// Checks what the tools need before a build begins, for an image from a given tree or from a suite.
 pub fn check_tools(given: Option<&Given>) -> Result<(), ImageError> {
     let mut needed = vec![UNSHARE];
     needed.extend(given.map_or_else(|| vec![MMDEBSTRAP], unpack::tools));
@@ -46,7 +46,7 @@ pub fn root_filesystem(
     progress: &mut dyn Progress,
 ) -> Result<(), ImageError> {
     let arguments = mmdebstrap_arguments(recipe, suite, root, allow_expired_index);
-    // The image is booted by an initramfs of its own, so Debian's need not be made.
+    // The image boots with an initramfs of its own, so Debian's is not needed.
     let expression = fenced(MMDEBSTRAP, &arguments)
         .env("INITRD", "No")
         .env_remove("TMPDIR");
@@ -80,12 +80,12 @@ pub fn root_disk(recipe: &Recipe, root: &Path, disk: &Path, log: &Path) -> Resul
     result
 }
 
-/// Removes a folder or a file, also where files in it belong to the subordinate ids of the user.
+/// Removes a folder or a file, even if files in it belong to the user's subordinate ids.
 pub fn remove_tree(dir: &Path) -> Result<(), ImageError> {
     match fs::remove_dir_all(dir) {
         Ok(()) => return Ok(()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        // The log of a build that failed is no folder.
+        // The log of a failed build is not a folder.
         Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => {
             return fs::remove_file(dir).map_err(ImageError::file("remove", dir));
         }
@@ -165,17 +165,17 @@ pub(super) fn fenced(tool: Tool, arguments: &[String]) -> Expression {
     duct::cmd(path_of(UNSHARE), all).env("LC_ALL", "C.UTF-8")
 }
 
-/// apt's words for an index that is past its valid-until date.
+/// Whether apt reports an index past its valid-until date.
 fn says_expired(line: &str) -> bool {
     line.contains("Release file for") && line.contains("is expired")
 }
 
-/// What the tools say when the disk of the build is full.
+/// Whether a tool reports that the build's disk is full.
 pub fn says_full(line: &str) -> bool {
     line.contains("No space left on device") || line.contains("You don't have enough free space")
 }
 
-/// apt's words for a mirror that it cannot talk to.
+/// Whether apt reports an unreachable mirror.
 pub fn says_unreachable(line: &str) -> bool {
     line.contains("Temporary failure resolving")
         || line.contains("Could not resolve")
@@ -187,7 +187,7 @@ fn path_of(tool: Tool) -> String {
     tools::find(tool).map_or_else(|| tool.program.to_owned(), |path| path.display().to_string())
 }
 
-/// Runs a tool with its output in the log (appended), and says with its last lines why it failed.
+/// Runs a tool and appends its output to the log. On failure the error contains the last lines.
 pub(super) fn logged(
     tool: Tool,
     expression: Expression,
@@ -231,7 +231,7 @@ fn check_subordinate_ids() -> Result<(), ImageError> {
     if uid.is_root() {
         return Ok(());
     }
-    // Without an entry in passwd the number itself may stand in the files.
+    // Without a passwd entry, the files may contain the number itself.
     let user = User::from_uid(uid)
         .ok()
         .flatten()
@@ -251,7 +251,7 @@ fn has_range(text: &str, owners: &[&str]) -> bool {
         .any(|(owner, _)| owners.contains(&owner))
 }
 
-/// The log's place beside the image while it is made and after.
+/// The path of the log, in an unfinished or finished image's folder.
 pub fn log_path(dir: &Path) -> PathBuf {
     dir.join("build.log")
 }

@@ -1,4 +1,4 @@
-//! Makes sure that an image is there: finds it, or builds it, once, however many ask.
+//! Finds an image, or builds it once, however many callers ask for it.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ pub(super) use super::bootstrap::remove_tree;
 
 const STEPS: u32 = 4;
 
-/// How a build is done.
+/// Options of a build.
 #[derive(Debug, Clone)]
 pub struct BuildOptions {
-    /// Goes on with an index of the mirror that is past its valid-until date.
+    /// Accepts a mirror's index that is past its valid-until date.
     pub allow_expired_index: bool,
     /// How long to wait for another process that builds the same image.
     pub lock_timeout: Duration,
@@ -36,7 +36,7 @@ impl Default for BuildOptions {
     }
 }
 
-/// The image of that name, built now where it is not there yet.
+/// The image of that name. It is built now if it does not exist yet.
 pub fn ensure(
     store: &Store,
     name: &str,
@@ -51,7 +51,7 @@ pub fn ensure(
     let given = store.given(&recipe);
     bootstrap::check_tools(given.as_ref())?;
     let _lock = lock(store, name, options.lock_timeout, progress)?;
-    // Whoever held the lock may have built it.
+    // The previous holder of the lock may have built it.
     if let Some(image) = load(name, &target)? {
         progress.finish();
         return Ok(image);
@@ -68,7 +68,7 @@ pub fn ensure(
     if let Err(error) = built {
         return Err(after_failure(store, name, &partial, error));
     }
-    // A folder without facts is none of ours to keep: `load` has not taken it for an image.
+    // A folder without facts is not worth keeping: `load` has not taken it for an image.
     remove_tree(&target)?;
     fs::rename(&partial, &target).map_err(ImageError::file("put in place", &target))?;
     load(name, &target)?.ok_or_else(|| ImageError::malformed(&target, "vanished after it was built"))
@@ -159,7 +159,7 @@ fn read_facts(
     })
 }
 
-/// Takes the image's lock, which ends with the file that is returned or with this process.
+/// Takes the image's lock. It is released when the returned file is closed or this process ends.
 fn lock(store: &Store, name: &str, limit: Duration, progress: &mut dyn Progress) -> Result<File, ImageError> {
     let path = store.lock_path(name);
     let file = store.lock_file(name)?;
@@ -170,8 +170,8 @@ fn lock(store: &Store, name: &str, limit: Duration, progress: &mut dyn Progress)
     }
     progress.note("another process is building this image; waiting for it");
     let (sender, receiver) = mpsc::channel();
-    // A file lock can only be waited for without a limit, so a thread does that; where the time is over it
-    // stays behind, until it has the lock, which ends with it.
+    // The wait for a file lock has no time limit, so a thread waits. After the limit the thread stays until it gets
+    // the lock, which it then releases.
     std::thread::spawn(move || {
         let locked = file.lock().map(|()| file);
         let _ = sender.send(locked);
@@ -186,7 +186,7 @@ fn lock(store: &Store, name: &str, limit: Duration, progress: &mut dyn Progress)
     }
 }
 
-/// How many MiB a build takes. The root file system is there twice for a while: as a tree and on the disk.
+/// How many MiB a build takes. For a while the root file system exists twice: as a tree and on the disk.
 pub fn needed_mib(recipe: &Recipe) -> u64 {
     2 * recipe.filesystem.size_mib
 }
@@ -211,11 +211,11 @@ fn free_mib(dir: &Path) -> Result<u64, ImageError> {
     Ok(stat.blocks_available() * stat.fragment_size() / MIB)
 }
 
-/// Removes the unfinished build but for its log, and says so where the disk got full meanwhile.
+/// Removes the unfinished build except its log, and reports if the disk got full.
 fn after_failure(store: &Store, name: &str, partial: &Path, error: ImageError) -> ImageError {
     let kept = store.images_dir().join(format!("{name}{LOG_SUFFIX}"));
     let log_kept = fs::rename(bootstrap::log_path(partial), &kept).is_ok();
-    // The next build clears away what this leaves.
+    // The next build removes what is left here.
     let _ = remove_tree(partial);
     match error {
         error if is_full(&error) => ImageError::DiskFull {

@@ -1,12 +1,12 @@
-//! The little of ELF that is needed: is a program static, what libraries does it need, is a kernel bootable as
-//! it is, and where do the loaded parts of a file end.
+//! The parts of ELF that are needed: whether a program is static, which libraries it needs, whether a kernel is
+//! bootable as it is, and where the loaded parts of a file end.
 
 use elf::ElfBytes;
 use elf::abi::{DT_NEEDED, PT_INTERP, PT_NOTE};
 use elf::endian::AnyEndian;
 use elf::note::Note;
 
-/// Xen's note with the 32-bit entry point, by which QEMU boots a plain kernel.
+/// Xen's note with the 32-bit entry point, at which QEMU boots a plain kernel.
 const XEN_ELFNOTE_PHYS32_ENTRY: u64 = 18;
 
 /// A file that is not ELF, or damaged.
@@ -29,7 +29,7 @@ impl<'a> Elf<'a> {
         })
     }
 
-    /// The loader that the program asks for; `None` where it is static.
+    /// The loader that the program requests; `None` if it is static.
     pub fn interpreter(&self) -> Result<Option<String>, ElfError> {
         let Some(header) = self.segments().find(|s| s.p_type == PT_INTERP) else {
             return Ok(None);
@@ -53,7 +53,7 @@ impl<'a> Elf<'a> {
             .collect()
     }
 
-    /// Whether it is a kernel that QEMU can enter without its own decompressor (PVH).
+    /// Whether QEMU can enter the kernel without the kernel's own decompressor (PVH).
     pub fn has_pvh_entry(&self) -> Result<bool, ElfError> {
         for header in self.segments().filter(|s| s.p_type == PT_NOTE) {
             for note in self.file.segment_data_as_notes(&header)? {
@@ -68,7 +68,7 @@ impl<'a> Elf<'a> {
         Ok(false)
     }
 
-    /// The file without what is behind its last segment: section headers, symbols, debugging information.
+    /// The file up to the end of its last segment, without section headers, symbols and debugging information.
     pub fn loaded_part(&self) -> &'a [u8] {
         let headers = self.file.ehdr.e_phoff
             + u64::from(self.file.ehdr.e_phnum) * u64::from(self.file.ehdr.e_phentsize);

@@ -21,11 +21,11 @@ pub enum ImageError {
     /// A file operation failed.
     #[error("cannot {action} {}: {source}", .path.display())]
     File {
-        /// What was being done.
+        /// The action that failed.
         action: &'static str,
-        /// With which path.
+        /// The path.
         path: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// There is no folder for the images: neither `XDG_CACHE_HOME` nor `HOME` is set.
@@ -41,12 +41,12 @@ pub enum ImageError {
         image: String,
         /// Where the images are.
         dir: PathBuf,
-        /// How much a build takes.
+        /// The space that a build needs.
         needed_mib: u64,
-        /// How much there is.
+        /// The free space.
         free_mib: u64,
     },
-    /// The disk got full meanwhile.
+    /// The disk got full during the build.
     #[error(
         "the disk got full while image {image} was built in {}; make room, or set XDG_CACHE_HOME to a folder \
          on a larger disk", .dir.display()
@@ -65,7 +65,7 @@ pub enum ImageError {
         /// The recipe's size.
         size_mib: u64,
     },
-    /// Another build of the same image did not end.
+    /// Another process's build of the same image did not end.
     #[error(
         "image {image} has been under construction by another process for {} s; \
          end that process (it holds {}) or wait longer", .waited.as_secs(), .lock.display()
@@ -75,25 +75,25 @@ pub enum ImageError {
         image: String,
         /// The file that the other process has locked.
         lock: PathBuf,
-        /// How long was waited.
+        /// How long this process waited.
         waited: Duration,
     },
     /// A tool could not be run to its end.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// A tool said no.
+    /// A tool failed.
     #[error("{tool} ended with {status}; the whole log is {}; its last lines:\n{}", .log.display(), .last_lines.join("\n"))]
     Tool {
         /// The tool.
         tool: &'static str,
         /// How it ended.
         status: ExitStatus,
-        /// Its whole output.
+        /// The file with its whole output.
         log: PathBuf,
-        /// The end of it.
+        /// The last lines of its output.
         last_lines: Vec<String>,
     },
-    /// The index of the suite is past the date until which its signature stands for it.
+    /// The index of the suite is past its valid-until date.
     #[error(
         "the mirror's index of {suite} is past its valid-until date: a stale or held-back mirror. \
          To build from it nevertheless, say --allow-expired-index"
@@ -108,12 +108,12 @@ pub enum ImageError {
          see to the network, or set http_proxy, and try again; the whole log is {}", .log.display()
     )]
     Unreachable {
-        /// What apt said.
+        /// apt's message.
         said: String,
-        /// The tool's whole output.
+        /// The file with the tool's whole output.
         log: PathBuf,
     },
-    /// The user has no range of user ids for the files of a root file system.
+    /// The user has no subordinate user ids for the files of a root file system.
     #[error(
         "user {user} has no subordinate ids in {file}; give it some: \
          sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
@@ -124,7 +124,7 @@ pub enum ImageError {
         /// The file without an entry.
         file: &'static str,
     },
-    /// The root file system that an image is made from.
+    /// The root file system that an image is made from cannot be read.
     #[error(
         "image {image} is made from {}, which cannot be read: {source}; the head of its recipe says how to make it, and \
          a path that is not absolute lies in $VIRT_AA_CONFORM_TREES", .path.display()
@@ -134,10 +134,10 @@ pub enum ImageError {
         image: String,
         /// The tar file or folder.
         path: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
-    /// The root file system lacks something that the recipe or the program counts on.
+    /// The root file system lacks something that the recipe or the program needs.
     #[error("the root file system of {image} has no {what}; change the recipe")]
     Lacking {
         /// The image.
@@ -145,7 +145,7 @@ pub enum ImageError {
         /// What it lacks.
         what: String,
     },
-    /// A file of the root file system is not what it should be.
+    /// A file of the root file system is malformed.
     #[error("{}: {problem}", .path.display())]
     Malformed {
         /// The file.

@@ -1,15 +1,15 @@
-//! What is in an image: versions and packages, as its package manager says.
+//! The content of an image: versions and packages, as reported by its package manager.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What is in an image.
+/// The content of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageFacts {
     /// The suite that it was built from.
     pub suite: String,
-    /// The kernel's release, as `uname -r` says it there.
+    /// The kernel's release, as `uname -r` reports it.
     pub kernel_release: String,
     /// The version of the package with `apparmor_parser`.
     pub parser_version: String,

@@ -1,4 +1,4 @@
-//! The part of a root file system that the host needs: the packaged profiles, their parser with its loader and
+//! The part of a root file system that the host needs: the packaged profiles, the parser with its loader and
 //! libraries, and the accounts. Paths in it are those of the image, so the parser can be run from it.
 
 use std::collections::BTreeSet;
@@ -9,22 +9,22 @@ use std::path::{Component, Path, PathBuf};
 use super::elf::Elf;
 use super::error::ImageError;
 
-/// Files and folders that are taken over as they are.
+/// Files and folders that are copied unchanged.
 const TAKEN: &[&str] = &["etc/apparmor.d", "etc/passwd", "etc/group"];
-/// The same, where they are there.
+/// Likewise, if they exist.
 const TAKEN_IF_THERE: &[&str] = &[
     "etc/apparmor",
-    // Features that Debian pins the policy to, named in parser.conf.
+    // Debian pins the policy to these features. parser.conf names the file.
     "usr/share/apparmor-features",
     "var/lib/dpkg/status",
 ];
-/// Programs that are taken with their loader and libraries.
+/// Programs that are copied with their loader and libraries.
 const PROGRAMS: &[&str] = &["usr/sbin/apparmor_parser"];
-/// Where a distribution with a merged /usr has links; a program's paths go through them.
+/// Links in a distribution with a merged /usr. The paths of programs go through them.
 const LINKS: &[&str] = &["bin", "sbin", "lib", "lib64", "usr/lib64"];
 const LIBRARY_DIRS: &[&str] = &["usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib"];
 
-/// How many symbolic links a path may lead through before it is taken for a loop.
+/// A path through more symbolic links than this is taken for a loop.
 const MOST_LINKS: usize = 40;
 
 /// Copies the host's part of `root` to `target`, which does not exist yet.
@@ -49,7 +49,7 @@ pub fn copy(root: &Path, target: &Path) -> Result<(), ImageError> {
     Ok(())
 }
 
-/// A link in the place of a folder could lead out of the tree, to files of this machine.
+/// Refuses a link in a folder's place: it could lead out of the tree, to files of this machine.
 fn without_links(root: &Path, path: &Path) -> Result<(), ImageError> {
     let is_link = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
     let parts = path.ancestors().filter(|part| !part.as_os_str().is_empty());
@@ -71,7 +71,7 @@ struct Resolved {
     links: Vec<PathBuf>,
 }
 
-/// Follows a path with every link on the way *inside the tree*; links may be absolute.
+/// Follows a path. Every link on the way is resolved *inside the tree*, even an absolute one.
 fn resolve(root: &Path, path: &Path) -> Option<Resolved> {
     let mut pending: Vec<String> = parts(path)?;
     pending.reverse();
@@ -172,7 +172,7 @@ fn copy_any(root: &Path, target: &Path, path: &Path) -> Result<(), ImageError> {
     Ok(())
 }
 
-/// Takes a link over as it is; what is not a link there is left out.
+/// Copies a link as it is. Skips anything that is not a link.
 fn copy_link(root: &Path, target: &Path, path: &Path) -> Result<(), ImageError> {
     let Ok(leads_to) = fs::read_link(root.join(path)) else {
         return Ok(());
@@ -206,7 +206,7 @@ fn create_parent(path: &Path) -> Result<(), ImageError> {
 mod tests {
     use super::*;
 
-    /// This machine's own shell stands for the image's parser.
+    /// This machine's own shell stands in for the image's parser.
     #[test]
     fn a_copied_program_runs_from_the_copy() {
         let dir = tempfile::tempdir().unwrap();
@@ -238,7 +238,7 @@ mod tests {
         symlink(outside.join("apparmor.d"), root.join("etc/apparmor.d")).unwrap();
         let error = copy(&root, &dir.path().join("other")).unwrap_err().to_string();
         assert!(error.contains("etc/apparmor.d: a link;"), "{error}");
-        // A device or a folder where a program should be.
+        // A device or a folder in a program's place.
         let error = copy_file(Path::new("/dev/zero"), &dir.path().join("zero")).unwrap_err();
         assert!(error.to_string().contains("not a file"));
     }

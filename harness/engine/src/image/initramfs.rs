@@ -1,5 +1,5 @@
-//! The initramfs, in two parts that the kernel unpacks one after the other: the modules, kept with the image,
-//! and this program as `/init`, added at each boot, so that a new program needs no new image.
+//! The initramfs in two parts, which the kernel unpacks one after the other: the modules, stored with the image, and
+//! this program as `/init`, added at each boot. So a new program needs no new image.
 
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -11,7 +11,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use super::elf::Elf;
 use super::modules::Module;
 
-/// The kernel looks for the next archive at a multiple of four bytes.
+/// The kernel expects the next archive at a multiple of four bytes.
 const ALIGNMENT: usize = 4;
 
 const DIRECTORY: u32 = 0o755;
@@ -25,15 +25,15 @@ const CONSOLE: (u32, u32) = (5, 1);
 /// Why this program cannot be a machine's init.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// It cannot be read, or the initramfs cannot be put together.
+    /// The program cannot be read, or the initramfs cannot be put together.
     #[error("cannot pack {} for the machine: {source}", .program.display())]
     Io {
         /// The program.
         program: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
-    /// It needs a loader and libraries, which the initramfs does not have.
+    /// The program needs a loader and libraries, which the initramfs does not have.
     #[error(
         "{} is not static, so it cannot be the machine's init; build it with \
          RUSTFLAGS=\"-C target-feature=+crt-static\" and an explicit --target", .program.display()
@@ -42,7 +42,7 @@ pub enum AgentError {
         /// The program.
         program: PathBuf,
     },
-    /// It is no program at all.
+    /// The file is not a program.
     #[error("{}: {problem}", .program.display())]
     NotElf {
         /// The file.
@@ -52,13 +52,13 @@ pub enum AgentError {
     },
 }
 
-/// The archive with the modules, their order, and what the kernel wants before `/init` runs.
+/// The archive with the modules, their order, and what the kernel needs before `/init` runs.
 pub fn modules_archive(modules: &[Module]) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
     for dir in ["dev", "proc", "sys", "newroot", "modules"] {
         out = entry(out, dir, ModeFileType::Directory, DIRECTORY, &[])?;
     }
-    // Without it init would start with no standard streams at all.
+    // Without it, init would start without standard streams.
     let console = Builder::new("dev/console")
         .mode(NODE)
         .set_mode_file_type(ModeFileType::Char)

@@ -1,7 +1,7 @@
-//! Takes the kernel proper out of a distribution's `bzImage`.
+//! Extracts the plain kernel from a distribution's `bzImage`.
 //!
-//! Under emulation the kernel takes one to three seconds to decompress itself; the host does it once, and QEMU
-//! enters the plain kernel by its PVH entry.
+//! Under emulation the kernel takes one to three seconds to decompress itself. The host decompresses it once, and
+//! QEMU enters the plain kernel at its PVH entry.
 
 use std::io::Read;
 
@@ -17,7 +17,7 @@ const SECTOR: usize = 512;
 const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
-/// The plain kernel, where the image has one in a form that is known here and that QEMU can enter.
+/// The plain kernel, if the image has one in a known format that QEMU can enter.
 pub fn plain(image: &[u8]) -> Option<Vec<u8>> {
     let payload = payload(image)?;
     let mut kernel = Vec::new();

@@ -1,4 +1,4 @@
-//! Which kernel modules have to be loaded, and in what order; and their plain content.
+//! Which kernel modules have to be loaded, in what order, and their decompressed content.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,12 +14,12 @@ use super::error::ImageError;
 pub struct Module {
     /// Its name, with `_` for `-`.
     pub name: String,
-    /// The plain ELF file, decompressed.
+    /// The decompressed ELF file.
     pub content: Vec<u8>,
 }
 
-/// Reads the wanted modules and all they depend on from `lib/modules/RELEASE`, in the order to load them.
-/// What is built into the kernel is left out.
+/// Reads the wanted modules and all their dependencies from `lib/modules/RELEASE`, in load order. Modules that are
+/// built into the kernel are left out.
 pub fn collect(dir: &Path, wanted: &[String]) -> Result<Vec<Module>, ImageError> {
     let index = Index::read(dir)?;
     let order = index.load_order(wanted).map_err(|name| {
@@ -41,7 +41,7 @@ pub fn collect(dir: &Path, wanted: &[String]) -> Result<Vec<Module>, ImageError>
 
 /// What `modules.dep` and `modules.builtin` say.
 struct Index {
-    /// Name to path, and the paths of what it depends on.
+    /// Each module's path, and the paths of its dependencies, by name.
     modules: BTreeMap<String, (String, Vec<String>)>,
     builtin: BTreeSet<String>,
 }
@@ -70,7 +70,7 @@ impl Index {
         }
     }
 
-    /// The paths in load order; the name of the first unknown module otherwise.
+    /// The paths in load order, or the name of the first unknown module.
     fn load_order<'a>(&'a self, wanted: &'a [String]) -> Result<Vec<&'a str>, &'a str> {
         let mut order: Vec<&str> = Vec::new();
         for name in wanted {
@@ -90,7 +90,7 @@ impl Index {
     }
 }
 
-/// `kernel/fs/ext4/ext4.ko.xz` is `ext4`; the kernel takes `-` and `_` for the same.
+/// `kernel/fs/ext4/ext4.ko.xz` is `ext4`. The kernel does not distinguish `-` and `_`.
 fn name_of(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
     file.split_once(".ko")
@@ -101,7 +101,7 @@ fn name_of(path: &str) -> String {
 fn plain_content(dir: &Path, path: &str) -> Result<Vec<u8>, ImageError> {
     let path = &dir.join(path);
     let inside = path.strip_prefix(dir).unwrap_or(path);
-    // What the list names must be a file of this folder.
+    // A path in the list must be a file in this folder.
     let real = resolve_inside(dir, inside).map_err(ImageError::file("read", path))?;
     let path = &dir.join(real);
     if !fs::symlink_metadata(path).is_ok_and(|found| found.is_file()) {

@@ -1,16 +1,16 @@
-//! Says how far a build is: a bar on a terminal, plain lines elsewhere.
+//! Shows the progress of a build: a bar on a terminal, plain lines elsewhere.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How often the bar of a terminal moves while nothing is reported.
+/// How often a terminal's bar moves while nothing is reported.
 const TICK: Duration = Duration::from_millis(150);
 
-/// Is told how far a build is.
+/// Receives the progress of a build.
 pub trait Progress {
-    /// A part of the work begins: the `number`th (from 1) of `of`.
+    /// Part `number` (from 1) of `of` begins.
     fn step(&mut self, number: u32, of: u32, what: &str);
     /// Something worth a line happened within the part.
     fn note(&mut self, line: &str);
@@ -18,7 +18,7 @@ pub trait Progress {
     fn finish(&mut self);
 }
 
-/// A bar for a terminal. It is there from the first report on: where nothing is to be done, nothing is seen.
+/// A bar for a terminal. It appears with the first report, so nothing is shown if nothing is to be done.
 #[derive(Debug)]
 pub struct TerminalProgress {
     title: String,
@@ -37,7 +37,7 @@ impl TerminalProgress {
     fn bar(&mut self) -> &ProgressBar {
         self.bar.get_or_insert_with(|| {
             let bar = ProgressBar::new(0);
-            // The template is a constant, so the fallback is never seen.
+            // The template is a constant, so the fallback is never used.
             let style = ProgressStyle::with_template("{prefix} [{bar:20}] {pos}/{len} {wide_msg} {elapsed}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
             bar.set_style(style);
@@ -84,7 +84,7 @@ impl<W: Write> PlainProgress<W> {
     }
 
     fn line(&mut self, text: &str) {
-        // A progress report that nobody can read is no reason to fail.
+        // A progress line that cannot be written is no reason to fail.
         let _ = writeln!(self.out, "{}: {text}", self.title);
     }
 }
@@ -101,7 +101,7 @@ impl<W: Write> Progress for PlainProgress<W> {
     fn finish(&mut self) {}
 }
 
-/// What fits standard error.
+/// The kind of progress that suits standard error.
 pub fn progress_for_stderr(title: &str) -> Box<dyn Progress> {
     let stderr = std::io::stderr();
     if stderr.is_terminal() {

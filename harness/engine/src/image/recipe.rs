@@ -12,13 +12,13 @@ use virt_aa_model::yaml::error::DataError;
 use super::tree::Given;
 use super::written;
 
-/// The image that is used when none is named.
+/// The image that is used if none is named.
 pub const DEFAULT: &str = "debian-13";
 
-/// Goes up when the same recipe makes something else, so that images of an older program are not taken.
+/// Increases when the same recipe makes a different image, so that images of an older program are not used.
 const FORMAT: u32 = 3;
 
-/// How many hexadecimal digits of the hash name a build: enough for a folder of images.
+/// How many hexadecimal digits of the hash are in a build's name: enough for a folder of images.
 pub(super) const KEY_DIGITS: usize = 16;
 
 /// What an image is made of.
@@ -27,20 +27,20 @@ pub struct Recipe {
     /// What the root file system comes from.
     #[serde(flatten)]
     pub source: Source,
-    /// The packages to install, with their dependencies but not with what they recommend; none in a given tree.
+    /// The packages to install, with their dependencies but without recommended packages; empty for a given tree.
     pub packages: Vec<String>,
     /// Paths that are not unpacked, as patterns of dpkg's `path-exclude`.
     pub exclude: Vec<String>,
-    /// The kernel's file in `/boot`, as a pattern with `*`; of several the newest is taken.
+    /// The kernel's file in `/boot`, as a pattern with `*`. If several match, the newest is used.
     pub kernel: String,
-    /// The hypervisor's file in `/boot`, in the same way: the kernel then boots as its dom0.
+    /// The hypervisor's file in `/boot`, likewise. The kernel then boots as its dom0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hypervisor: Option<String>,
-    /// The modules that the initramfs loads, by name; their dependencies come by themselves.
+    /// The modules that the initramfs loads, by name. Their dependencies are added automatically.
     pub modules: Vec<String>,
     /// The root file system.
     pub filesystem: Filesystem,
-    /// Whether nobody has run the cases on it yet. What is built is the same.
+    /// Whether nobody has run the cases on the image yet. It does not affect the build.
     #[serde(skip)]
     pub untested: bool,
 }
@@ -51,7 +51,7 @@ pub struct Recipe {
 pub enum Source {
     /// The suite of a distribution, as its mirrors name it.
     Suite(String),
-    /// A root file system that is given.
+    /// An existing root file system.
     From(Given),
 }
 
@@ -61,7 +61,7 @@ pub enum Source {
 pub struct Filesystem {
     /// Its size in MiB; the file is sparse.
     pub size_mib: u64,
-    /// Features of ext4 to set, or with a `^` to clear.
+    /// Features of ext4 to set, or to clear if they begin with `^`.
     #[serde(default)]
     pub features: Vec<String>,
 }
@@ -69,12 +69,12 @@ pub struct Filesystem {
 /// Why a recipe cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RecipeError {
-    /// No recipe of that name.
+    /// There is no recipe of that name.
     #[error("unknown image `{name}`{}", .help.as_deref().map(|help| format!(" ({help})")).unwrap_or_default())]
     Unknown {
         /// The name that was asked for.
         name: String,
-        /// The name that was perhaps meant, or those that there are.
+        /// A similar name, or the existing names.
         help: Option<String>,
     },
     /// The folder cannot be read.
@@ -82,7 +82,7 @@ pub enum RecipeError {
     Read {
         /// The path.
         path: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// A recipe's file is wrong.
@@ -97,13 +97,13 @@ impl From<DataError> for RecipeError {
 }
 
 impl Recipe {
-    /// Loads the recipe of that name from a folder of recipes, with those that it extends.
+    /// Loads a recipe from a folder of recipes, with those that it extends.
     pub fn load(dir: &Path, name: &str) -> Result<Self, RecipeError> {
         written::read(dir, name)
     }
 
-    /// Names what is built from it: the same for the same content, whatever the file's layout and comments. `tree` stands
-    /// for the content of a tree that is given.
+    /// The key in the name of what is built from it. It depends on the content only, not on the file's layout and
+    /// comments. `tree` stands for the content of a given tree.
     pub fn key(&self, tree: Option<&str>) -> String {
         // A struct of strings and numbers always has a JSON form; its fields keep their order.
         let mut content = serde_json::json!({ "format": FORMAT, "recipe": self });
@@ -177,7 +177,7 @@ mod tests {
         "from: {tar: x, dir: y}",
         ":1:8: exactly one of `tar`, `dir`"
     )]
-    #[case::packages_in_a_tree("suite: trixie", "from: {tar: x}", ":2:12: nothing is installed")]
+    #[case::packages_in_a_tree("suite: trixie", "from: {tar: x}", ":2:12: no packages can be installed")]
     #[case::path_as_kernel("vmlinuz-*", "../x", ":3:9: `../x` names a file in /boot")]
     #[case::path_as_hypervisor("modules:", "hypervisor: a/b\nmodules:", ":4:13: `a/b` names a file in /boot")]
     #[case::anchor("modules: [ext4]", "modules: &m [ext4]", ":4:10: anchors")]

@@ -1,4 +1,4 @@
-//! Where images are: a folder for each, named by the recipe and what it says. A folder that is there is whole.
+//! Where images are: one folder each, named after the recipe and its content. An existing folder is complete.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -10,10 +10,10 @@ use super::recipe::{self, Recipe, Source};
 use super::tree::{self, Given};
 use crate::xdg;
 
-/// How the folder of an unfinished build begins; no recipe's name begins so.
+/// Prefix of the folder of an unfinished build. No recipe's name begins with it.
 pub(super) const PARTIAL_PREFIX: &str = ".partial-";
 const LOCK_SUFFIX: &str = ".lock";
-/// The log of a build that failed.
+/// Suffix of the log of a failed build.
 pub(super) const LOG_SUFFIX: &str = ".log";
 
 pub(super) const KERNEL: &str = "kernel";
@@ -28,7 +28,7 @@ pub(super) const FACTS: &str = "facts.json";
 pub struct Store {
     recipes: PathBuf,
     images: PathBuf,
-    /// Where given trees are whose path is not absolute.
+    /// The folder of given trees whose paths are relative.
     trees: PathBuf,
 }
 
@@ -41,7 +41,7 @@ pub struct Image {
     pub dir: PathBuf,
     /// The kernel, in a form that QEMU boots.
     pub kernel: PathBuf,
-    /// The hypervisor whose dom0 the kernel is, where the recipe has one.
+    /// The hypervisor whose dom0 the kernel is, if the recipe has one.
     pub hypervisor: Option<PathBuf>,
     /// The first part of the initramfs, with the kernel modules.
     pub initrd: PathBuf,
@@ -49,16 +49,16 @@ pub struct Image {
     pub disk: PathBuf,
     /// The part of the root file system that the host needs.
     pub tree: PathBuf,
-    /// What is in it.
+    /// What it contains.
     pub facts: ImageFacts,
 }
 
-/// How it stands with the image of a recipe.
+/// State of a recipe's image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageState {
-    /// Built from the recipe as it is now.
+    /// Built from the current recipe.
     Built,
-    /// Not built, or not from the recipe as it is now.
+    /// Not built, or not from the current recipe.
     Missing,
 }
 
@@ -67,22 +67,22 @@ pub enum ImageState {
 pub struct Row {
     /// The recipe's name.
     pub name: String,
-    /// How it stands.
+    /// The state of its image.
     pub state: ImageState,
     /// Whether nobody has run the cases on it yet.
     pub untested: bool,
-    /// The bytes that it takes on disk, where it is built.
+    /// The bytes that it takes on disk, if it is built.
     pub bytes: u64,
-    /// What is in it, where it is built.
+    /// What it contains, if it is built.
     pub facts: Option<ImageFacts>,
 }
 
-/// What `prune` has removed.
+/// What `prune` removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// The folders.
     pub removed: Vec<PathBuf>,
-    /// The bytes that they took.
+    /// Their size in bytes.
     pub bytes: u64,
 }
 
@@ -117,7 +117,7 @@ impl Store {
         Ok(recipe::names(&self.recipes)?)
     }
 
-    /// The tree that a recipe is made from, where one is given.
+    /// The given tree that a recipe is made from, if there is one.
     pub(super) fn given(&self, recipe: &Recipe) -> Option<Given> {
         match &recipe.source {
             Source::Suite(_) => None,
@@ -125,7 +125,7 @@ impl Store {
         }
     }
 
-    /// The folder of the image; named by the given tree too, which has to be there.
+    /// The folder of the image. Its name also depends on the given tree, which must exist.
     pub(super) fn dir_of(&self, name: &str, recipe: &Recipe) -> Result<PathBuf, ImageError> {
         let tree = match self.given(recipe) {
             Some(given) => Some(given.identity(name, &self.images)?),
@@ -144,7 +144,7 @@ impl Store {
         self.images.join(format!("{name}{LOCK_SUFFIX}"))
     }
 
-    /// Opens (and if need be makes) the file that the builders of an image lock.
+    /// Opens the file that the builders of an image lock. Creates it if needed.
     pub(super) fn lock_file(&self, name: &str) -> Result<File, ImageError> {
         fs::create_dir_all(&self.images).map_err(ImageError::file("create", &self.images))?;
         let path = self.lock_path(name);
@@ -155,7 +155,7 @@ impl Store {
             .map_err(ImageError::file("open", &path))
     }
 
-    /// The folders of unfinished builds of that image. Only who holds its lock may remove them.
+    /// The folders of unfinished builds of that image. Only the holder of its lock may remove them.
     pub(super) fn leftovers(&self, name: &str) -> Result<Vec<PathBuf>, ImageError> {
         let prefix = Self::partial_prefix(name);
         Ok(self
@@ -184,7 +184,7 @@ impl Store {
     }
 }
 
-/// The image of that name, if it is built from its recipe as it is now.
+/// The image of that name, if it is built from the current recipe.
 pub fn find(store: &Store, name: &str) -> Result<Option<Image>, ImageError> {
     let recipe = store.recipe(name)?;
     load(name, &store.dir_of(name, &recipe)?)
@@ -201,7 +201,7 @@ pub fn list(store: &Store) -> Result<Vec<Row>, ImageError> {
     let mut rows = Vec::new();
     for name in store.names()? {
         let image = match find(store, &name) {
-            // Of a tree that nobody has put there yet there is no image.
+            // There is no image of a tree that does not exist yet.
             Err(ImageError::NoTree { .. }) => None,
             found => found?,
         };
@@ -222,14 +222,14 @@ pub fn list(store: &Store) -> Result<Vec<Row>, ImageError> {
     Ok(rows)
 }
 
-/// Removes the images that no recipe stands for any more, and what ended builds have left behind. What is being
-/// built is left alone.
+/// Removes the images that no recipe describes any more, and what ended builds left behind. Running builds are left
+/// alone.
 pub fn prune(store: &Store) -> Result<Pruned, ImageError> {
     let mut current = Vec::new();
     for name in store.names()? {
         match path(store, &name) {
             Ok(dir) => current.push(dir),
-            // The tree is away for now; what was made from it goes once its recipe does.
+            // The tree is missing for now. Its images are removed once the recipe is gone.
             Err(ImageError::NoTree { .. }) => {
                 current.extend(store.entries()?.into_iter().filter_map(|(entry, path)| {
                     let key = entry.strip_prefix(&name)?.strip_prefix('-')?;
@@ -254,7 +254,7 @@ pub fn prune(store: &Store) -> Result<Pruned, ImageError> {
     Ok(pruned)
 }
 
-/// Whether it is the folder of a build whose lock somebody holds.
+/// Whether `entry` is the folder of a build whose lock is held.
 fn is_being_built(store: &Store, entry: &str) -> Result<bool, ImageError> {
     let Some(name) = entry
         .strip_prefix(PARTIAL_PREFIX)
@@ -292,7 +292,7 @@ pub(super) fn load(name: &str, dir: &Path) -> Result<Option<Image>, ImageError> 
     }))
 }
 
-/// What a folder takes, holes not counted. What cannot be read counts nothing.
+/// The size of a folder on disk, without holes. What cannot be read counts as 0.
 fn bytes_on_disk(path: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     const BLOCK: u64 = 512;

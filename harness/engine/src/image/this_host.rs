@@ -1,4 +1,4 @@
-//! This host in an image's place: its own policy, parser and packages, and a folder of the cache.
+//! This host in place of an image: its own policy, parser and packages, and a folder of the cache.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,9 @@ use super::error::ImageError;
 use super::facts::{ImageFacts, installed_packages};
 use super::store::{Image, Store};
 
-/// dpkg's list of packages, where there is one.
+/// dpkg's list of packages, if there is one.
 const DPKG_STATUS: &str = "/var/lib/dpkg/status";
-/// Packages whose version is libvirt's, the most telling first.
+/// Packages that have libvirt's version, in order of preference.
 const LIBVIRT: [&str; 3] = ["libvirt-daemon-system", "libvirt-daemon", "libvirt0"];
 const UNKNOWN: &str = "unknown";
 
@@ -44,7 +44,7 @@ pub fn this_host(store: &Store) -> Result<Image, ImageError> {
     })
 }
 
-/// As recipes are called: `debian-13`, and `debian-sid` where the distribution has no number yet.
+/// A name like that of a recipe: `debian-13`, or `debian-sid` if the distribution has no number yet.
 fn name_of(os_release: &str) -> String {
     let value = |key: &str| {
         os_release

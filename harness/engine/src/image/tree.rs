@@ -1,8 +1,8 @@
-//! Root file systems that are given: where they are, and what stands for their content.
+//! Given root file systems: where they are, and what identifies their content.
 //!
-//! An image is named by what it is made of, so a changed tree is another image. A tar file is named by the hash of its
-//! bytes, a folder by the names, kinds, owners, sizes and times of all that is in it: nothing in it changes without one
-//! of these, for the kernel sets the time of a change itself.
+//! An image is named after what it is made of, so a changed tree is another image. A tar file is identified by the
+//! hash of its bytes. A folder is identified by the names, kinds, owners, sizes and times of everything in it. Any
+//! change in it affects one of these, because the kernel itself sets the time of a change.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -17,20 +17,20 @@ use super::error::ImageError;
 
 use virt_aa_model::hex::hex;
 
-/// How the notes' names begin; no recipe's name begins so.
+/// Prefix of the notes' names. No recipe's name begins with it.
 pub const NOTE_PREFIX: &str = ".tree-";
 
-/// A root file system that is given. A path that is not absolute lies in the folder of trees.
+/// A given root file system. A relative path is in the folder of trees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Given {
-    /// A tar file, packed or not.
+    /// A tar file, compressed or not.
     Tar(PathBuf),
     /// A folder.
     Dir(PathBuf),
 }
 
-/// The key `from` of a recipe's file: exactly one of them.
+/// The key `from` of a recipe's file. Exactly one of the fields is set.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct From {
@@ -39,7 +39,7 @@ pub struct From {
 }
 
 impl From {
-    /// The one that is named.
+    /// The one that is set.
     pub fn given(self) -> Result<Given, String> {
         match (self.tar, self.dir) {
             (Some(tar), None) => Ok(Given::Tar(tar)),
@@ -50,7 +50,7 @@ impl From {
 }
 
 impl Given {
-    /// The same, its path looked up.
+    /// The same tree, with a path relative to `trees` resolved.
     pub fn at(&self, trees: &Path) -> Given {
         match self {
             Given::Tar(path) => Given::Tar(trees.join(path)),
@@ -65,7 +65,7 @@ impl Given {
         }
     }
 
-    /// What stands for its content. `notes` is a folder in which the hash of a large file is kept for the next time.
+    /// What identifies its content. The folder `notes` caches the hash of a large file.
     pub fn identity(&self, image: &str, notes: &Path) -> Result<String, ImageError> {
         let path = self.path();
         let found = fs::metadata(path).map_err(|source| ImageError::NoTree {
@@ -88,7 +88,7 @@ impl Given {
     }
 }
 
-/// The folder of trees: `$VIRT_AA_CONFORM_TREES`, else `$XDG_DATA_HOME` or `~/.local/share` with `virt-aa-conform/trees`.
+/// `$VIRT_AA_CONFORM_TREES`, else `virt-aa-conform/trees` in `$XDG_DATA_HOME` or `~/.local/share`.
 pub fn default_trees(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     // An empty or relative value counts as unset.
     let absolute = |name: &str| var(name).filter(|path| path.is_absolute());
@@ -98,7 +98,7 @@ pub fn default_trees(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     })
 }
 
-/// The hash of a file's bytes, taken from the notes where the file has not changed since.
+/// The hash of a file's bytes, from the notes if the file has not changed since.
 fn of_file(path: &Path, found: &Metadata, notes: &Path) -> Result<String, ImageError> {
     let name = format!(
         "{NOTE_PREFIX}{}",
@@ -122,7 +122,7 @@ fn of_file(path: &Path, found: &Metadata, notes: &Path) -> Result<String, ImageE
         }
     }
     let hash = hex(hash.finalize());
-    // Without the note it is read again the next time.
+    // Without the note, the next call reads the file again.
     let _ = fs::create_dir_all(notes).and_then(|()| fs::write(&note, format!("{state} {hash}\n")));
     Ok(hash)
 }
@@ -150,7 +150,7 @@ fn of_folder(root: &Path) -> Result<String, ImageError> {
     Ok(hex(hash.finalize()))
 }
 
-/// All that changes when a file does, in one word.
+/// Everything that changes when a file does, in one word.
 fn state(of: &Metadata) -> String {
     [
         of.dev().to_string(),
@@ -200,7 +200,7 @@ mod tests {
         }
         assert_eq!(identity("a").unwrap(), identity("b").unwrap());
         assert_ne!(identity("a").unwrap(), identity("c").unwrap());
-        // From the note, and read anew once it changes.
+        // The hash comes from the note, and from the file once it changes.
         let first = identity("a").unwrap();
         assert_eq!(identity("a").unwrap(), first);
         fs::write(dir.path().join("a"), "another").unwrap();

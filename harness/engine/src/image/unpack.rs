@@ -1,6 +1,6 @@
-//! A given root file system becomes the image's: copied out of the tar file or the folder by `tar`, in the fence of every
-//! build. Nothing of it is run, and nothing is written but below the image's folder: `tar` takes the slash off absolute
-//! names, refuses those with `..`, and makes links that lead elsewhere only when all else is written.
+//! Makes a given root file system the image's. `tar` copies it from the tar file or the folder, in the namespaces of
+//! every build. Nothing in it is run, and nothing is written outside the image's folder: `tar` strips the slash of
+//! absolute names, refuses names with `..`, and makes links that lead elsewhere only after everything else.
 
 use std::fs;
 use std::path::Path;
@@ -14,16 +14,16 @@ use crate::tools::{BASH, TAR, Tool};
 
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// Folders whose content the machine makes itself at each boot. A device node in there needs a right that a user lacks.
+/// Folders that the machine fills at each boot. A user lacks the right to make the device nodes in them.
 const MADE_AT_BOOT: &[&str] = &["/dev/*", "/proc/*", "/sys/*", "/run/*", "/tmp/*"];
 
 /// The folders on which the machine mounts something.
 const MOUNT_POINTS: &[&str] = &["dev", "proc", "sys", "run", "tmp"];
 
-/// A folder's files go through a pipe, so that both ways are one: what is left out, and how it is written.
+/// A folder's files also go through a pipe, so that excluding and writing work as for a tar file.
 const COPY: &str = r#"set -o pipefail; from=$1 to=$2; shift 2; tar --directory="$from" --create "${@}" --file=- . | tar --directory="$to" --extract --file=- $OPTIONS"#;
 
-/// For both.
+/// Options for both.
 const OPTIONS: &[&str] = &[
     "--numeric-owner",
     "--xattrs",
@@ -31,7 +31,7 @@ const OPTIONS: &[&str] = &[
 ];
 const EXTRACT: &[&str] = &["--same-owner", "--same-permissions", "--delay-directory-restore"];
 
-/// The tools that it takes.
+/// The tools that unpacking needs.
 pub fn tools(given: &Given) -> Vec<Tool> {
     match given {
         Given::Tar(_) => vec![TAR],
@@ -47,7 +47,7 @@ pub fn unpack(recipe: &Recipe, given: &Given, root: &Path, log: &Path) -> Result
     logged(tool, expression, LIMIT, log, &mut |_| {})?;
     for point in MOUNT_POINTS {
         let path = root.join(point);
-        // Where a link stands in its place, that is what the tree has.
+        // If the tree has a link in its place, the link stays.
         if fs::symlink_metadata(&path).is_err() {
             fs::create_dir(&path).map_err(ImageError::file("create", &path))?;
         }
@@ -64,7 +64,7 @@ fn command(recipe: &Recipe, given: &Given, root: &Path) -> (Tool, Vec<String>) {
                 format!("--directory={}", root.display()),
                 "--extract".into(),
                 format!("--file={}", tar.display()),
-                // A colon in the name is no machine's.
+                // A colon in the name does not begin with a host's name.
                 "--force-local".into(),
             ];
             all.extend(words(OPTIONS));
@@ -133,7 +133,7 @@ mod tests {
         assert!(output.status.success(), "{output:?}");
     }
 
-    /// The fence of a user needs subordinate ids, which not every machine gives.
+    /// Whether a user's build can run. It needs subordinate ids, which not every machine has.
     fn can_be_fenced() -> bool {
         geteuid().is_root()
     }
@@ -166,7 +166,7 @@ mod tests {
         assert!(!there("usr/share/doc/x") && !there("dev/null"));
     }
 
-    /// What a hostile tar file could do: names out of the folder, and writing through a link.
+    /// What a hostile tar file could try: names outside the folder, and writing through a link.
     #[rstest]
     #[case::absolute(&["-P"], false)]
     #[case::upwards(&["-P", "--transform=s,.*evil,../evil,"], false)]
@@ -193,7 +193,7 @@ mod tests {
         tar(&first);
         tar(&[how, &["-rf", &file, &evil_name]].concat());
         fs::remove_file(&evil).unwrap();
-        // Refused, or led inside: both will do.
+        // Refused, or written inside: both are fine.
         let _ = unpacked(&Given::Tar(file.into()), &root);
         assert!(!evil.exists() && !dir.path().join("evil").exists());
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);

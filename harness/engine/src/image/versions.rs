@@ -1,4 +1,4 @@
-//! Which versions a root file system has: as dpkg says, or where that is not at home, as parser and library say.
+//! Which versions a root file system has. dpkg reports them, or without dpkg the parser and the library.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,9 +11,9 @@ use super::error::ImageError;
 use super::facts::installed_packages;
 
 const STATUS: &str = "var/lib/dpkg/status";
-/// Where libvirt's library is.
+/// Folders that may contain libvirt's library.
 const LIBRARIES: &[&str] = &["usr/lib64", "usr/lib/x86_64-linux-gnu", "usr/lib"];
-/// How its name begins; behind it stands the version.
+/// Prefix of its name. The version follows.
 const LIBVIRT: &str = "libvirt.so.0.";
 
 /// Versions of what verdicts are about.
@@ -22,11 +22,11 @@ pub struct Versions {
     pub parser: String,
     /// libvirt.
     pub libvirt: String,
-    /// Every package, where dpkg has a list of them.
+    /// Every package, if there is a dpkg list.
     pub packages: BTreeMap<String, String>,
 }
 
-/// Reads them; `tree` is the part of the root file system from which its parser runs here.
+/// Reads the versions. `tree` is the part of the root file system from which its parser runs here.
 pub fn read(name: &str, root: &Path, tree: &Path) -> Result<Versions, ImageError> {
     let path = root.join(STATUS);
     match resolve_inside(root, Path::new(STATUS)).and_then(|found| fs::read_to_string(root.join(found))) {

@@ -1,4 +1,4 @@
-//! A recipe as it is written: it may extend another one.
+//! A recipe as its file has it: it may extend another one.
 
 use std::path::Path as FilePath;
 
@@ -12,16 +12,16 @@ use virt_aa_model::yaml::{source, suggest};
 use super::recipe::{Filesystem, Recipe, RecipeError, Source, names};
 use super::tree::From;
 
-/// The keys of a recipe's file. In one that extends another, lists are added to and all else is put in place.
+/// The keys of a recipe's file. If it extends another recipe, lists are appended and all else replaces the other's.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecipeFile {
     extends: Option<String>,
-    /// Entries of the other's lists that are left out.
+    /// Entries of the other recipe's lists that are left out.
     #[serde(default)]
     omit: Vec<String>,
     suite: Option<String>,
-    /// A root file system that is given, in place of a suite and its packages.
+    /// An existing root file system, in place of a suite and its packages.
     from: Option<From>,
     #[serde(default)]
     packages: Vec<String>,
@@ -32,7 +32,7 @@ pub struct RecipeFile {
     #[serde(default)]
     modules: Vec<String>,
     filesystem: Option<Filesystem>,
-    /// Nobody has run the cases on it yet. It is not handed on to who extends it.
+    /// Nobody has run the cases on it yet. Recipes that extend it do not inherit this.
     #[serde(default)]
     untested: bool,
 }
@@ -96,7 +96,7 @@ fn at(document: &Document, path: &Path, problem: String) -> DataError {
 type Problem = (Path, String);
 
 impl RecipeFile {
-    /// What a reader of its types cannot see. The values become arguments of tools, hence the strictness.
+    /// Finds what the types cannot rule out. The values become arguments of tools, so the check is strict.
     fn problem(&self) -> Option<Problem> {
         const LEAST_MIB: u64 = 64;
         let key = |key: &str| Path::root().key(key);
@@ -160,7 +160,7 @@ impl RecipeFile {
         })
     }
 
-    /// The recipe with this one over another, which it extends.
+    /// Merges this recipe over the one that it extends.
     fn over(self, base: RecipeFile) -> Result<RecipeFile, Problem> {
         let listed = |entry: &String| {
             [&base.packages, &base.exclude, &base.modules]
@@ -168,14 +168,14 @@ impl RecipeFile {
                 .any(|list| list.contains(entry))
         };
         if let Some(index) = self.omit.iter().position(|entry| !listed(entry)) {
-            let problem = format!("`{}` is in no list of what is extended", self.omit[index]);
+            let problem = format!("`{}` is in no list of the extended recipe", self.omit[index]);
             return Err((Path::root().key("omit").index(index), problem));
         }
         let both = |first: Vec<String>, second: Vec<String>| {
             let kept = first.into_iter().filter(|entry| !self.omit.contains(entry));
             kept.chain(second).collect()
         };
-        // One of the two takes the place of the other, and what is given has its packages already.
+        // `suite` and `from` replace each other, and a given tree already has its packages.
         let (suite, from, packages) = match (self.suite, self.from) {
             (None, None) => (base.suite, base.from, both(base.packages, self.packages)),
             (suite, None) => (suite, None, both(base.packages, self.packages)),
@@ -196,11 +196,11 @@ impl RecipeFile {
         })
     }
 
-    /// The whole recipe, which extends nothing any more.
+    /// The complete recipe, which extends nothing any more.
     fn recipe(self) -> Result<Recipe, Problem> {
         let key = |key: &str| Path::root().key(key);
         if let Some(entry) = self.omit.first() {
-            let problem = format!("`{entry}` is left out of nothing, since nothing is extended");
+            let problem = format!("`{entry}` cannot be omitted, because the recipe extends nothing");
             return Err((key("omit").index(0), problem));
         }
         let missing = |name: &str| (Path::root(), format!("`{name}` is missing"));
@@ -214,7 +214,7 @@ impl RecipeFile {
             }
         };
         if matches!(source, Source::From(_)) && !self.packages.is_empty() {
-            let problem = "nothing is installed into a root file system that is given";
+            let problem = "no packages can be installed into a given root file system";
             return Err((key("packages"), problem.into()));
         }
         Ok(Recipe {
@@ -278,7 +278,7 @@ mod tests {
             "{unknown}"
         );
         let alone = read_of(&[("base", &format!("{BASE}omit: [ext4]\n"))], "base").unwrap_err();
-        assert!(alone.to_string().contains("left out of nothing"), "{alone}");
+        assert!(alone.to_string().contains("cannot be omitted"), "{alone}");
     }
 
     #[test]
@@ -292,14 +292,14 @@ mod tests {
             (vec![], vec!["ext4".to_owned()])
         );
         assert!(recipe.untested);
-        // What is wrong is told where it is written, not where it is extended.
+        // An error is reported in the file that has the value, not in the one that extends it.
         let bad = read_of(&[("base", &BASE.replace("ext4", "-x")), ("over", over)], "over");
         let text = bad.unwrap_err().to_string();
         assert!(
             text.contains("base.yaml:4:11: `-x` is not the name of a module"),
             "{text}"
         );
-        // Whoever extends an untested recipe is another one.
+        // A recipe that extends an untested one does not become untested by that.
         let tested = [("base", BASE), ("over", over), ("top", "extends: over\n")];
         assert!(!read_of(&tested, "top").unwrap().untested);
     }

@@ -1,4 +1,4 @@
-//! A test process's side: find the keeper, or start it, and ask.
+//! The test process's side: finds the keeper or starts it, and sends it requests.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,38 +17,38 @@ use super::work::Target;
 use crate::children::readable;
 use virt_aa_probe::lock::lock_within;
 
-/// How often a keeper that is gone is replaced before the test gives up.
+/// How many keepers the test tries before it gives up.
 const ATTEMPTS: usize = 3;
-/// For somebody else to start the keeper.
+/// Time for another process to start the keeper.
 const STARTED_BY_ANOTHER: Duration = Duration::from_secs(90);
-/// For a keeper that was just started to be there; it waits for the end of the one before.
+/// Time for a new keeper to be ready. It waits for its predecessor's end.
 const START: Duration = Duration::from_secs(60);
-/// A keeper that says nothing for so long is stuck.
+/// A keeper that sends nothing for this long is stuck.
 const SILENCE: Duration = Duration::from_secs(30);
-/// For an answer, the image's build included.
+/// Time for an answer, including the image's build.
 const ANSWER: Duration = Duration::from_secs(3600);
 
-/// Why there is no answer.
+/// Why the keeper gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum KeeperError {
-    /// Where it should be.
+    /// The keeper's paths cannot be determined.
     #[error(transparent)]
     KeeperPaths(#[from] KeeperPathsError),
-    /// It could not be started.
+    /// The keeper could not be started.
     #[error("cannot start the keeper of the test machine: {0}")]
     Start(io::Error),
-    /// It ended before it was there.
+    /// The keeper ended before it was ready.
     #[error("the keeper of the test machine ended at its start; see {}", .0.display())]
     Stillborn(PathBuf),
-    /// It ended before it answered, more than once.
+    /// The keeper ended before it answered, more than once.
     #[error("the keeper of the test machine was gone {ATTEMPTS} times before it answered; see {}", .0.display())]
     Gone(PathBuf),
-    /// It is there and silent.
+    /// The keeper runs but says nothing.
     #[error("the keeper of the test machine says nothing; end the process `virt-aa-conform keeper`, see {}", .0.display())]
     Stuck(PathBuf),
 }
 
-/// Have a variant run by the keeper of `target`, which is started if there is none.
+/// Asks the keeper of `target` to run a variant. Starts a keeper if there is none.
 pub fn ask(target: &Target, ask: &Ask) -> Result<Answer, KeeperError> {
     let place = KeeperPaths::of(target)?;
     for _ in 0..ATTEMPTS {
@@ -62,7 +62,7 @@ pub fn ask(target: &Target, ask: &Ask) -> Result<Answer, KeeperError> {
     Err(KeeperError::Gone(place.log()))
 }
 
-/// What a blocking read says at its time limit.
+/// Whether a blocking read reached its time limit.
 fn is_silence(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
@@ -82,7 +82,7 @@ fn talk(mut stream: UnixStream, ask: &Ask) -> io::Result<Answer> {
     }
 }
 
-/// A stream to the keeper. One process at a time starts one, and only where none answers.
+/// Connects to the keeper. Only one process at a time starts a keeper, and only if none answers.
 fn join(target: &Target, place: &KeeperPaths) -> Result<UnixStream, KeeperError> {
     if let Ok(stream) = place.connect() {
         return Ok(stream);
@@ -97,7 +97,7 @@ fn join(target: &Target, place: &KeeperPaths) -> Result<UnixStream, KeeperError>
     stream
 }
 
-/// Start a keeper that outlives this process, and wait until it can be reached.
+/// Starts a keeper that outlives this process, and waits until it can be reached.
 fn start(target: &Target, place: &KeeperPaths) -> Result<(), KeeperError> {
     let log = File::create(place.log()).map_err(KeeperError::Start)?;
     let mut command = Command::new(&target.program);
@@ -110,8 +110,8 @@ fn start(target: &Target, place: &KeeperPaths) -> Result<(), KeeperError> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log);
-    // SAFETY: a plain system call between fork and exec. A session of its own, so that what ends the test's process
-    // group does not end the machine of the others.
+    // SAFETY: a plain system call between fork and exec. The keeper gets its own session, so that whatever ends the
+    // test's process group does not end the machine that others use.
     unsafe {
         command.pre_exec(|| match libc::setsid() {
             -1 => Err(io::Error::last_os_error()),
@@ -133,20 +133,20 @@ fn start(target: &Target, place: &KeeperPaths) -> Result<(), KeeperError> {
     }
 }
 
-/// Whether it said that it is there before it closed its standard output.
+/// Whether the keeper reported that it is ready before it closed its standard output.
 fn wait_until_ready(mut stdout: ChildStdout) -> io::Result<bool> {
     use std::os::fd::AsFd;
     if !readable(stdout.as_fd(), Instant::now() + START)? {
         return Err(io::Error::new(
             io::ErrorKind::TimedOut,
-            format!("it was not there within {} s", START.as_secs()),
+            format!("it did not start within {} s", START.as_secs()),
         ));
     }
     Ok(stdout.read(&mut [0])? == 1)
 }
 
 fn end(child: &mut Child) {
-    // It may have ended already, which is what is wanted.
+    // It may have ended already.
     let _ = child.kill();
     let _ = child.wait();
 }

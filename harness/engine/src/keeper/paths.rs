@@ -1,5 +1,5 @@
-//! Where the keeper of a target is found. The name holds a hash of the program and of all that it reads, so that one
-//! of an older state is never asked; it ends by itself.
+//! Where the keeper of a target is found. The name contains a hash of the program and of everything that it reads, so
+//! a keeper of an older state is never asked. It ends by itself.
 
 use std::fs::{self, File};
 use std::io;
@@ -25,10 +25,10 @@ pub struct KeeperPaths {
     pub key: String,
 }
 
-/// Why there is no place.
+/// Why a keeper's paths cannot be determined.
 #[derive(Debug, thiserror::Error)]
 pub enum KeeperPathsError {
-    /// A file that goes into the key, or the folder itself.
+    /// A file that goes into the key, or the folder itself, cannot be used.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
@@ -36,13 +36,13 @@ pub enum KeeperPathsError {
         /// What went wrong.
         source: io::Error,
     },
-    /// No cache folder.
+    /// There is no cache folder.
     #[error(transparent)]
     Store(#[from] ImageError),
 }
 
 impl KeeperPaths {
-    /// Of a target as it is now; its folder is made if it is not there.
+    /// The paths for a target as it is now. Creates the folder if it does not exist.
     pub fn of(target: &Target) -> Result<KeeperPaths, KeeperPathsError> {
         let dir = match std::env::var_os("XDG_RUNTIME_DIR") {
             Some(dir) if Path::new(&dir).is_dir() => PathBuf::from(dir).join("virt-aa-conform"),
@@ -65,53 +65,53 @@ impl KeeperPaths {
         format!("{}{suffix}", self.key)
     }
 
-    /// Held by whoever starts a keeper, of whatever target, so that one at a time does.
+    /// Held by whoever starts a keeper of any target, so that only one starts at a time.
     pub fn start_lock(&self) -> PathBuf {
         self.dir.join("start.lock")
     }
 
-    /// Held by a keeper as long as it lives.
+    /// Held by a keeper for its whole life.
     pub fn life_lock(&self) -> PathBuf {
         self.dir.join(self.name(".lock"))
     }
 
-    /// What the keeper says on standard error.
+    /// The keeper's standard error.
     pub fn log(&self) -> PathBuf {
         self.dir.join(self.name(".log"))
     }
 
-    /// Reach the keeper.
+    /// Connects to the keeper.
     pub fn connect(&self) -> io::Result<UnixStream> {
         self.by_short_name(|name| UnixStream::connect(name))
     }
 
-    /// Be the keeper; what a dead one left is replaced. Only who holds the life lock may.
+    /// Listens as the keeper, and replaces a dead keeper's socket. Only the holder of the life lock may do this.
     pub fn listen(&self) -> io::Result<UnixListener> {
         self.unlink();
         self.by_short_name(|name| UnixListener::bind(name))
     }
 
-    /// Take the socket away.
+    /// Removes the socket.
     pub fn unlink(&self) {
-        // It may not be there.
+        // The file may not exist.
         let _ = fs::remove_file(self.dir.join(self.name(".sock")));
     }
 
-    /// Take the files of a keeper that ends away; its life lock is still held. While somebody starts a keeper, who may
-    /// be waiting for that lock, they stay.
+    /// Removes the files of a keeper that ends and still holds its life lock. They stay while somebody starts a
+    /// keeper, who may be waiting for that lock.
     pub fn clear(&self) {
         let Ok(starting) = File::options().create(true).append(true).open(self.start_lock()) else {
             return;
         };
         if starting.try_lock().is_ok() {
             for file in [self.life_lock(), self.log()] {
-                // What stays is small, and the next keeper uses it again.
+                // A file that stays is small, and the next keeper reuses it.
                 let _ = fs::remove_file(file);
             }
         }
     }
 
-    /// A socket's name has room for 107 bytes only, and a cache folder's may be longer.
+    /// A socket's path may have only 107 bytes, and a cache folder's path may be longer.
     fn by_short_name<T>(&self, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
         let dir = File::open(&self.dir)?;
         let name = format!("/proc/self/fd/{}/{}", dir.as_raw_fd(), self.name(".sock"));
@@ -126,7 +126,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> KeeperPathsError {
 
 fn key(target: &Target) -> Result<String, KeeperPathsError> {
     let mut hash = Sha256::new();
-    // The program is large, and a new one has another time or place.
+    // The program is large, so its metadata stand for it. A new one has another time or place.
     let program = fs::metadata(&target.program).map_err(at(&target.program))?;
     let program = format!(
         "{} {} {} {}.{}",
@@ -149,8 +149,8 @@ fn key(target: &Target) -> Result<String, KeeperPathsError> {
     Ok(virt_aa_model::hex::hex(&hash.finalize()[..8]))
 }
 
-/// A text that changes whenever the profiles under test change. An image's profiles change only with its recipe, which is
-/// among the data files. Those of the host, in `of_host`, and those of a given folder change when somebody edits them.
+/// A text that changes whenever the profiles under test change. An image's profiles change only with its recipe,
+/// which is among the data files. The host's (in `of_host`) and a given folder's change when somebody edits them.
 fn profiles(target: &target::Target, of_host: &Path) -> String {
     if let Some(given) = SetSpec::parse(&target.profiles).given {
         return given.state();

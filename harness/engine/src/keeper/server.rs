@@ -17,25 +17,25 @@ use super::wire::{Ask, KeeperMessage};
 use super::work::{Job, Target, work};
 use virt_aa_probe::lock::lock_within;
 
-/// A keeper that nobody is connected to ends after this long.
+/// A keeper ends after this long without a client.
 const IDLE: Duration = Duration::from_secs(10);
-/// How long the one before may take to end.
+/// How long the previous keeper may take to end.
 const PREDECESSOR: Duration = Duration::from_secs(30);
-/// For a client to say what it wants, and to take what it is told.
+/// Time for a client to send its request, and to take a message.
 const CLIENT: Duration = Duration::from_secs(10);
-/// How often a waiting client is told that work goes on; it is also how its end is noticed.
+/// How often a waiting client is told that work goes on. This also detects that the client is gone.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// Why there is no keeper.
+/// Why a keeper cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The key.
+    /// The key cannot be computed.
     #[error(transparent)]
     KeeperPaths(#[from] KeeperPathsError),
-    /// The target is not any more what the one who started the keeper saw.
-    #[error("the program or the data files changed since the test began; run it again")]
+    /// The target has changed since the keeper was requested.
+    #[error("the program or the data files changed after the test began; run it again")]
     Changed,
-    /// Lock or socket.
+    /// The lock or the socket failed.
     #[error("the keeper's socket: {0}")]
     Io(#[from] io::Error),
 }
@@ -52,7 +52,7 @@ fn clients(shared: &Shared) -> MutexGuard<'_, Clients> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keep the machine of `target`, whose key must be `key`. `ready` is called once clients can connect.
+/// Keeps the machine of `target`, whose key must be `key`. `ready` is called once clients can connect.
 pub fn serve(target: &Target, key: &str, ready: impl FnOnce() -> io::Result<()>) -> Result<(), ServeError> {
     let place = KeeperPaths::of(target)?;
     if place.key != key {
@@ -68,8 +68,8 @@ pub fn serve(target: &Target, key: &str, ready: impl FnOnce() -> io::Result<()>)
         .name("bench".into())
         .spawn(move || work(&of_worker, &place_of_worker, &queue))?;
     let result = accept_until_idle(&listener, &jobs);
-    // Who connected in the last moment finds the stream closed, and asks a new keeper. The machine ends with this
-    // process; the lock is let go last.
+    // A client that connected in the last moment finds the stream closed, and asks a new keeper. The machine ends
+    // with this process. The lock is released last.
     place.unlink();
     drop(listener);
     place.clear();
@@ -111,7 +111,7 @@ fn accept_until_idle(listener: &UnixListener, jobs: &Sender<Job>) -> io::Result<
         clients(&shared).count += 1;
         let (of_client, jobs) = (Arc::clone(&shared), jobs.clone());
         thread::Builder::new().name("client".into()).spawn(move || {
-            // A client that is gone, or talks nonsense, has nobody to be told.
+            // A client that is gone or sends nonsense cannot be answered.
             let _ = attend(stream, &jobs);
             let mut now = clients(&of_client);
             now.count -= 1;
@@ -120,7 +120,7 @@ fn accept_until_idle(listener: &UnixListener, jobs: &Sender<Job>) -> io::Result<
     }
 }
 
-/// One client from its request to its answer.
+/// Serves one client from its request to its answer.
 fn attend(mut stream: UnixStream, jobs: &Sender<Job>) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(CLIENT))?;
@@ -133,7 +133,7 @@ fn attend(mut stream: UnixStream, jobs: &Sender<Job>) -> io::Result<()> {
         match answer.recv_timeout(HEARTBEAT) {
             Ok(answer) => return send(&mut stream, &KeeperMessage::Answer(answer)),
             Err(RecvTimeoutError::Timeout) => send(&mut stream, &KeeperMessage::Busy)?,
-            // The worker has panicked: the client sees the stream's end.
+            // The worker has panicked. The client sees the stream's end.
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! What a test process and the keeper say to each other, in the frames of the agent's protocol.
+//! Messages between a test process and the keeper, in the frames of the agent's protocol.
 
 use std::collections::BTreeMap;
 
@@ -19,13 +19,13 @@ pub struct Ask {
     pub profiles: BTreeMap<String, String>,
 }
 
-/// The keeper's side; an answer is the last word.
+/// Messages from the keeper. The answer is the last one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeeperMessage {
-    /// Still at it; said every few seconds.
+    /// Still at work. Sent every few seconds.
     Busy,
-    /// The end.
+    /// The answer.
     Answer(Answer),
 }
 
@@ -36,12 +36,12 @@ pub struct Answer {
     pub verdict: Verdict,
     /// Why, for everything but a pass.
     pub reason: Option<String>,
-    /// The case's report, where it came to one.
+    /// The case's report, if there is one.
     pub case: Option<Box<CaseReport>>,
 }
 
 impl Ask {
-    /// For a variant.
+    /// The request for a variant.
     pub fn of(variant: &Variant) -> Ask {
         Ask {
             case: variant.loaded.case.name.clone(),
@@ -54,14 +54,14 @@ impl Ask {
         }
     }
 
-    /// Whether it asks for this variant.
+    /// Whether the request is for this variant.
     pub fn is_for(&self, variant: &Variant) -> bool {
         *self == Ask::of(variant)
     }
 }
 
 impl Answer {
-    /// The harness could not get as far as a verdict on the case.
+    /// Reports that the harness could not reach a verdict on the case.
     pub fn error(message: &str) -> Answer {
         Answer {
             verdict: Verdict::Error,

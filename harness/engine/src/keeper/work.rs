@@ -1,4 +1,4 @@
-//! Data, a set and a machine, opened at the first request, and the variants run on it one after another.
+//! Opens the data, a set and a machine at the first request, and runs the requested variants one after another.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender};
@@ -29,16 +29,16 @@ pub struct Target {
     pub program: PathBuf,
 }
 
-/// One request, and where its answer goes.
+/// One request, and the channel for its answer.
 pub struct Job {
     /// What to run.
     pub ask: Ask,
-    /// Whoever waits for it.
+    /// Receives the answer.
     pub reply: Sender<Answer>,
 }
 
-/// Serve requests until nobody can make any more. The image is built if need be. Where nothing can be run, each
-/// answer says why. `place` is where the data must still be what they were.
+/// Serves requests until nobody can send any more. The image is built if needed. If nothing can be run, each answer
+/// says why. `place` has the key that the data must still match.
 pub fn work(target: &Target, place: &KeeperPaths, jobs: &Receiver<Job>) {
     let Ok(first) = jobs.recv() else { return };
     let all = std::iter::once(first).chain(jobs.iter());
@@ -48,7 +48,7 @@ pub fn work(target: &Target, place: &KeeperPaths, jobs: &Receiver<Job>) {
             let again = format!("virt-aa-conform run {}", target.target.words().join(" "));
             let proofs = prepared.proofs(&data, &prepared.base.set.tree.hash());
             for job in all {
-                // Who asked may be gone; the next one is served all the same.
+                // The requester may be gone. The next one is served all the same.
                 let _ = job
                     .reply
                     .send(answer(&data, &prepared, &proofs, &mut runner, &job.ask, &again));
@@ -78,7 +78,7 @@ fn open(target: &Target, place: &KeeperPaths) -> Result<(Data, Backend, Prepared
     let data = setup::data(&root).map_err(said)?;
     let now = KeeperPaths::of(target).map_err(|error| error.to_string())?;
     if now.key != place.key {
-        return Err("the program or the data files changed since the test began; run it again".into());
+        return Err("the program or the data files changed after the test began; run it again".into());
     }
     let (prepared, session) = setup::prepared(&root, &data, &target.target, None, &backend).map_err(said)?;
     Ok((data, backend, prepared, session))
@@ -100,12 +100,12 @@ fn answer(
             Some(variant) => runner.run(variant, &prepared.base, true),
             None => CaseRun::skipped(
                 Variant::without_profiles(loaded),
-                "this image's packages bring no such profile in this role".into(),
+                "this image's packages have no such profile with this role".into(),
             ),
         },
         Err(none) => CaseRun::skipped(Variant::without_profiles(loaded), none.to_string()),
     };
-    // Nobody knows whether another one is asked for.
+    // Another request may or may not follow.
     run.add_gaps(runner.last_gaps());
     let context = Context {
         policy: &prepared.base.policy,

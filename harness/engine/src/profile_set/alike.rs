@@ -1,5 +1,5 @@
-//! Does this machine compile as the image would? Once for each image and set the image's parser compiles the same
-//! files inside the booted image, and the results must be equal byte for byte.
+//! Checks that this machine compiles as the image would. Once for each image and set the image's parser compiles the
+//! same files inside the booted image. The results must be equal byte for byte.
 
 use std::fs;
 use std::path::Path;
@@ -12,24 +12,24 @@ use super::compiled::CompiledSet;
 use crate::session::{Session, SessionError};
 use virt_aa_model::profile_set::POLICY_DIR;
 
-/// Under emulation a large profile takes some seconds.
+/// A large profile takes some seconds under emulation.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Why the two could not be compared, or differ.
+/// Why the results could not be compared, or differ.
 #[derive(Debug, thiserror::Error)]
 pub enum AlikeError {
-    /// The machine.
+    /// The machine failed.
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// The parser there.
+    /// The parser in the machine failed.
     #[error("the image's parser did not compile {POLICY_DIR}/{file} in the machine: {text}")]
     Parser {
         /// The file.
         file: String,
-        /// What it said.
+        /// The parser's message.
         text: String,
     },
-    /// They differ.
+    /// The results differ.
     #[error(
         "{POLICY_DIR}/{file} compiled on this machine is not what the image compiles it to, so no verdict could be \
          believed; please report this with the image's name"
@@ -40,7 +40,7 @@ pub enum AlikeError {
     },
 }
 
-/// Compare, unless that was done before for this image and set; the set is loaded by this.
+/// Compares, unless that was done before for this image and set. A comparison loads the set.
 pub fn check(
     session: &mut Session,
     image: &Path,
@@ -70,7 +70,7 @@ pub fn check(
             return Err(AlikeError::Differs { file: file.clone() });
         }
     }
-    // Without the mark the next run compares again, which costs time and nothing else.
+    // Without the mark the next run compares again, which only costs time.
     let _ = fs::write(&mark, "");
     Ok(())
 }

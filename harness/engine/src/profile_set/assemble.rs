@@ -1,4 +1,4 @@
-//! A manifest and an image's tree to the set under test: every file there, guests made from their templates.
+//! Turns a manifest and an image's tree into the set under test. Guests' profiles are made from their templates.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ pub enum SetError {
     /// The image's policy cannot be read.
     #[error("cannot read the image's policy: {0}; build the image anew with `virt-aa-conform image build`")]
     Tree(#[from] TreeError),
-    /// A file that the manifest names.
+    /// A file that the manifest names is missing.
     #[error(
         "profile set {set}: the image has no {POLICY_DIR}/{file}, which profile {profile} is in; say `optional: true` if it may be missing"
     )]
@@ -32,7 +32,7 @@ pub enum SetError {
         /// Its file.
         file: String,
     },
-    /// A template.
+    /// A template cannot be used.
     #[error("profile {profile}: {source}")]
     Template {
         /// The profile.
@@ -40,10 +40,10 @@ pub enum SetError {
         /// What is wrong.
         source: TemplateError,
     },
-    /// Profile text.
+    /// Profile text is wrong.
     #[error("{0}")]
     Policy(#[from] PolicyError),
-    /// A profile that is not in its file.
+    /// A profile is not in its file.
     #[error("profile set {set}: {POLICY_DIR}/{file} declares no profile {profile}; correct the manifest")]
     NoProfile {
         /// The set.
@@ -53,7 +53,7 @@ pub enum SetError {
         /// Its file.
         file: String,
     },
-    /// Two profiles of one name: the later one would replace the other.
+    /// Two profiles have the same name. The later one would replace the other.
     #[error(
         "profile set {set}: {profile} is declared twice, in {POLICY_DIR}/{first} and {POLICY_DIR}/{second}; rename one"
     )]
@@ -62,12 +62,12 @@ pub enum SetError {
         set: String,
         /// The profile.
         profile: String,
-        /// Its file.
+        /// The first file.
         first: String,
-        /// The other one.
+        /// The second file.
         second: String,
     },
-    /// A profile that would be loaded elsewhere than where the subjects run.
+    /// A profile would be loaded into another namespace than the one in which the subjects run.
     #[error(
         "profile set {set}: {POLICY_DIR}/{file} declares {profile}, in a namespace of its own; take the namespace out"
     )]
@@ -79,7 +79,7 @@ pub enum SetError {
         /// Its file.
         file: String,
     },
-    /// A profile of the harness's own name.
+    /// A profile has the name of the harness's canary.
     #[error(
         "profile set {set}: {POLICY_DIR}/{file} declares {CANARY_PROFILE}, the profile by which the harness sees that denials are logged; rename it"
     )]
@@ -89,12 +89,12 @@ pub enum SetError {
         /// Its file.
         file: String,
     },
-    /// A file of the harness's own name.
+    /// A file has the name of the harness's own file.
     #[error(
         "profile set {0}: {POLICY_DIR}/{CANARY_PROFILE} has the name of the harness's own file; rename it, as nothing of it would be loaded"
     )]
     CanarysFile(String),
-    /// An edit of a known-bad set.
+    /// An edit of a known-bad set cannot be applied.
     #[error("profile {profile}: {source}")]
     Edit {
         /// The profile.
@@ -107,22 +107,22 @@ pub enum SetError {
 /// What a set is put together from.
 #[derive(Debug, Clone)]
 pub struct Material {
-    /// Policy as it should lie in the machine, without guests.
+    /// Policy as it should be in the machine, without guests.
     pub tree: Tree,
     /// Policy as the image has it.
     pub of_image: Tree,
-    /// Folders that the profiles were made for.
+    /// Folders that the profiles are made for.
     pub dirs: Dirs,
-    /// Top-level files to load beside those that the manifest names.
+    /// Top-level files to load, in addition to those that the manifest names.
     pub profiles: Vec<String>,
-    /// Files that cannot be used, as is known before they are read.
+    /// Files that are known to be unusable before they are read.
     pub unusable: Vec<Unusable>,
-    /// Where they come from.
+    /// Where the files come from.
     pub provenance: Provenance,
 }
 
 impl Material {
-    /// What the image's packages installed.
+    /// The material of the set that the image's packages installed.
     pub fn packaged(of_image: Tree, dirs: Dirs) -> Material {
         Material {
             tree: of_image.clone(),
@@ -138,36 +138,36 @@ impl Material {
 /// A profile set on one image.
 #[derive(Debug, Clone)]
 pub struct SetUnderTest {
-    /// What it is.
+    /// Its manifest.
     pub manifest: Manifest,
-    /// Folders that the profiles were made for.
+    /// Folders that the profiles are made for.
     pub dirs: Dirs,
     /// Where its files come from.
     pub provenance: Provenance,
-    /// Policy as it should lie in the machine.
+    /// Policy as it should be in the machine.
     pub tree: Tree,
     /// Policy as the image has it.
     pub of_image: Tree,
-    /// Top-level files of the set, parsed, the canary's among them.
+    /// The set's top-level files, parsed, including the canary's.
     pub files: Vec<PolicyFile>,
-    /// Files that cannot be loaded; only a given set may have any.
+    /// Files that cannot be loaded. Only a given set may have any.
     pub unusable: Vec<Unusable>,
-    /// Whether the set is loaded with `audit` at its denials and at what starts programs.
+    /// Whether the set is loaded with `audit` on its denials and on what starts programs.
     pub audited: bool,
-    /// The profiles that are there: the manifest's names to those that the kernel lists.
+    /// The existing profiles: the kernel's label for each name in the manifest.
     labels: BTreeMap<String, String>,
     roles: Roles,
 }
 
 impl SetUnderTest {
-    /// Put a packaged set together from the tree of an image.
+    /// Puts a packaged set together from the tree of an image.
     pub fn assemble(manifest: &Manifest, image_tree: &Path) -> Result<SetUnderTest, SetError> {
         let of_image = Tree::read(&image_tree.join(POLICY_DIR.trim_start_matches('/')))?;
         let dirs = manifest.dirs.clone().unwrap_or_default();
         Self::of(manifest, Material::packaged(of_image, dirs))
     }
 
-    /// Put a set together.
+    /// Puts a set together from its material.
     pub fn of(manifest: &Manifest, material: Material) -> Result<SetUnderTest, SetError> {
         let Material {
             mut tree,
@@ -188,7 +188,7 @@ impl SetUnderTest {
             }
         }
         let canary = format!("profile {CANARY_PROFILE} {{\n}}\n");
-        // A machine in which a harness runs may have it already.
+        // A machine in which a harness runs may already have this file.
         if tree.contains(CANARY_PROFILE) && tree.get(CANARY_PROFILE) != Some(&canary) {
             return Err(SetError::CanarysFile(manifest.name.clone()));
         }
@@ -259,7 +259,7 @@ impl SetUnderTest {
         Ok(set)
     }
 
-    /// Files that cannot be loaded are none of the set's, nor are their profiles.
+    /// Removes the files that cannot be loaded, with their profiles, from the set.
     pub fn leave_out(&mut self, unusable: Vec<Unusable>) {
         let left_out = |file: &PolicyFile| unusable.iter().any(|unusable| unusable.file == file.file);
         self.files.retain(|file| !left_out(file));
@@ -283,11 +283,11 @@ impl SetUnderTest {
         self.files.iter().find(|file| file.profile(profile).is_some())
     }
 
-    /// The set with edits made, as a known-bad set says.
+    /// The set with the edits of a known-bad set.
     pub fn edited(&self, edits: &[Edit]) -> Result<SetUnderTest, SetError> {
         let mut tree = self.tree.clone();
         for edit in edits {
-            // As the manifest calls it, or as the kernel does.
+            // The edit names the profile as the manifest or as the kernel does.
             let profile = self.labels.get(&edit.profile).unwrap_or(&edit.profile).clone();
             let file = self
                 .file_of(&profile)
@@ -322,7 +322,7 @@ impl SetUnderTest {
         })
     }
 
-    /// The policy as it is loaded: as it is, or told to log what a verdict needs to know.
+    /// The policy as it is loaded: unchanged, or changed to log what a verdict needs.
     pub fn loaded_tree(&self) -> Cow<'_, Tree> {
         if self.audited {
             Cow::Owned(audited(&self.tree, &self.files))
@@ -331,7 +331,7 @@ impl SetUnderTest {
         }
     }
 
-    /// Files by which the set differs from what the image has, as the machine names them.
+    /// Files in which the set differs from the image, by their paths in the machine.
     pub fn overlay(&self) -> BTreeMap<String, Option<String>> {
         let tree = self.loaded_tree();
         let changed = tree.changed_files(&self.of_image).into_iter();
@@ -344,7 +344,7 @@ impl SetUnderTest {
     }
 }
 
-/// The file of a profile, made if it comes from a template; `None` if it is optional and not there.
+/// The file of a profile, created if it comes from a template; `None` if it is optional and missing.
 fn place(
     manifest: &Manifest,
     profile: &Profile,
@@ -386,7 +386,7 @@ fn place(
     Ok(Some(file))
 }
 
-/// The name under which the kernel lists a profile of a file. `labels` has the profile that it is a child of.
+/// The label of a profile in a file, as the kernel lists it. `labels` has its parent's label.
 fn label_of(profile: &Profile, file: &PolicyFile, labels: &BTreeMap<String, String>) -> Option<String> {
     let label = match &profile.within {
         Some(parent) => {
@@ -398,7 +398,7 @@ fn label_of(profile: &Profile, file: &PolicyFile, labels: &BTreeMap<String, Stri
     if file.profile(&label).is_some() {
         return Some(label);
     }
-    // A profile without a name of its own is called by the path that it attaches to.
+    // A profile without a name is listed by the path that it attaches to.
     let mut unnamed = file
         .profiles
         .iter()

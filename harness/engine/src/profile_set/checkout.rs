@@ -1,4 +1,4 @@
-//! A libvirt source tree's profile folder, read from a folder of this machine.
+//! Reads the profile folder of a libvirt source tree from a folder of this machine.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 
 use super::source::{FOLDERS, is_wanted};
 
-/// The largest file taken, in bytes: libvirt's have a few thousand.
+/// The size limit of a file, in bytes. libvirt's have a few thousand.
 pub const MAX_FILE: u64 = 1 << 20;
-/// The most files taken.
+/// The limit of the number of files.
 pub const MAX_FILES: usize = 200;
 
-/// Names, without folders, and texts.
+/// File texts by name, without folders.
 pub type Texts = BTreeMap<String, String>;
 
-/// Why a source tree's profiles cannot be had.
+/// Why a source tree's profiles cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// No such folder.
+    /// The folder cannot be used.
     #[error("{}: {source}; give a libvirt source tree or a git repository with one", dir.display())]
     Dir {
         /// The folder.
@@ -27,13 +27,13 @@ pub enum SourceError {
         /// Why it cannot be used.
         source: io::Error,
     },
-    /// Nothing there.
+    /// The tree has no profiles.
     #[error("{place} has profiles neither in {} nor in {}; give the top folder of a libvirt source tree", FOLDERS[0], FOLDERS[1])]
     NoProfiles {
         /// The tree.
         place: String,
     },
-    /// A file that cannot be read.
+    /// A file cannot be read.
     #[error("{file}: {source}")]
     Read {
         /// The file.
@@ -41,13 +41,13 @@ pub enum SourceError {
         /// Why.
         source: io::Error,
     },
-    /// A link, a folder or a device in a file's place.
-    #[error("{file} is no plain file; libvirt's profiles are, and nothing else is read")]
+    /// A link, a folder or a device takes a file's place.
+    #[error("{file} is not a regular file; only regular files are read")]
     NoFile {
         /// The file.
         file: String,
     },
-    /// Too large.
+    /// A file is too large.
     #[error("{file} has {bytes} bytes, more than a profile ever has ({MAX_FILE})")]
     TooLarge {
         /// The file.
@@ -55,29 +55,29 @@ pub enum SourceError {
         /// Its size.
         bytes: u64,
     },
-    /// Too many.
+    /// The folder has too many files.
     #[error("{folder} holds more than {MAX_FILES} files; give the top folder of a libvirt source tree")]
     TooMany {
         /// The folder.
         folder: String,
     },
-    /// Not text.
+    /// A file is not text.
     #[error("{file} is not UTF-8 text, which policy must be")]
     NotText {
         /// The file.
         file: String,
     },
-    /// What stands behind the `@` is no revision.
-    #[error("`{revision}` is no revision of {}: {said}", dir.display())]
+    /// The text after the `@` is not a revision.
+    #[error("`{revision}` is not a revision of {}: {said}", dir.display())]
     NoRevision {
-        /// As given.
+        /// The text after the `@`.
         revision: String,
         /// The repository.
         dir: PathBuf,
-        /// What git says.
+        /// git's message.
         said: String,
     },
-    /// git is not there.
+    /// git is not installed.
     #[error("a revision is read by git: {0}")]
     NoGit(crate::tools::MissingTools),
     /// git could not be run.
@@ -90,7 +90,7 @@ pub enum SourceError {
         what: &'static str,
         /// The repository.
         dir: PathBuf,
-        /// What it said.
+        /// git's message.
         said: String,
     },
     /// git took too long.
@@ -100,12 +100,12 @@ pub enum SourceError {
         what: &'static str,
         /// The repository.
         dir: PathBuf,
-        /// How long it had.
+        /// The time limit.
         seconds: u64,
     },
 }
 
-/// The profile folder of the tree at `dir`, and which it is.
+/// The name of the profile folder of the tree at `dir`, and its files.
 pub fn read(dir: &Path) -> Result<(&'static str, Texts), SourceError> {
     let of_dir = |source| SourceError::Dir {
         dir: dir.to_owned(),
@@ -129,7 +129,7 @@ pub fn has_profiles(texts: &Texts) -> bool {
     texts.keys().any(|name| name.starts_with("usr."))
 }
 
-/// Every file of a folder; none where there is no such folder.
+/// Every file of a folder; empty if there is no folder.
 fn read_folder(path: &Path, folder: &str) -> Result<Texts, SourceError> {
     let of_folder = |source| SourceError::Read {
         file: folder.to_owned(),
@@ -160,7 +160,7 @@ fn read_folder(path: &Path, folder: &str) -> Result<Texts, SourceError> {
 fn read_file(path: &Path, shown: &str) -> Result<String, SourceError> {
     let file = || shown.to_owned();
     let of_file = |source| SourceError::Read { file: file(), source };
-    // A link is not followed and a pipe not waited for, whatever changes meanwhile.
+    // Links are not followed and pipes are not waited for, whatever changes meanwhile.
     let opened = File::options()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
@@ -183,7 +183,7 @@ fn read_file(path: &Path, shown: &str) -> Result<String, SourceError> {
     text(shown, bytes, meta.len())
 }
 
-/// A file's bytes as text, within bounds; `size` is what it is said to have.
+/// A file's bytes as text, if they are within the limits. `size` is the reported size.
 pub fn text(shown: &str, bytes: Vec<u8>, size: u64) -> Result<String, SourceError> {
     let file = shown.to_owned();
     let bytes_read = bytes.len() as u64;
@@ -216,7 +216,7 @@ mod tests {
     fn either_layout_is_found_and_the_newer_one_first() {
         let (dir, _) = tree(FOLDERS[1]);
         assert_eq!(read(dir.path()).unwrap().0, FOLDERS[1]);
-        // A folder that has no profile is not it.
+        // A folder without a profile is not the profile folder.
         fs::create_dir_all(dir.path().join(FOLDERS[0])).unwrap();
         assert_eq!(read(dir.path()).unwrap().0, FOLDERS[1]);
         fs::write(dir.path().join(FOLDERS[0]).join("usr.sbin.d.in"), "new").unwrap();
@@ -239,11 +239,11 @@ mod tests {
     fn only_plain_files_are_read() {
         let (dir, path) = tree(FOLDERS[0]);
         symlink("/etc/shadow", path.join("libvirt-qemu")).unwrap();
-        assert!(error(dir.path()).starts_with("src/security/apparmor/libvirt-qemu is no plain file"));
+        assert!(error(dir.path()).starts_with("src/security/apparmor/libvirt-qemu is not a regular file"));
         fs::remove_file(path.join("libvirt-qemu")).unwrap();
-        // Opening a pipe to read waits for a writer, if one is not careful.
+        // A careless open of a pipe waits for a writer.
         nix::unistd::mkfifo(&path.join("libvirt-qemu"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(error(dir.path()).contains("is no plain file"));
+        assert!(error(dir.path()).contains("is not a regular file"));
         fs::remove_file(path.join("libvirt-qemu")).unwrap();
         assert!(read(dir.path()).is_ok());
     }

@@ -1,4 +1,4 @@
-//! A set compiled by the image's own parser, on this machine, files side by side.
+//! A set that the image's own parser has compiled on this machine, with several files in parallel.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,16 +18,16 @@ use virt_aa_model::verdict::policy::{Declared, Policy};
 /// Why a set cannot be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileSetError {
-    /// The parser.
+    /// The parser failed.
     #[error(transparent)]
     Parser(#[from] CompileError),
-    /// A temporary folder.
+    /// A temporary folder cannot be written.
     #[error("cannot write the policy out: {0}")]
     Io(#[from] io::Error),
-    /// The tree.
+    /// The tree cannot be written.
     #[error("cannot write the policy out: {0}")]
     Tree(#[from] TreeError),
-    /// The parser's output.
+    /// The parser's output cannot be read.
     #[error("{file}: the parser's output cannot be read: {source}")]
     Blob {
         /// The policy file.
@@ -40,9 +40,9 @@ pub enum CompileSetError {
     Names {
         /// The policy file.
         file: String,
-        /// By this program.
+        /// The names that this program finds.
         declared: Vec<String>,
-        /// By the parser.
+        /// The names that the parser reports.
         names: Vec<String>,
     },
 }
@@ -50,24 +50,24 @@ pub enum CompileSetError {
 /// One compiled file.
 #[derive(Debug, Clone)]
 pub struct CompiledFile {
-    /// What goes to the kernel.
+    /// The policy for the kernel.
     pub policy: protocol::Policy,
     /// Its profiles.
     pub declared: BTreeMap<String, Declared>,
-    /// What the parser said.
+    /// The parser's warnings.
     pub warnings: Vec<String>,
 }
 
 /// A compiled set, by file.
 #[derive(Debug, Clone, Default)]
 pub struct CompiledSet {
-    /// By the file's name.
+    /// The compiled files by name.
     pub files: BTreeMap<String, CompiledFile>,
 }
 
 impl CompiledSet {
-    /// Compile every file of a set. With `base` only those are compiled that differ from it: the set that was compiled,
-    /// and what came of it.
+    /// Compiles every file of a set. `base` is a set that was compiled before, with its result. Files that are the
+    /// same in it are not compiled again.
     pub fn compile(
         set: &SetUnderTest,
         parser: &Parser,
@@ -80,8 +80,8 @@ impl CompiledSet {
         Ok(compiled)
     }
 
-    /// The same for a set of which the parser may not take every file: those are left out of it, with the parser's
-    /// own words.
+    /// Like [`CompiledSet::compile`], for a set with files that the parser may refuse. Those are left out of the set,
+    /// with the parser's message.
     pub fn compile_what_can_be(
         set: &mut SetUnderTest,
         parser: &Parser,
@@ -90,7 +90,7 @@ impl CompiledSet {
         let dir = tempfile::tempdir()?;
         set.loaded_tree().write_to(dir.path())?;
         for unusable in &mut set.unusable {
-            // What this program cannot read the parser refuses too, mostly, and says it in the words that people know.
+            // The parser usually refuses what this program cannot read, and its message is the one that people know.
             if let Err(error @ CompileError::Policy { .. }) = parser.compile(dir.path(), &unusable.file, &[])
                 && set.tree.contains(&unusable.file)
             {
@@ -114,13 +114,13 @@ impl CompiledSet {
         set.leave_out(refused);
         Ok(compiled)
     }
-    /// What the agent loads.
+    /// The policies that the agent loads.
     pub fn policies(&self) -> Vec<protocol::Policy> {
         self.files.values().map(|file| file.policy.clone()).collect()
     }
 
-    /// What the verdict must know; the deny rules are those of `base`, so that a rule that was put in to take an
-    /// access away does not excuse its own denial.
+    /// What the verdict needs. The deny rules are those of `base`, so that a rule that was added to take an access
+    /// away does not excuse its own denial.
     pub fn for_verdict(
         &self,
         (base, run): (&SetUnderTest, &SetUnderTest),
@@ -146,7 +146,7 @@ impl CompiledSet {
     }
 }
 
-/// Each file with what came of it.
+/// Each file with its result.
 type Results = Vec<(String, Result<CompiledFile, CompileSetError>)>;
 
 fn compile_each(
@@ -210,7 +210,7 @@ fn compile_file(
         file: file.file.clone(),
         source,
     })?;
-    // The parser's own `--names` leaves the variables in.
+    // The parser's own `--names` does not expand variables.
     let declared = file.declared_names();
     let mut names: Vec<String> = blobs.iter().map(|blob| blob.name.clone()).collect();
     names.sort();

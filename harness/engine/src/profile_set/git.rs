@@ -1,4 +1,4 @@
-//! A libvirt source tree's profile folder, read from git's objects: no checkout is made, and nothing is written.
+//! Reads the profile folder of a libvirt source tree from git's objects. No checkout is made, and nothing is written.
 
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -10,7 +10,7 @@ use super::source::{FOLDERS, is_wanted};
 use crate::children::{self, Group};
 use crate::tools::{self, GIT, MissingTools};
 
-/// A look into the objects.
+/// Time limit for reading objects.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest list of files that is read, in bytes.
 const MAX_LIST: u64 = 1 << 20;
@@ -27,19 +27,19 @@ pub struct Repository {
 struct Entry {
     name: String,
     object: String,
-    /// Bytes; none for what is no plain file.
+    /// Size in bytes; `None` if it is not a regular file.
     size: Option<u64>,
 }
 
 impl Repository {
-    /// The repository at `dir`, or around it.
+    /// The repository at `dir`, or the one that contains it.
     pub fn open(dir: &Path) -> Result<Repository, SourceError> {
         let git = tools::find(GIT).ok_or_else(|| SourceError::NoGit(MissingTools(vec![GIT])))?;
         let dir = dir.to_owned();
         Ok(Repository { git, dir })
     }
 
-    /// The commit's full name. `revision` is from outside: it is never read as an option.
+    /// The commit's full name. `revision` comes from outside and is never read as an option.
     pub fn commit(&self, revision: &str) -> Result<String, SourceError> {
         let no_revision = |said: String| SourceError::NoRevision {
             revision: revision.to_owned(),
@@ -60,7 +60,7 @@ impl Repository {
         }
     }
 
-    /// The profile folder of a commit, by its full name, and which it is.
+    /// The name of the profile folder of a commit (given by its full name), and its files.
     pub fn read(&self, commit: &str) -> Result<(&'static str, Texts), SourceError> {
         for folder in FOLDERS {
             let texts = self.read_folder(commit, folder)?;
@@ -72,7 +72,7 @@ impl Repository {
         Err(SourceError::NoProfiles { place })
     }
 
-    /// A folder of a commit, relative to the repository's own folder; empty where there is none.
+    /// A folder of a commit, relative to the repository's own folder; empty if there is no folder.
     pub fn read_folder(&self, commit: &str, folder: &str) -> Result<Texts, SourceError> {
         let path = format!("{folder}/");
         let list = self.git("ls-tree", &["ls-tree", "-z", "--long", commit, "--", &path])?;
@@ -110,7 +110,7 @@ impl Repository {
             .chain(arguments.iter().map(AsRef::as_ref));
         let expression = duct::cmd(&self.git, words)
             .env("LC_ALL", "C")
-            // Only what is here is read: nothing is fetched, and nobody is asked.
+            // Only local objects are read: nothing is fetched, and nobody is prompted.
             .env("GIT_NO_LAZY_FETCH", "1")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_OPTIONAL_LOCKS", "0")
@@ -251,7 +251,7 @@ mod tests {
     fn links_and_large_files_are_refused() {
         let linked = repository(|folder| symlink("/etc/shadow", folder.join("libvirt-qemu")).unwrap());
         let error = read(linked.path(), "v1").unwrap_err().to_string();
-        assert!(error.contains("libvirt-qemu is no plain file"), "{error}");
+        assert!(error.contains("libvirt-qemu is not a regular file"), "{error}");
         let size = usize::try_from(checkout::MAX_FILE).unwrap() + 1;
         let large = repository(|folder| fs::write(folder.join("libvirt-qemu"), vec![b'x'; size]).unwrap());
         let error = read(large.path(), "v1").unwrap_err().to_string();

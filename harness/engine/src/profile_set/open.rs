@@ -1,4 +1,4 @@
-//! A set by its name, and the files given for it, to the set under test on an image.
+//! Opens a set by its name, with the files given for it, as the set under test on an image.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,27 +15,27 @@ use crate::image::Image;
 use virt_aa_model::profile_set::manifest::{Dirs, Manifest, Origin};
 use virt_aa_model::profile_set::{POLICY_DIR, Provenance, Unusable};
 
-/// Why a set cannot be had.
+/// Why a set cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The set needs to be told its files.
+    /// The set needs a folder.
     #[error("the profile set {0} needs a folder: --profiles {0}:DIR")]
     NeedsDir(String),
-    /// The set has its files.
+    /// The set takes no folder.
     #[error("the profile set {0} takes no folder: it is what the image's packages install")]
     TakesNone(String),
-    /// A folder has no revisions.
+    /// A revision was given for a plain folder.
     #[error(
         "the profile set {0} takes a folder alone, and there is none of the name {1}; a revision is of a `libvirt-source`"
     )]
     TakesNoRevision(String, String),
-    /// A folder's name on the command line.
+    /// The command line names an unknown folder.
     #[error("unknown folder `{0}` in --set-dir; known are {1}")]
     UnknownDir(String, String),
-    /// A source tree.
+    /// A source tree cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// A folder.
+    /// A folder cannot be read.
     #[error("{dir}: {source}", dir = dir.display())]
     Dir {
         /// The folder.
@@ -43,7 +43,7 @@ pub enum OpenError {
         /// What is wrong.
         source: TreeError,
     },
-    /// A folder with nothing of libvirt's.
+    /// A folder has none of the set's files.
     #[error("{} has none of the set's files, as {example}; give a folder laid out like {POLICY_DIR}", dir.display())]
     NothingThere {
         /// The folder.
@@ -51,15 +51,15 @@ pub enum OpenError {
         /// One of the files.
         example: String,
     },
-    /// What was read.
+    /// The set cannot be put together.
     #[error(transparent)]
     Set(#[from] SetError),
 }
 
-/// The folders that the command line gives, by their names.
+/// The folders from the command line, by name.
 pub type GivenDirs = BTreeMap<String, String>;
 
-/// Read a set's files and put it together for an image.
+/// Reads a set's files and puts it together for an image.
 pub fn open(
     manifest: &Manifest,
     spec: &SetSpec,
@@ -81,7 +81,7 @@ pub fn open(
     Ok(SetUnderTest::of(manifest, material)?)
 }
 
-/// As given, else as the manifest says, else where the image has libvirt's programs, else as Debian has them.
+/// The given folders, else those of the manifest, else those of libvirt's programs in the image, else Debian's.
 fn dirs(manifest: &Manifest, given: &GivenDirs, programs: &Programs) -> Result<Dirs, OpenError> {
     let found = |names: &[&str], else_: &str| programs.dir_of(names).unwrap_or(else_).to_owned();
     let base = manifest.dirs.clone().unwrap_or_else(|| Dirs {
@@ -107,7 +107,7 @@ fn dirs(manifest: &Manifest, given: &GivenDirs, programs: &Programs) -> Result<D
     })
 }
 
-/// The image's policy without the files of the set, as this set brings all that it has of them.
+/// The image's policy without the files of the set. The set brings all of its own files.
 fn without_own(manifest: &Manifest, of_image: &Tree) -> Tree {
     let mut tree = of_image.clone();
     let own = manifest.profiles.iter();
@@ -171,8 +171,8 @@ fn of_source(
     })
 }
 
-/// The commit that is checked out at `dir`, and its profile folder; none where the folder is not in a repository, as
-/// that of a released tar file.
+/// The commit that is checked out at `dir`, and its profile folder; `None` if the folder is not in a repository, as
+/// after unpacking a release tar file.
 fn head(dir: &Path, folder: &str) -> Option<(String, checkout::Texts)> {
     let repository = Repository::open(dir).ok()?;
     let commit = repository.commit("HEAD").ok()?;
@@ -206,7 +206,7 @@ fn of_dir(manifest: &Manifest, given: &Given, dirs: Dirs, of_image: Tree) -> Res
     for file in own.paths() {
         match own.get(file) {
             Some(text) => tree.insert(file, text).map_err(SetError::from)?,
-            // Whatever includes such a file is told that it is not there.
+            // An include of such a file is reported as missing.
             None if !files().any(|profile| profile == file) => {}
             None => {
                 let message = format!("{file} is not UTF-8 text, which policy must be");
@@ -215,7 +215,7 @@ fn of_dir(manifest: &Manifest, given: &Given, dirs: Dirs, of_image: Tree) -> Res
             }
         }
     }
-    // What the image's packages made for the administrator is the image's, and its own profiles are gone.
+    // The packages' `local/` files went with the packaged profiles. The given profiles get empty ones.
     for file in files().filter(|file| own.contains(file)) {
         let local = format!("local/{file}");
         if !tree.contains(&local) {

@@ -5,7 +5,7 @@ use aa_policy::{PolicyFile, Tree};
 
 use super::assemble::SetUnderTest;
 
-/// The set of what an image's packages installed.
+/// The name of the set that an image's packages install.
 pub const PACKAGED: &str = "packaged";
 
 impl SetUnderTest {

@@ -1,11 +1,11 @@
-//! The programs of an image, as far as profile sets care: which folders libvirt was built for, and which profiles
-//! attach to nothing there.
+//! The programs of an image, as far as profile sets need them: which folders libvirt was built for, and which
+//! profiles attach to nothing there.
 
 use std::collections::BTreeSet;
 
 use aa_policy::Pattern;
 
-/// Lists them in the machine, one a line. A folder that is a link is left out: the kernel sees the path it leads to.
+/// Lists the programs in the machine, one per line. It skips a folder that is a link: the kernel sees its target.
 pub const SCRIPT: &str = "\
 for dir in /usr/sbin /usr/bin /usr/libexec /usr/libexec/libvirt /usr/lib/libvirt /usr/lib64/libvirt; do
     if [ -d \"$dir\" ] && [ ! -L \"$dir\" ]; then
@@ -21,12 +21,12 @@ done
 pub struct Programs(BTreeSet<String>);
 
 impl Programs {
-    /// From what [`SCRIPT`] printed.
+    /// Parses the output of [`SCRIPT`].
     pub fn parse(text: &str) -> Programs {
         Programs(text.lines().map(str::to_owned).collect())
     }
 
-    /// The folder of the first of these programs that is there.
+    /// The folder of the first of these programs that exists.
     pub fn dir_of(&self, names: &[&str]) -> Option<&str> {
         names.iter().find_map(|name| {
             let mut dirs = self.0.iter().filter_map(|path| path.rsplit_once('/'));
@@ -34,7 +34,7 @@ impl Programs {
         })
     }
 
-    /// Whether a program is known not to be there: its folder was listed, and it was not in it.
+    /// Whether a program is known to be missing: its folder was listed without it.
     pub fn lacks(&self, path: &str) -> bool {
         let Some((dir, _)) = path.rsplit_once('/') else {
             return false;
@@ -43,7 +43,7 @@ impl Programs {
         !self.0.contains(path) && self.0.iter().any(listed)
     }
 
-    /// Whether a profile with this attachment would attach to one of them.
+    /// Whether a profile with this attachment would attach to one of the programs.
     pub fn any_matches(&self, attachment: &Pattern) -> bool {
         self.0.iter().any(|path| attachment.matches(path))
     }

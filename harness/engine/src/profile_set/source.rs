@@ -1,8 +1,8 @@
-//! A libvirt source tree's profiles to what its build would install. Pure: texts in, texts out.
+//! Computes which profiles the build of a libvirt source tree would install. Pure: texts in, texts out.
 //!
-//! Three layouts are known: `examples/apparmor` with files as they are installed (2009 to 2019), the same in
-//! `src/security/apparmor`, and there again with `*.in` (from 2020), in which folders, and rules that only one
-//! generation of AppArmor takes, are marked.
+//! Three layouts are known. `examples/apparmor` (2009 to 2019), and later `src/security/apparmor`, have files as they
+//! are installed. From 2020 the latter has `*.in` files, which mark folders and rules that only one generation of
+//! AppArmor accepts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use virt_aa_model::profile_set::manifest::Dirs;
 /// Where the profiles lie in a source tree, newest layout first.
 pub const FOLDERS: [&str; 2] = ["src/security/apparmor", "examples/apparmor"];
 
-/// The generations of AppArmor that a source tree tells apart.
+/// The generations of AppArmor that a source tree distinguishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Generation {
     /// Before 3.0.
@@ -21,7 +21,7 @@ pub enum Generation {
 }
 
 impl Generation {
-    /// By a version of the parser's package, `2.13.6-10` or `1:4.1.0-1`; what is no version is as new as can be.
+    /// The generation of a parser package's version, `2.13.6-10` or `1:4.1.0-1`. Anything else counts as the newest.
     pub fn of(version: &str) -> Generation {
         let upstream = version.split_once(':').map_or(version, |(_, upstream)| upstream);
         let major = upstream.split(|c: char| !c.is_ascii_digit()).next();
@@ -31,7 +31,7 @@ impl Generation {
         }
     }
 
-    /// As in the marks, `APPARMOR_3`.
+    /// The number in the marks, as in `APPARMOR_3`.
     fn number(self) -> u8 {
         match self {
             Generation::Two => 2,
@@ -50,18 +50,18 @@ impl Generation {
 /// What a build would install below `/etc/apparmor.d`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Installed {
-    /// By path.
+    /// Texts by path.
     pub files: BTreeMap<String, String>,
-    /// Files of `files` that no image could use as they are, and why.
+    /// Files of `files` that no image could use as they are, with the reason.
     pub problems: Vec<(String, String)>,
 }
 
 /// Where a file of the source is installed.
 #[derive(Debug, PartialEq, Eq)]
 enum Destination {
-    /// At the top, with folders put in.
+    /// At the top level, with folders filled in.
     Profile(String),
-    /// Included, or copied for a guest.
+    /// Included by profiles, or copied for a guest.
     Part(Vec<String>),
 }
 
@@ -70,7 +70,7 @@ pub fn is_wanted(name: &str) -> bool {
     place(name).is_some()
 }
 
-/// What editors and patch leave beside a file.
+/// Suffixes of the files that editors and patch leave behind.
 const LEFT: [&str; 5] = [".orig", ".rej", ".bak", ".swp", ".tmp"];
 
 fn place(name: &str) -> Option<Destination> {
@@ -87,7 +87,7 @@ fn place(name: &str) -> Option<Destination> {
     } else if stem.starts_with("libvirt-") {
         Some(Destination::Part(vec![format!("abstractions/{stem}")]))
     } else if stem == "TEMPLATE" {
-        // As it was called while QEMU's was the only one; the helpers of today look for today's name.
+        // Its name while QEMU's was the only template. Today's helpers look for today's name.
         Some(Destination::Part(vec![
             "libvirt/TEMPLATE".into(),
             "libvirt/TEMPLATE.qemu".into(),
@@ -99,7 +99,7 @@ fn place(name: &str) -> Option<Destination> {
     }
 }
 
-/// Install the files of the source tree's folder: names, without folders, and texts.
+/// Installs the files of the source tree's folder, given as texts by name without folders.
 pub fn install(source: &BTreeMap<String, String>, generation: Generation, dirs: &Dirs) -> Installed {
     let mut installed = Installed::default();
     for (name, text) in source {
@@ -135,8 +135,8 @@ pub fn install(source: &BTreeMap<String, String>, generation: Generation, dirs: 
     installed
 }
 
-/// Without the rules that are marked as another generation's, and without the marks. A block that is never ended goes
-/// on to the end of the file.
+/// Removes the rules that are marked for another generation, and the marks. A block without an end continues to the
+/// end of the file.
 fn of_generation(text: &str, generation: Generation) -> String {
     let mark = |word: &str, of: Generation| format!("@{word}_APPARMOR_{}@", of.number());
     let own = [mark("BEGIN", generation), mark("END", generation)];
@@ -156,7 +156,7 @@ fn of_generation(text: &str, generation: Generation) -> String {
     kept
 }
 
-/// `@libexecdir@` and the like replaced; the second are the words that nothing is known for.
+/// Replaces `@libexecdir@` and the like. The second value lists the unknown words.
 fn with_dirs(text: &str, dirs: &Dirs) -> (String, Vec<String>) {
     let known = dirs.by_key();
     let mut out = String::with_capacity(text.len());
@@ -180,7 +180,7 @@ fn with_dirs(text: &str, dirs: &Dirs) -> (String, Vec<String>) {
                 }
                 rest = &rest[word.len() + 2..];
             }
-            // A variable of AppArmor's, `@{PROC}`.
+            // A variable of AppArmor, such as `@{PROC}`.
             None => {
                 out.push('@');
                 rest = &rest[1..];
@@ -196,7 +196,7 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(in_word)
 }
 
-/// Files that the administrator may put beside a set, and that its profiles include: packages make empty ones.
+/// Files that an administrator may add to a set, and that its profiles include. Packages install empty ones.
 fn local_includes(files: &BTreeMap<String, String>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for line in files.values().flat_map(|text| text.lines()) {

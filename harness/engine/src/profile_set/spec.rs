@@ -1,4 +1,4 @@
-//! Which profile set, as the command line names it: `packaged`, `libvirt-source:DIR`, `libvirt-source:DIR@REVISION`,
+//! A profile set as the command line names it: `packaged`, `libvirt-source:DIR`, `libvirt-source:DIR@REVISION`,
 //! `dir:DIR`.
 
 use std::fmt;
@@ -12,28 +12,28 @@ use super::git::Repository;
 /// A set by its manifest's name, and the files given for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetSpec {
-    /// The manifest.
+    /// The manifest's name.
     pub name: String,
-    /// Behind the first colon.
+    /// What follows the first colon.
     pub given: Option<Given>,
 }
 
 /// Files for a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Given {
-    /// Their folder, or the repository with them.
+    /// Their folder, or the repository that contains them.
     pub dir: PathBuf,
     /// The revision to read from the repository.
     pub revision: Option<String>,
 }
 
 impl SetSpec {
-    /// Read what the command line says.
+    /// Parses the command line's form.
     pub fn parse(text: &str) -> SetSpec {
         SetSpec::parse_with(text, &|path| path.is_dir())
     }
 
-    /// The same; `is_dir` settles which `@` begins the revision, since both it and a folder's name may have one.
+    /// Like `parse`. `is_dir` decides which `@` begins the revision, because a folder's name may contain one too.
     fn parse_with(text: &str, is_dir: &dyn Fn(&Path) -> bool) -> SetSpec {
         let Some((name, rest)) = text.split_once(':') else {
             return SetSpec {
@@ -74,13 +74,13 @@ impl Given {
         }
         match checkout::read(&self.dir) {
             Ok((folder, texts)) => format!("{folder} {texts:?}"),
-            // No source tree, so a folder like /etc/apparmor.d.
+            // Not a source tree, so a folder like /etc/apparmor.d.
             Err(_) => state_of(&self.dir),
         }
     }
 }
 
-/// The same of a folder that is laid out like `/etc/apparmor.d`.
+/// Like [`Given::state`], for a folder that is laid out like `/etc/apparmor.d`.
 pub fn state_of(dir: &Path) -> String {
     Tree::read(dir).map_or_else(|error| error.to_string(), |tree| tree.hash())
 }

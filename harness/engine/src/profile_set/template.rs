@@ -1,14 +1,14 @@
-//! A guest's profile out of a template, as virt-aa-helper makes it.
+//! Makes a guest's profile from a template, as virt-aa-helper does.
 
-/// Why a template makes no profile.
+/// Why a template yields no profile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// The word to replace is not there.
+    /// The word to replace is missing.
     #[error(
         "the template has no word `{0}`; say in the manifest's `placeholder` what stands for the profile's name"
     )]
     NoPlaceholder(String),
-    /// Nowhere to put the include.
+    /// There is no place for the include.
     #[error("the template has no `}}` that ends a profile")]
     NoEnd,
 }
@@ -16,14 +16,14 @@ pub enum TemplateError {
 /// A guest's two files, both for `/etc/apparmor.d/libvirt`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuestProfile {
-    /// Text of the file called like the profile.
+    /// Text of the file that is named after the profile.
     pub profile: String,
-    /// Text of the file called like the profile with `.files` behind it; a container's profile has none.
+    /// Text of the file that is named after the profile, with `.files` appended; a container's profile has none.
     pub files: Option<String>,
 }
 
-/// Put `name` where `placeholder` stands, and include `libvirt/NAME.files` before the last closing brace; that file
-/// gets a line for each of `rules`. Without rules there is no such file, and no include.
+/// Puts `name` in place of `placeholder`, and includes `libvirt/NAME.files` before the last closing brace. That file
+/// gets a line for each of `rules`. Without rules there is neither the file nor the include.
 pub fn instantiate(
     text: &str,
     placeholder: &str,
@@ -33,7 +33,7 @@ pub fn instantiate(
     if placeholder.is_empty() || !text.contains(placeholder) {
         return Err(TemplateError::NoPlaceholder(placeholder.to_owned()));
     }
-    // A brace in a comment at the end is no end of a profile.
+    // A brace in a comment at the end does not end a profile.
     let mut at = text.len();
     let end = text.lines().rev().find_map(|line| {
         at = text[..at].rfind(line)?;

@@ -1,4 +1,4 @@
-//! Sets put together from small made-up trees.
+//! Sets that are put together from small made-up trees.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -34,7 +34,7 @@ fn write(base: &Path, files: &[(&str, &str)]) {
     }
 }
 
-/// An image whose packages brought a daemon, a helper and what they include.
+/// An image whose packages installed a daemon, a helper and what they include.
 pub struct Bench {
     dir: tempfile::TempDir,
 }
@@ -59,7 +59,7 @@ impl Bench {
         bench
     }
 
-    /// More files of the image's policy.
+    /// Adds files to the image's policy.
     pub fn write_policy(&self, files: &[(&str, &str)]) {
         write(&self.dir.path().join("tree/etc/apparmor.d"), files);
     }
@@ -73,7 +73,7 @@ impl Bench {
         write(&self.given().join("src/security/apparmor"), files);
     }
 
-    /// The image that the set is of.
+    /// The image of the set.
     pub fn image(&self, parser: &str) -> Image {
         let path = |name: &str| self.dir.path().join(name);
         Image {
@@ -123,7 +123,7 @@ fn a_source_takes_the_place_of_the_images_own_files_and_of_no_others() {
         ("TEMPLATE", GUEST),
     ]);
     let set = bench.of_source();
-    // Where the image has its programs, and as given.
+    // The folders are those of the image's programs, or as given.
     let text = set.tree.get("usr.sbin.daemon").unwrap();
     assert!(text.contains("/usr/bin/daemon {"), "{text}");
     assert!(
@@ -133,7 +133,7 @@ fn a_source_takes_the_place_of_the_images_own_files_and_of_no_others() {
     assert_eq!(set.tree.get("abstractions/libvirt-qemu"), Some("  /given r,\n"));
     assert_eq!(set.tree.get("abstractions/base"), Some("  / r,\n"));
     assert!(set.tree.contains("other"));
-    // The packaged helper is no part of the set, nor is what was local to the packaged daemon.
+    // The packaged helper is not part of the set, nor is the packaged daemon's local file.
     assert!(!set.tree.contains("usr.lib.helper"));
     assert!(!set.tree.contains("local/usr.sbin.daemon"));
     assert_eq!(labels(&set, "daemon"), ["daemon"]);
@@ -141,10 +141,10 @@ fn a_source_takes_the_place_of_the_images_own_files_and_of_no_others() {
     assert!(labels(&set, "helper").is_empty());
     assert_eq!(set.unusable, []);
     assert_eq!(set.provenance.folder.as_deref(), Some("src/security/apparmor"));
-    // In no repository.
+    // The folder is not in a repository.
     assert_eq!(set.provenance.revision, None);
     assert_eq!(set.provenance.apparmor, Some(3));
-    // The machine is told to take the packaged files away.
+    // The machine removes the packaged files.
     assert_eq!(set.overlay()["/etc/apparmor.d/usr.lib.helper"], None);
 }
 
@@ -166,7 +166,7 @@ fn an_unnamed_profile_is_the_same_one_under_its_paths_name() {
     );
     assert_eq!(labels(&set, "child"), ["/usr/sbin/daemon//child"]);
     assert_eq!(labels(&set, "helper"), ["/usr/{lib,lib64}/helper"]);
-    // Of two such, neither is known to be the one.
+    // If there are two such profiles, neither is known to be the one.
     bench.source(&[("usr.lib.helper", "/a {\n}\n/b {\n}\n")]);
     let set = bench.of_source();
     assert!(labels(&set, "helper").is_empty());
@@ -191,7 +191,7 @@ fn a_file_that_cannot_be_read_is_told_and_the_others_stay() {
     assert_eq!(files, ["usr.lib.helper", "libvirt/TEMPLATE.qemu", "usr.sbin.new"]);
     assert_eq!(labels(&set, "daemon"), ["daemon"]);
     assert!(labels(&set, "helper").is_empty() && labels(&set, "guest").is_empty());
-    // A packaged set has no such excuse.
+    // In a packaged set this is an error.
     let packaged = bench.dir.path().join("tree/etc/apparmor.d");
     write(
         &packaged,
@@ -251,7 +251,7 @@ fn a_checkout_tells_its_commit_and_whether_it_was_changed() {
     assert_eq!(changed.provenance.modified, Some(true));
     assert_eq!(changed.provenance.revision.as_ref(), Some(&commit));
     assert_ne!(changed.tree.hash(), clean.tree.hash());
-    // The revision is what was committed.
+    // The revision has the committed files.
     let of_revision = bench
         .open("libvirt-source", "libvirt-source:DIR@HEAD", "4.1.0")
         .unwrap();
@@ -282,7 +282,7 @@ fn folders_that_are_no_set() {
     assert!(error("packaged", "packaged:DIR").contains("takes no folder"));
     assert!(error("dir", "dir").contains("--profiles dir:DIR"));
     assert!(error("dir", "dir:DIR").contains("No such file"));
-    assert!(error("libvirt-source", "libvirt-source:DIR@-x").contains("is no revision of"));
+    assert!(error("libvirt-source", "libvirt-source:DIR@-x").contains("is not a revision of"));
     write(&bench.given(), &[("usr.other", "")]);
     assert!(error("dir", "dir:DIR").contains("none of the set's files, as usr.sbin.daemon"));
     assert!(error("dir", "dir:DIR@HEAD").contains("a revision is of a `libvirt-source`"));
@@ -352,15 +352,15 @@ fn what_is_known_of_the_packaged_profiles_is_known_of_the_same_ones_by_another_n
     for label in ["daemon", "helper", "guest"] {
         assert_eq!(known_as(&set, label), ["dir", "packaged"], "{label}");
     }
-    // One comment more.
+    // One more comment.
     let text = read(daemon);
     let set = with(&[(local.0, &local.1), (daemon, &format!("# mine\n\n{text}"))]);
     assert_eq!(known_as(&set, "daemon"), ["dir", "packaged"]);
-    // One rule more: of this profile alone nothing is known.
+    // One more rule: only this profile loses its known failures.
     let set = with(&[(daemon, &text.replace('{', "{\n  /more r,"))]);
     assert_eq!(known_as(&set, "daemon"), ["dir"]);
     assert_eq!(known_as(&set, "helper"), ["dir", "packaged"]);
-    // Something that they include, and the template.
+    // A change in an include, and one in the template.
     let set = with(&[("abstractions/libvirt-qemu", "  /other r,\n")]);
     assert_eq!(known_as(&set, "guest"), ["dir"]);
     let set = with(&[("libvirt/TEMPLATE.qemu", &GUEST.replace("}", "  /more r,\n}"))]);

@@ -1,4 +1,4 @@
-//! Every outcome of a guard. Stand-ins take the places of the machine and of the compiler.
+//! Every outcome of a guard, with stand-ins for the machine and the compiler.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -22,7 +22,7 @@ const OTHER: &str = r#"apparmor="DENIED" operation="open" class="file" profile="
 const RULE: &str = "  network packet raw,\n";
 const WITHOUT: &str = "{without: {network: packet raw}, denial: {operation: create}}";
 
-/// What the lab does next.
+/// What the machine does next.
 enum Next {
     Run(Box<Made>),
     Skip,
@@ -59,10 +59,10 @@ impl MutantRunner for Fake {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Compiles {
     Well,
-    /// Everything to the same.
+    /// Compiles everything to the same binary.
     Deaf,
     Not,
-    /// For want of a disk.
+    /// Fails because the disk is full.
     NoDisk,
 }
 
@@ -117,7 +117,7 @@ impl Compiler for FakeCompiler {
     }
 }
 
-/// A guard of a case of one step, and all that it is proven with.
+/// A guard of a case of one step, and everything that is needed to prove it.
 struct Proving {
     guard: &'static str,
     rules: &'static str,
@@ -141,7 +141,7 @@ impl Proving {
         }
     }
 
-    /// The proof, and whether the machine was thrown away.
+    /// The proof, and whether the machine was discarded.
     fn proof(self) -> (Proof, bool) {
         let bench = Bench::new();
         let text = format!("profile daemon /usr/sbin/daemon {{\n{}}}\n", self.rules);

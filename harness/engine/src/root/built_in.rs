@@ -1,5 +1,5 @@
-//! The data files that are part of the program. They are unpacked into the cache, in a folder named by what is in them,
-//! so that they are read like any others; each time it is seen that they are still the same.
+//! The data files that are part of the program. They are unpacked into the cache, in a folder named after their
+//! content, and read like any others. Each use checks that they are unchanged.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,16 +23,16 @@ static TREES: [(&str, Dir<'static>); 3] = [
 /// The folder in the cache.
 const DATA: &str = "data";
 
-/// Why what is built in cannot be used.
+/// Why the built-in data cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BuiltInError {
-    /// No cache folder.
+    /// There is no cache folder.
     #[error(
         "neither XDG_CACHE_HOME nor HOME names a folder into which the built-in data can be unpacked; set one, or name \
          a folder with the data with --root"
     )]
     NoCache,
-    /// It cannot be written.
+    /// The data cannot be written.
     #[error("cannot unpack the built-in data to {}: {source}; let XDG_CACHE_HOME name another folder", path.display())]
     Io {
         /// The file or folder.
@@ -45,7 +45,7 @@ pub enum BuiltInError {
 /// Files by their path below a root.
 type Files<T> = BTreeMap<PathBuf, T>;
 
-/// What is built in.
+/// The built-in files.
 fn files() -> Files<&'static [u8]> {
     fn add(below: &Path, dir: &'static Dir<'_>, files: &mut Files<&'static [u8]>) {
         for file in dir.files() {
@@ -62,7 +62,7 @@ fn files() -> Files<&'static [u8]> {
     files
 }
 
-/// Stands for the paths and contents of all files.
+/// A hash of the paths and contents of all files.
 fn hash(files: &Files<&[u8]>) -> String {
     let mut hash = Sha256::new();
     for (path, bytes) in files {
@@ -74,7 +74,7 @@ fn hash(files: &Files<&[u8]>) -> String {
     virt_aa_model::hex::hex(&hash.finalize()[..8])
 }
 
-/// The folder with what is built in, which is made below the folder `cache` if it is not there or was changed.
+/// The folder with the built-in data, below the folder `cache`. It is made if it is missing or was changed.
 pub fn unpack(cache: Option<PathBuf>) -> Result<PathBuf, BuiltInError> {
     unpack_files(&files(), &cache.ok_or(BuiltInError::NoCache)?)
 }
@@ -88,15 +88,15 @@ fn unpack_files(files: &Files<&[u8]>, cache: &Path) -> Result<PathBuf, BuiltInEr
     Ok(dir)
 }
 
-/// Write everything to a folder of its own, and give it the name `dir` when it is whole. Another process may do the
-/// same; at no moment is a whole folder away.
+/// Writes everything to a temporary folder, and renames the complete folder to `dir`. Another process may do the
+/// same; a complete folder is never missing.
 fn place(files: &Files<&[u8]>, parent: &Path, dir: &Path) -> Result<(), (PathBuf, io::Error)> {
     let at = |path: &Path| {
         let path = path.to_path_buf();
         move |source| (path, source)
     };
     fs::create_dir_all(parent).map_err(at(parent))?;
-    // Whatever is in it when this ends is removed with it.
+    // What is left in it is removed when it is dropped.
     let work = tempfile::Builder::new()
         .prefix(".partial-")
         .tempdir_in(parent)
@@ -120,7 +120,7 @@ fn place(files: &Files<&[u8]>, parent: &Path, dir: &Path) -> Result<(), (PathBuf
     }
 }
 
-/// Whether a folder has these files and nothing else. What cannot be read is not the same.
+/// Whether a folder has exactly these files. Content that cannot be read counts as different.
 fn is_whole(files: &Files<&[u8]>, dir: &Path) -> bool {
     let Ok(there) = read(dir) else { return false };
     there.len() == files.len() && there.iter().zip(files).all(|(a, b)| a.0 == b.0 && a.1 == b.1)

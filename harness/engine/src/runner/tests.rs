@@ -1,4 +1,4 @@
-//! Tests of the runner. A thread stands in for the machine and gives the answers that a test tells it to give.
+//! Tests of the runner. A thread stands in for the machine and gives the answers that a test specifies.
 
 mod machine;
 
@@ -21,7 +21,7 @@ use virt_aa_model::testing::evidence::{DENIED, Made};
 use virt_aa_model::testing::reports::{ran, variant};
 use virt_aa_model::verdict::features::Features;
 
-/// All that a runner needs besides a machine. No other one can be started.
+/// All that a runner needs besides a machine. It cannot start another machine.
 struct Surroundings {
     data: Data,
     prepared: Prepared,
@@ -116,7 +116,7 @@ fn a_fixture_is_brought_up_once() {
     assert_eq!(asked, ["load", "fixture", "case", "case"]);
 }
 
-/// What becomes of the machine.
+/// What happens to the machine.
 #[derive(Debug, PartialEq, Eq)]
 enum Machines {
     Kept,
@@ -195,7 +195,7 @@ fn a_case_is_judged_by_its_own_plan_and_not_by_a_changed_one() {
     let c = variant(&green(), "c");
     let run = runner.run_otherwise(&c, &place.prepared.base, true, &|plan| plan.steps.clear());
     assert_eq!(run.verdict, Verdict::Inconclusive);
-    // Who changes the plan decides what becomes of the machine.
+    // Whoever changes the plan decides what happens to the machine.
     assert!(runner.session.is_some());
 }
 
@@ -247,9 +247,9 @@ fn a_silent_machine_is_waited_for_no_longer_than_the_whole_run_may_take() {
 
 #[rstest]
 #[case::nothing(Next::Say(Response::Unattributed { records: Vec::new() }), None)]
-#[case::a_denial(unattributed(DENIED), Some("a record came after the case"))]
-#[case::no_look(cannot(), Some("the log could not be looked at once more"))]
-#[case::its_end(Next::End, Some("the log could not be looked at once more"))]
+#[case::a_denial(unattributed(DENIED), Some("an unattributed record arrived after the case"))]
+#[case::no_look(cannot(), Some("cannot read the audit log after the last case"))]
+#[case::its_end(Next::End, Some("cannot read the audit log after the last case"))]
 fn the_log_is_looked_at_once_more_after_the_last_case(#[case] next: Next, #[case] gap: Option<&str>) {
     let place = place();
     let (session, _heard) = machine([next]);
@@ -279,7 +279,7 @@ fn a_known_failure_counts_only_where_it_is_asked_for() {
     let base = &place.prepared.base;
     assert_eq!(runner.run(&c, base, true).verdict, Verdict::KnownFailure);
     assert_eq!(runner.run(&c, base, false).verdict, Verdict::Fail);
-    // It is known to fail, and does not.
+    // The case is known to fail, but passes.
     assert_eq!(runner.run(&c, base, true).verdict, Verdict::UnexpectedPass);
 }
 

@@ -1,4 +1,4 @@
-//! What a sabotage does to the policy that is loaded, and to the machine.
+//! What a sabotage changes in the loaded policy and in the machine.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use super::table::{Load, Qemu, Sabotage};
 use crate::prepare::Prepared;
 use crate::runner::Runner;
 
-/// For a script.
+/// Time limit of a script.
 const SCRIPT: Duration = Duration::from_secs(60);
-/// How long a machine may be silent that was stopped.
+/// How long a stopped machine may be silent.
 const SILENCE: Duration = Duration::from_secs(3);
 
 /// Why there is no changed policy.
 pub enum NoPolicy {
-    /// The image's parser does not take it, as the sabotage says it may.
+    /// The image's parser refuses it, as the sabotage allows.
     Refused(String),
     /// Anything else.
     Broken(String),
@@ -74,7 +74,7 @@ pub fn policies(prepared: &Prepared, load: &Load) -> Result<Vec<Policy>, NoPolic
     Ok(policies)
 }
 
-/// What is done to the machine before the case.
+/// Changes the machine before the case.
 pub fn machine(runner: &mut Runner<'_>, sabotage: &Sabotage) -> Result<(), String> {
     let session = runner.session().map_err(|error| error.to_string())?;
     if let Some(script) = &sabotage.before {

@@ -23,13 +23,13 @@ pub struct Sabotage {
     pub name: String,
     /// What is done, in a few words.
     pub what: String,
-    /// The case's whole id.
+    /// The case's full id.
     #[serde(default = "plain_case")]
     pub case: String,
-    /// Policy that is loaded instead of what the verdict takes to be loaded.
+    /// Policy that is loaded in place of the policy that the verdict assumes.
     #[serde(default)]
     pub load: Option<Load>,
-    /// The set under test is honestly another one.
+    /// An edit of the set under test, of which the verdict knows.
     #[serde(default)]
     pub edit: Option<Edit>,
     /// A script that an unconfined root shell in the machine runs before the case.
@@ -44,7 +44,7 @@ pub struct Sabotage {
     /// Further words of the kernel's command line.
     #[serde(default)]
     pub kernel: Option<String>,
-    /// What the agent does differs from what the verdict takes it to have done.
+    /// Differences between what the agent does and what the verdict assumes.
     #[serde(default)]
     pub plan: PlanChange,
     /// Further subjects of the case.
@@ -53,16 +53,16 @@ pub struct Sabotage {
     /// Steps before the first of the case.
     #[serde(default)]
     pub first: Vec<Step>,
-    /// Steps behind the last of the case.
+    /// Steps after the last of the case.
     #[serde(default)]
     pub last: Vec<Step>,
-    /// The verdict that it must give; no green one.
+    /// The expected verdict, which is never green.
     pub gives: Verdict,
     /// What the verdict must say.
     pub says: String,
 }
 
-/// One profile's file, loaded otherwise than it should be.
+/// A change in how one profile's file is loaded.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Load {
@@ -74,13 +74,13 @@ pub struct Load {
     /// A flag of the parser.
     #[serde(default)]
     pub flag: Option<String>,
-    /// Text of the file that is replaced, at its first place.
+    /// Text in the file that is replaced, at its first occurrence.
     #[serde(default)]
     pub replace: String,
     /// What replaces it.
     #[serde(default)]
     pub by: String,
-    /// The parser of some images does not know it, so that there nobody can load it.
+    /// Whether some images' parsers may not know it, so that nobody can load it there.
     #[serde(default)]
     pub may_be_refused: bool,
 }
@@ -95,7 +95,7 @@ pub enum Qemu {
     Stopped,
 }
 
-/// A change of what the agent is told to do, of which the verdict does not know.
+/// A change of the agent's plan that the verdict does not know.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PlanChange {
@@ -108,13 +108,13 @@ pub struct PlanChange {
     /// The token from which the canaries' paths are made.
     #[serde(default)]
     pub token: Option<String>,
-    /// Only so many steps.
+    /// Only this many steps.
     #[serde(default)]
     pub steps: Option<usize>,
 }
 
 impl PlanChange {
-    /// Change the plan.
+    /// Applies the change to a plan.
     pub fn apply_to(&self, plan: &mut CasePlan) {
         for (name, subject) in &mut plan.subjects {
             if let Some(label) = self.labels.get(name) {
@@ -134,7 +134,7 @@ impl PlanChange {
 }
 
 impl Default for Sabotage {
-    /// None at all.
+    /// A sabotage that does nothing.
     fn default() -> Sabotage {
         Sabotage {
             name: String::new(),
@@ -157,7 +157,7 @@ impl Default for Sabotage {
 }
 
 impl Sabotage {
-    /// Whether nothing is left of it once the base set is loaded anew.
+    /// Whether loading the base set anew removes every trace of it.
     pub fn leaves_the_machine_alone(&self) -> bool {
         self.before.is_none() && self.first.is_empty() && self.last.is_empty() && self.qemu.is_none()
     }
@@ -167,7 +167,7 @@ fn plain_case() -> String {
     "lock-memory:mlock@libvirtd".into()
 }
 
-/// Every sabotage; or what is wrong with the table.
+/// Every sabotage, or the error in the table.
 pub fn table() -> Result<Vec<Sabotage>, DataError> {
     let source = Source::from_bytes(Path::new("sabotages.yaml"), TABLE.into())?;
     Document::parse(&source)?

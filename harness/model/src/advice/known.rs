@@ -1,4 +1,4 @@
-//! A profile set that is at hand, and what it says of a denial.
+//! A profile set that is available, and what it says about a denial.
 
 use std::path::{Path, PathBuf};
 
@@ -8,11 +8,11 @@ use aa_policy::{PolicyFile, Profile, Request, RuleKind, Tree, TreeError, deny_co
 use super::places::{PolicyOwner, is_guest, place_of, profile_of};
 use crate::denial::request_of;
 
-/// The file that stands for a guest's own, as virt-aa-helper would write it without any file of the guest's.
+/// A file that stands for a guest's profile, as virt-aa-helper would write it for a guest without files.
 const GUEST_FILE: &str = "a-guest-of-no-domain";
 const ABSTRACTION: &str = "abstractions/libvirt-qemu";
 
-/// Folders in which a program of the same name may be that the set has rules for.
+/// Folders that may hold a program of the same name for which the set has rules.
 const PROGRAMS: [&str; 6] = [
     "/usr/bin",
     "/usr/sbin",
@@ -22,30 +22,30 @@ const PROGRAMS: [&str; 6] = [
     "/usr/libexec",
 ];
 
-/// The set's files, read as they are needed.
+/// The set's files, parsed as they are needed.
 #[derive(Debug)]
 pub struct Known {
-    /// Where the set is, as a message begins with it: `in image debian-13`.
+    /// Where the set is, in the form that messages begin with: `in image debian-13`.
     name: String,
     tree: Tree,
 }
 
-/// What the set says.
+/// What the set says about a denial.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Look {
     /// The explicit `deny` that covers the denial.
     pub denied: Option<String>,
     /// A rule that allows all of it.
     pub granted: Option<String>,
-    /// How the profile runs a program of the same name that is elsewhere: `PUx`, `Cx -> child`.
+    /// How the profile executes a program of the same name in another folder: `PUx`, `Cx -> child`.
     pub exec: Option<String>,
 }
 
 impl Known {
-    /// The set in a folder laid out like `/etc/apparmor.d`.
+    /// Reads the set in a folder laid out like `/etc/apparmor.d`.
     ///
     /// # Errors
-    /// Where its files cannot be read.
+    /// Fails if its files cannot be read.
     pub fn read(dir: &Path, name: &str) -> Result<Self, TreeError> {
         Ok(Self::new(Tree::read(dir)?, name))
     }
@@ -54,7 +54,7 @@ impl Known {
         if tree.get(ABSTRACTION).is_some() {
             let text =
                 format!("include <tunables/global>\nprofile guest {{\n  include <{ABSTRACTION}>\n}}\n");
-            // A set that has a file of this name keeps its own, and guests are not looked up.
+            // Without this file, guests are not looked up.
             let _ = tree.insert(GUEST_FILE, text);
         }
         Self {
@@ -63,7 +63,7 @@ impl Known {
         }
     }
 
-    /// What it says of what a record says was denied.
+    /// What the set says about the access that a record denies.
     pub fn look(&self, record: &Record) -> Look {
         let profile = profile_of(record);
         let (Some((policy, name)), Some(request)) = (self.declaring(record, profile), request_of(record))
@@ -79,14 +79,14 @@ impl Known {
             format!("{}, {file}:{}", self.name, place.line)
         };
         let asked = single(&request);
-        // A rule cannot help where any part of it is denied.
+        // A rule cannot help if any part of the access is denied.
         if let Some(deny) = asked.iter().find_map(|one| deny_covers(&policy, &name, one)) {
             return Look {
                 denied: Some(at(&deny)),
                 ..Look::default()
             };
         }
-        // Each letter that was asked for must be granted by some rule.
+        // Some rule must grant each requested letter.
         let all: Vec<_> = asked.iter().map(|one| grants(&policy, &name, one)).collect();
         let granted = (!all.is_empty() && all.iter().all(|rules| !rules.is_empty()))
             .then(|| {
@@ -105,7 +105,7 @@ impl Known {
         }
     }
 
-    /// The file and the name there of the profile that a record names.
+    /// The file that declares the profile of a record, and the profile's name in it.
     fn declaring(&self, record: &Record, profile: &str) -> Option<(PolicyFile, String)> {
         if is_guest(profile) {
             return Some((parse(&self.tree, GUEST_FILE).ok()?, "guest".to_owned()));
@@ -142,7 +142,7 @@ impl Known {
     }
 }
 
-/// The request in parts, of which each is granted by one rule or not at all.
+/// Splits the request into parts, each of which a single rule grants or none does.
 fn single(request: &Request) -> Vec<Request> {
     match request {
         Request::File { name, mask, owner } => mask
@@ -158,7 +158,7 @@ fn single(request: &Request) -> Vec<Request> {
     }
 }
 
-/// How a program of the same name runs that is in another folder.
+/// How the profile executes a program of the same name in another folder.
 fn exec_like(profile: &Profile, request: &Request) -> Option<String> {
     let Request::File { name, mask, .. } = request else {
         return None;
@@ -176,7 +176,7 @@ fn exec_like(profile: &Profile, request: &Request) -> Option<String> {
         } if rule.allows() && elsewhere.iter().any(|program| path.matches(program)) => Some((path, exec)),
         _ => None,
     });
-    // One that names the program says more than one for a whole folder.
+    // A rule that names the program is more specific than one for a whole folder.
     let best = modes.min_by_key(|(path, _)| !path.as_str().ends_with(base));
     best.map(|(_, exec)| match &exec.target {
         Some(target) => format!("{} -> {target}", exec.mode),

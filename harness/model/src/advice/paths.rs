@@ -1,14 +1,14 @@
-//! Paths as rules name them: with a pattern in place of what is another one each time.
+//! Paths as rules name them: with patterns for parts that differ each time.
 
 use aa_policy::escape;
 
-/// As libvirt's own rules write a UUID.
+/// A UUID as libvirt's own rules write it.
 const UUID: &str = "[0-9a-f]*-[0-9a-f]*-[0-9a-f]*-[0-9a-f]*-[0-9a-f]*";
 /// How many digits each part of a UUID has.
 const UUID_PARTS: [usize; 5] = [8, 4, 4, 4, 12];
 const NUMBER: &str = "[0-9]*";
 
-/// Folders in which a program meets its own files, so that `owner` says something.
+/// Folders in which a program finds its own files, so that `owner` is useful.
 const OF_OWNERS: [&str; 4] = ["/tmp/", "/var/tmp/", "/run/user/", "/dev/shm/"];
 
 /// A path as a rule names it.
@@ -16,11 +16,11 @@ const OF_OWNERS: [&str; 4] = ["/tmp/", "/var/tmp/", "/run/user/", "/dev/shm/"];
 pub struct General {
     /// The pattern.
     pub pattern: String,
-    /// Whether `owner` is of use with it.
+    /// Whether `owner` is useful with it.
     pub is_owners: bool,
 }
 
-/// `pid` is the process that the record is about.
+/// The path as a rule names it; `pid` is the process that the record is about.
 pub fn general(path: &str, pid: Option<u32>) -> General {
     let parts: Vec<&str> = path.split('/').collect();
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -63,7 +63,7 @@ pub fn general(path: &str, pid: Option<u32>) -> General {
     }
 }
 
-/// An entry of udev's database: devices by number (`c189:1`, `n3`), or by a name of the day (`+usb:1-1.4:1.1`).
+/// An entry of udev's database: a device by number (`c189:1`, `n3`), or by a name that changes (`+usb:1-1.4:1.1`).
 fn udev(entry: &str) -> String {
     if entry.starts_with("+usb:") {
         return "+usb*".to_owned();
@@ -81,7 +81,7 @@ fn udev(entry: &str) -> String {
     }
 }
 
-/// A part of a path, or a name, with a pattern for each UUID in it and for the number of a running domain.
+/// A part of a path, or a name, with a pattern for each UUID and for the number of a running domain.
 fn segment(part: &str) -> String {
     if let Some(name) = domain(part) {
         return format!("domain-{NUMBER}-{}", segment(name));
@@ -102,7 +102,7 @@ fn domain(part: &str) -> Option<&str> {
     (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(name)
 }
 
-/// What stands before and behind the first UUID.
+/// The text before and after the first UUID.
 fn uuid(text: &str) -> Option<(&str, &str)> {
     const LENGTH: usize = 36;
     let bytes = text.as_bytes();

@@ -1,4 +1,4 @@
-//! Where libvirt's rules stand: which file has the profile that a record names.
+//! Where libvirt's rules are: finds the file that has the profile that a record names.
 
 use aa_audit::{Kind, Record};
 
@@ -7,16 +7,16 @@ use aa_audit::{Kind, Record};
 pub enum PolicyOwner {
     /// A guest's own profile, which virt-aa-helper writes anew at each start.
     Guest,
-    /// A profile of libvirt's own.
+    /// One of libvirt's own profiles.
     Libvirt {
         /// Its name.
         profile: String,
         /// Its file's name in `/etc/apparmor.d`, and in `local/` below it.
         file: &'static str,
-        /// How it runs programs of the system.
+        /// The exec mode for programs of the system.
         exec: &'static str,
     },
-    /// Any other.
+    /// Any other profile.
     Other(String),
 }
 
@@ -27,7 +27,7 @@ const FILES: [(&str, &str, &str); 4] = [
     ("virt-aa-helper", "usr.lib.libvirt.virt-aa-helper", "ix"),
 ];
 
-/// Folders below which files are the system's; a guest's disks are elsewhere.
+/// Folders of the system's files; a guest's disks are elsewhere.
 const OF_SYSTEM: [&str; 14] = [
     "/proc/",
     "/sys/",
@@ -45,13 +45,13 @@ const OF_SYSTEM: [&str; 14] = [
     "/var/lib/libvirt/swtpm/",
 ];
 
-/// The profile of a record's subject; the D-Bus daemon calls it the label. Empty where the record has none.
+/// The profile of a record's subject, which the D-Bus daemon calls the label. Empty if the record has none.
 pub fn profile_of(record: &Record) -> &str {
     let profile = record.profile.as_deref().or(record.label.as_deref());
     profile.unwrap_or_default()
 }
 
-/// Where the rule goes that a record's subject needs.
+/// Where a rule for a record's subject goes.
 pub fn place_of(record: &Record) -> PolicyOwner {
     let profile = profile_of(record);
     let name = profile.rsplit('/').next().unwrap_or(profile);
@@ -84,7 +84,7 @@ impl PolicyOwner {
         }
     }
 
-    /// Where an administrator puts it.
+    /// Where an administrator puts the rule.
     pub fn on_one_host(&self) -> String {
         match self {
             Self::Guest => {
@@ -95,7 +95,7 @@ impl PolicyOwner {
         }
     }
 
-    /// How a program runs that the profile's rules say nothing else of.
+    /// The exec mode for a program that no other rule of the profile covers.
     pub fn exec(&self) -> &'static str {
         match self {
             Self::Libvirt { exec, .. } => exec,
@@ -103,7 +103,7 @@ impl PolicyOwner {
         }
     }
 
-    /// What else is to be known of it.
+    /// A further note about the rule, if there is one.
     pub fn note(&self, record: &Record) -> Option<String> {
         let path = record.name.as_deref()?;
         let of_system = OF_SYSTEM.iter().any(|folder| path.starts_with(folder));

@@ -1,4 +1,4 @@
-//! One case to its variants: each entry of `with`, for each profile that has the role.
+//! Expands one case into its variants: each entry of `with`, for each profile that has the role.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,14 +8,14 @@ use wildmatch::WildMatch;
 use super::loaded::Loaded;
 use super::model::{Case, Scalar};
 
-/// A profile that a subject enters, and as whom.
+/// A profile that a subject enters, and the user it runs as.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SubjectProfile {
-    /// Its name in the manifest, the same in every set: in a variant's id, `except`, `only`.
+    /// Its name in the manifest, which is the same in every set. Variant ids, `except` and `only` use it.
     pub name: String,
     /// Its full name, as the kernel lists it.
     pub profile: String,
-    /// The user the role runs as; root where not given.
+    /// The user the role runs as; `None` means root.
     pub user: Option<String>,
 }
 
@@ -25,13 +25,13 @@ pub type Roles = BTreeMap<String, Vec<SubjectProfile>>;
 /// One run of a case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Variant {
-    /// `NAME@PROFILE` or `NAME:VARIANT@PROFILE`, unique over all cases of a set. The profile is that of the first
-    /// step done by a subject with a role. Where another subject's role is held by several profiles too, `+PROFILE`
-    /// follows for that one. Without a role there is no `@`.
+    /// `NAME@PROFILE` or `NAME:VARIANT@PROFILE`, unique over all cases of a set. The profile is that of the first step
+    /// done by a subject with a role. If several profiles have another subject's role too, `+PROFILE` follows for that
+    /// subject. Without a role there is no `@`.
     pub id: String,
-    /// The entry of `with`, by its `id`.
+    /// The `id` of the entry of `with`.
     pub variant: Option<String>,
-    /// The entry's values, `id` among them.
+    /// The entry's values, including `id`.
     pub values: BTreeMap<String, Scalar>,
     /// The profile of each subject that has a role.
     pub profiles: BTreeMap<String, SubjectProfile>,
@@ -39,7 +39,7 @@ pub struct Variant {
     pub loaded: Loaded,
 }
 
-/// A case that a profile set has no profile for. It is a skip, never nothing.
+/// A case that a profile set has no profile for. It is reported as a skip, never dropped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "no profile of this set is left for the role `{role}` of subject `{subject}` in case `{case}`{}",
@@ -105,7 +105,7 @@ pub fn expand(loaded: &Loaded, roles: &Roles) -> Result<Vec<Variant>, NoProfile>
     Ok(variants)
 }
 
-/// A program that a subject runs enters a child of that subject's own profile, never one of another's.
+/// Whether each program that a subject runs enters a child of that subject's own profile.
 fn children_are_of_their_runners(case: &Case, profiles: &BTreeMap<String, SubjectProfile>) -> bool {
     let mut pairs = case.subjects.iter().filter_map(|(name, subject)| {
         let by = profiles.get(subject.run_by.as_ref()?)?;
@@ -115,7 +115,7 @@ fn children_are_of_their_runners(case: &Case, profiles: &BTreeMap<String, Subjec
     pairs.all(|(parent, by)| parent == by.name)
 }
 
-/// Where no profile has the child that the case is about.
+/// The error if no profile has the child that the case is about.
 fn no_pair(case: &Case) -> NoProfile {
     let child = case.subjects.iter().find(|(_, subject)| subject.run_by.is_some());
     let (subject, role) = child.map_or_else(Default::default, |(name, subject)| {
@@ -130,7 +130,7 @@ fn no_pair(case: &Case) -> NoProfile {
 }
 
 impl Variant {
-    /// What stands for a case that the set has no profile for.
+    /// The variant that represents a case for which the set has no profile.
     pub fn without_profiles(loaded: &Loaded) -> Variant {
         Variant {
             id: loaded.case.name.clone(),
@@ -141,8 +141,8 @@ impl Variant {
         }
     }
 
-    /// Whether a pattern of the command line selects it: `*` and `?` over its name, `NAME:VARIANT`, its whole id, its
-    /// folder, or folder and any of these (`network/*`).
+    /// Whether a command-line pattern with `*` and `?` selects it. The pattern matches its name, `NAME:VARIANT`, its
+    /// whole id, its folder, or its folder and any of these (`network/*`).
     pub fn matches(&self, pattern: &str) -> bool {
         let pattern = WildMatch::new(pattern);
         let group = &self.loaded.group;
@@ -157,8 +157,8 @@ impl Variant {
                 .any(|name| pattern.matches(name) || pattern.matches(&format!("{group}/{name}")))
     }
 
-    /// The same for the same case with the same profiles, in whatever set; an id names only those that the set leaves
-    /// a choice of.
+    /// A key that is equal for the same case with the same profiles in any set. An id names only the profiles that the
+    /// set leaves a choice of.
     pub fn key(&self) -> String {
         let profiles = self.profiles.iter();
         let profiles: Vec<String> = profiles
@@ -175,7 +175,7 @@ impl Variant {
 
 type Candidates<'a> = BTreeMap<&'a str, Vec<&'a SubjectProfile>>;
 
-/// For each subject with a role, the profiles it may have.
+/// The profiles that each subject with a role may have.
 fn candidates<'a>(case: &'a Case, roles: &'a Roles) -> Result<Candidates<'a>, NoProfile> {
     let mut candidates = BTreeMap::new();
     for (name, subject) in &case.subjects {
@@ -202,7 +202,7 @@ fn candidates<'a>(case: &'a Case, roles: &'a Roles) -> Result<Candidates<'a>, No
     Ok(candidates)
 }
 
-/// The subjects whose profile stands in the id: the first that acts, and each other one that has a choice.
+/// The subjects whose profile is part of the id: the first that acts, and each other one that has a choice.
 fn named_subjects<'a>(case: &'a Case, candidates: &Candidates<'a>) -> Vec<&'a str> {
     let acting = case.setup.iter().chain(&case.steps).map(|step| step.by.as_str());
     let mut seen = BTreeSet::new();
@@ -211,7 +211,7 @@ fn named_subjects<'a>(case: &'a Case, candidates: &Candidates<'a>) -> Vec<&'a st
         .filter(|name| candidates.contains_key(name) && seen.insert(*name))
         .collect();
     let mut at = 0;
-    // A child's profile follows from that of the one that runs it.
+    // A child's profile follows from the profile of the subject that runs it.
     let is_child = |name: &str| {
         let run = case
             .subjects
@@ -228,7 +228,7 @@ fn named_subjects<'a>(case: &'a Case, candidates: &Candidates<'a>) -> Vec<&'a st
     order
 }
 
-/// Every choice of one profile for each subject.
+/// Every combination of one profile for each subject.
 fn assignments(candidates: &Candidates<'_>) -> Vec<BTreeMap<String, SubjectProfile>> {
     let mut all = vec![BTreeMap::new()];
     for (subject, profiles) in candidates {

@@ -1,4 +1,4 @@
-//! A guard in words, whose profile it changes, and whether it applies.
+//! A guard in words, the subject whose profile it changes, and whether it applies.
 
 use std::collections::BTreeMap;
 

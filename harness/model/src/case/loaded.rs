@@ -8,12 +8,12 @@ use super::model::Case;
 /// A case and where it was written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
-    /// The case, templates not filled in.
+    /// The case, with templates not filled in.
     pub case: Arc<Case>,
     /// Its file, relative to the data's root.
     pub file: PathBuf,
     /// The line on which it begins.
     pub line: usize,
-    /// Its folder below `cases/`: `network`; empty where it lies in `cases/` itself.
+    /// Its folder below `cases/`: `network`; empty if it is directly in `cases/`.
     pub group: String,
 }

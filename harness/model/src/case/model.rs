@@ -1,8 +1,7 @@
 //! The format of a case: what a YAML document under `cases/` may say.
 //!
-//! Strings may hold templates: `{set.libexecdir}` from the profile set, `{FIXTURE.FACT}` from a fixture,
-//! `{KEY}` from `with`, `{SUBJECT.label}` of a subject. Braces that hold anything else (`/usr/{lib,lib64}/x`)
-//! stand for themselves.
+//! Strings may hold templates: `{set.libexecdir}` from the profile set, `{FIXTURE.FACT}` from a fixture, `{KEY}` from
+//! `with`, `{SUBJECT.label}` of a subject. Braces that hold anything else (`/usr/{lib,lib64}/x`) are literal text.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,46 +22,47 @@ pub struct Case {
     pub name: String,
     /// One sentence: what is done, and why libvirt does it.
     pub summary: String,
-    /// Where the demand comes from.
+    /// Where the requirement comes from.
     pub origin: Vec<Origin>,
-    /// Fixtures, by name; one that the machine cannot have makes a skip with its reason.
+    /// Names of fixtures. If the machine cannot have one of them, the case is skipped with the reason.
     #[serde(default)]
     pub needs: Vec<String>,
     /// The confined processes, by name.
     pub subjects: BTreeMap<String, Subject>,
-    /// One case for each entry, named `NAME:ID`; the other keys are templates' values.
+    /// One case is made for each entry, named `NAME:ID`. The other keys are values for templates.
     #[serde(default)]
     pub with: Vec<BTreeMap<String, Scalar>>,
-    /// Steps before the first; by the agent unless they say otherwise, judged like any other.
+    /// Steps before `steps`; by the agent unless they say otherwise, judged like any other.
     #[serde(default)]
     pub setup: Vec<Step>,
     /// What the case is about.
     pub steps: Vec<Step>,
-    /// Always run; if one fails the verdict is `error` and the machine is thrown away.
+    /// Steps that always run. If one fails, the verdict is `error` and the machine is discarded.
     #[serde(default)]
     pub cleanup: Vec<Step>,
-    /// The accesses that the case protects; each, taken away, must turn it red.
+    /// The accesses that the case protects. Taking any of them away must turn the case red.
     pub guards: Vec<Guard>,
-    /// Classes of mediation without which a pass would say nothing, as in the kernel's features directory:
-    /// `caps`, `file`, `network`, `network_v8/af_inet`, `domain`, `rlimit`, `signal`…; any one of a step's list will do.
+    /// Classes of mediation that a pass depends on, as in the kernel's features directory: `caps`, `file`, `network`,
+    /// `network_v8/af_inet`, `domain`, `rlimit`, `signal`…; any one of them is enough.
     #[serde(default)]
     pub mediates: Vec<String>,
     /// How many times the steps load policy themselves (virt-aa-helper runs the parser).
     #[serde(default)]
     pub policy_loads: PolicyLoads,
-    /// Seconds for each step that names none; 10 where not given.
+    /// Time limit in seconds for each step that sets none; 10 by default.
     #[serde(default)]
     pub timeout: Option<u64>,
 }
 
-/// Loads that a case declares: evidence of the policy allows for these and no others.
+/// Policy loads that a case declares. The policy evidence allows only these.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PolicyLoads {
-    /// How often the case loads, replaces or removes a profile; one with its children counts once.
+    /// How often the case loads, replaces or removes a profile; a profile and its children count once.
     #[serde(default)]
     pub count: u64,
-    /// Profiles that these loads are of, and their children; loaded by none before, they must be gone when it ends.
+    /// The profiles that these loads are of; their children are included. They must not be loaded before the case, and
+    /// must be gone when it ends.
     #[serde(default)]
     pub profiles: Vec<String>,
 }
@@ -98,7 +98,7 @@ impl From<&str> for Scalar {
     }
 }
 
-// By hand, since serde's untagged enums say only that no variant matched.
+// Written by hand, because serde's untagged enums report only that no variant matched.
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         input.deserialize_any(ScalarVisitor)
@@ -163,26 +163,26 @@ pub struct Subject {
     /// Role in the profile set; the case runs once for each profile that has it.
     #[serde(default)]
     pub role: Option<String>,
-    /// Instead of a role: the label of a profile that an earlier step loads. Beside a role and `run-by`: the label of
-    /// a guest that the other subject starts by itself, with the profile that it makes and loads for the guest from the
-    /// role's template. Such loads need no `policy-loads`.
+    /// Without a role: the label of a profile that an earlier step loads. With a role and `run-by`: the label of a
+    /// guest that the other subject starts itself. That subject makes the guest's profile from the role's template and
+    /// loads it; such loads need no `policy-loads`.
     #[serde(default)]
     pub label: Option<String>,
-    /// No process of its own: a program that this other subject runs enters the label by attachment. So it does no
-    /// step, and a guard may still be about its profile.
+    /// The subject has no process of its own: a program that this other subject runs enters the label by attachment. It
+    /// does no steps, but a guard may be about its profile.
     #[serde(default)]
     pub run_by: Option<String>,
-    /// Leave out these profiles of the role, with the reason: `{virtxend: "runs no helper"}`.
+    /// Profiles of the role to leave out, each with the reason: `{virtxend: "runs no helper"}`.
     #[serde(default)]
     pub except: BTreeMap<String, String>,
-    /// User; the role's own where not given, else root.
+    /// User; the role's user by default, else root.
     #[serde(default)]
     pub user: Option<String>,
-    /// Limit of locked memory, bytes, soft and hard.
+    /// Limit of locked memory in bytes, soft and hard.
     #[serde(default)]
     pub memlock: Option<u64>,
-    /// Capabilities that its program is started without, as by `setpriv --bounding-set -ipc_lock`: it must lack these, and
-    /// have all others of its user.
+    /// Capabilities that its program is started without, as by `setpriv --bounding-set -ipc_lock`. It must lack these
+    /// and have all others of its user.
     #[serde(default)]
     pub drops: Vec<String>,
     /// A daemon that gets its label by attachment: program and arguments.
@@ -198,16 +198,16 @@ pub struct DaemonSpec {
     pub argv: Vec<String>,
     /// A path that appears when the daemon is ready.
     pub ready: String,
-    /// Seconds until then; 30 where not given.
+    /// Time limit in seconds until it is ready; 30 by default.
     #[serde(default)]
     pub timeout: Option<u64>,
 }
 
-/// One act: exactly one of the action keys, and what must come of it.
+/// One act: exactly one of the action keys, and the expected result.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Step {
-    /// The subject's name, or `agent` for an unconfined one.
+    /// The name of the subject that acts, or `agent` for the unconfined agent.
     #[serde(rename = "as")]
     pub by: String,
 
@@ -227,10 +227,11 @@ pub struct Step {
     #[serde(default)]
     pub stdout_file: Option<String>,
 
-    /// socket(2), and a message over it: to itself on the loopback (inet, inet6), a question to rtnetlink.
+    /// Open a socket with socket(2) and send a message over it: to itself on the loopback (inet, inet6), or a query to
+    /// rtnetlink.
     #[serde(default)]
     pub socket: Option<Socket>,
-    /// A frame sent on one interface and received on another.
+    /// Send a frame on one interface and receive it on another.
     #[serde(default)]
     pub packet_exchange: Option<PacketExchange>,
     /// Open a file and use it.
@@ -260,29 +261,29 @@ pub struct Step {
     /// Reset a PCI function.
     #[serde(default)]
     pub pci_reset: Option<PciReset>,
-    /// `daemon`: start the subject's daemon, and wait until it is ready. It takes no other steps.
+    /// `daemon`: start the subject's daemon and wait until it is ready. The subject does no other steps.
     #[serde(default)]
     pub start: Option<String>,
 
-    /// What must come of it; success where nothing is said.
+    /// The expected result; success by default.
     #[serde(default)]
     pub expect: Option<Expect>,
-    /// The step must fail, by these denials and no others.
+    /// The step must fail, and only by these denials.
     #[serde(default)]
     pub denied: Option<Denied>,
-    /// Seconds.
+    /// Time limit in seconds.
     #[serde(default)]
     pub timeout: Option<u64>,
 }
 
-/// What must come of a step.
+/// The expected result of a step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Expect {
-    /// Exit status of `run`; 0 where not given.
+    /// Exit status of `run`; 0 by default.
     #[serde(default)]
     pub exit: Option<i32>,
-    /// The step fails with this error, though nothing denies it: `ENOENT`…
+    /// The step must fail with this error without a denial: `ENOENT`…
     #[serde(default)]
     pub errno: Option<String>,
     /// Standard output of `run`.
@@ -291,37 +292,37 @@ pub struct Expect {
     /// Standard error of `run`.
     #[serde(default)]
     pub stderr: Option<Text>,
-    /// What `file` read, or the ioctl's argument as it came back (in hex).
+    /// What `file` read, or the ioctl's argument as it was returned (in hex).
     #[serde(default)]
     pub content: Option<Text>,
     /// How many bytes `file` read.
     #[serde(default)]
     pub bytes: Option<u64>,
-    /// The label that the program of `run` got, any of: `inherit`, `unconfined`, a profile's name.
+    /// The label that the program of `run` gets, one of: `inherit`, `unconfined`, a profile's name.
     #[serde(default)]
     pub label: Vec<String>,
-    /// For `run`: this step's effect is checked by the step that follows, which must be one by the agent.
+    /// For `run`: the next step, which must be by the agent, checks this step's effect.
     #[serde(default)]
     pub checked_by_next: bool,
 }
 
-/// What a text must be; every key given must hold.
+/// Conditions on a text. All given keys must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Text {
-    /// Exactly this, but for white space at the end.
+    /// The text is exactly this, ignoring white space at the end.
     #[serde(default)]
     pub equals: Option<String>,
-    /// Each of these stands in it.
+    /// The text contains each of these.
     #[serde(default)]
     pub contains: Vec<String>,
-    /// None of these stands in it.
+    /// The text contains none of these.
     #[serde(default)]
     pub lacks: Vec<String>,
     /// Number of NUL-terminated fields.
     #[serde(default)]
     pub nul_fields: Option<usize>,
-    /// It is not empty.
+    /// The text is not empty.
     #[serde(default)]
     pub some: bool,
 }
@@ -330,18 +331,19 @@ pub struct Text {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Denied {
-    /// What the system call says: `EACCES` or `EPERM` where not given. For `run`: the program's own exit
-    /// status is not looked at unless `expect: {exit: …}` says one.
+    /// The error of the system call; `EACCES` or `EPERM` by default. For `run`, the program's own exit status is
+    /// checked only if `expect: {exit: …}` names one.
     #[serde(default)]
     pub errno: Option<String>,
-    /// Each of these is matched by at least one record, and each record that speaks of a denial matches one of these.
+    /// Each of these matches at least one record, and each record of a denial matches one of these.
     pub records: Vec<RecordMatch>,
-    /// How many records there are; any number from one where not given.
+    /// The number of records; by default, any number from one.
     #[serde(default)]
     pub count: Option<usize>,
 }
 
-/// Keys of a record, as the kernel names them, and the value each must have. A value that ends in `*` matches by prefix.
+/// Keys of a record, as the kernel names them, with the value that each must have. A value that ends in `*` matches by
+/// prefix.
 pub type RecordMatch = BTreeMap<String, Scalar>;
 
 /// An access that the case protects.
@@ -351,19 +353,19 @@ pub struct Guard {
     /// The access to take away from the profile.
     #[serde(default)]
     pub without: Option<AccessSpec>,
-    /// For a negative case: the rule to add, by which the act succeeds.
+    /// For a negative case: the rule that, once added, makes the act succeed.
     #[serde(default)]
     pub add: Option<String>,
-    /// For `add`: rules that other subjects' profiles need as well, where an act takes the consent of both sides.
+    /// For `add`: rules that other subjects' profiles also need, if both sides must allow the act.
     #[serde(default)]
     pub also: Vec<AlsoAdd>,
-    /// The subject whose profile is changed; may be left out where there is one subject with a role.
+    /// The subject whose profile is changed; optional if only one subject has a role.
     #[serde(default)]
     pub of: Option<String>,
     /// For `without`: the denial that turns the case red, keys as the kernel names them.
     #[serde(default)]
     pub denial: Option<RecordMatch>,
-    /// Only for these profiles of the role; every one where not given.
+    /// The profiles of the role that the guard is for; all by default.
     #[serde(default)]
     pub only: Vec<String>,
 }
@@ -388,7 +390,7 @@ pub struct AccessSpec {
     /// A capability, `ipc_lock`.
     #[serde(default)]
     pub capability: Option<String>,
-    /// A kind of socket as a rule says it, `packet raw`.
+    /// A kind of socket, as a rule names it: `packet raw`.
     #[serde(default)]
     pub network: Option<String>,
     /// A path, with `mask`.

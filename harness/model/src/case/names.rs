@@ -1,6 +1,6 @@
-//! Words of the kernel's that a case may use, and limits of the format.
+//! Kernel names that a case may use, and limits of the format.
 
-/// The longest time that a data file may ask for, seconds.
+/// The longest time limit that a data file may set, in seconds.
 pub const MAX_TIMEOUT: u64 = 900;
 
 /// Capabilities in the order of their numbers, as AppArmor's rules and records name them.
@@ -116,10 +116,10 @@ pub const FAMILIES: &[&str] = &["inet", "inet6", "packet", "netlink", "unix"];
 /// Types of sockets that the agent can open.
 pub const SOCKET_TYPES: &[&str] = &["stream", "dgram", "raw"];
 
-/// How a `file` step opens.
+/// How a `file` step opens its file.
 pub const FILE_OPENS: &[&str] = &["r", "w", "rw", "a", "list"];
 
-/// How an `ioctl` step opens.
+/// How an `ioctl` step opens its device.
 pub const IOCTL_OPENS: &[&str] = &["r", "rw"];
 
 /// How memory is locked.
@@ -128,7 +128,7 @@ pub const LOCKS: &[&str] = &["mmap", "mlock"];
 /// Resource limits that the agent can set.
 pub const LIMITS: &[&str] = &["memlock", "nofile", "nproc", "core"];
 
-/// How another process is looked into.
+/// How another process is accessed with ptrace.
 pub const PTRACES: &[&str] = &["read", "trace"];
 
 /// What a `start` step starts.
@@ -184,7 +184,7 @@ macro_rules! errnos {
     ($($name:ident)*) => { &[$((stringify!($name), libc::$name)),*] };
 }
 
-/// Errors by name, the usual name first where a number has two.
+/// Errors by name, the usual name first if a number has two.
 pub const ERRNOS: &[(&str, i32)] = errnos! {
     EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT ENOTBLK EBUSY
     EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE EROFS EMLINK
@@ -228,7 +228,7 @@ mod tests {
         numbers.sort_unstable();
         numbers.dedup();
         assert_eq!(numbers.len(), ERRNOS.len());
-        // Linux gives 41 and 58 to nothing.
+        // Linux does not use 41 and 58.
         let all: Vec<i32> = (1..=133).filter(|number| ![41, 58].contains(number)).collect();
         assert_eq!(numbers, all);
     }

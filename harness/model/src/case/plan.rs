@@ -1,4 +1,4 @@
-//! A variant and the machine's facts to what the agent does. Pure.
+//! Turns a variant and the machine's facts into the agent's plan. Pure.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,27 +15,27 @@ use crate::yaml::path::Path;
 mod act;
 mod numbers;
 
-/// Seconds for a step that names none, in a case that names none.
+/// The default time limit of a step, in seconds.
 const STEP_TIMEOUT: u64 = 10;
-/// Seconds for a daemon to become ready.
+/// The default time limit for a daemon to become ready, in seconds.
 const DAEMON_TIMEOUT: u64 = 30;
 
-/// What the templates of a case are filled in from.
+/// The values for the templates of a case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
     /// `{set.KEY}`: folders of the profile set.
     pub set: BTreeMap<String, String>,
-    /// `{FIXTURE.FACT}`: what each fixture said when it was up.
+    /// `{FIXTURE.FACT}`: what each fixture reported when it was up.
     pub fixtures: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// A case ready to run, and to be judged.
 #[derive(Debug, Clone)]
 pub struct Planned {
-    /// For the agent.
+    /// The plan for the agent.
     pub plan: CasePlan,
-    /// The case with its templates filled in. Its `setup` and then its `steps` are the steps of the plan, one for one;
-    /// its expectations and guards are those to judge and prove by.
+    /// The case with its templates filled in. The steps of the plan are its `setup` and then its `steps`, one for one.
+    /// Its expectations and guards are used for judging and proving.
     pub case: Case,
 }
 
@@ -47,7 +47,7 @@ pub enum PlanError {
     Template {
         /// The variant's id.
         id: String,
-        /// Which, and where.
+        /// Which template, and where.
         error: TemplateError,
     },
     /// A step or subject that makes no sense once filled in.
@@ -55,7 +55,7 @@ pub enum PlanError {
     Step {
         /// The variant's id.
         id: String,
-        /// What, and where.
+        /// What is wrong, and where.
         error: Located,
     },
 }
@@ -71,14 +71,14 @@ pub fn plan(variant: &Variant, facts: &Facts, token: String) -> Result<Planned, 
     Ok(Planned { plan, case })
 }
 
-/// The case with everything filled in.
+/// The case with all templates filled in.
 fn fill(variant: &Variant, facts: &Facts) -> Result<Case, TemplateError> {
     let mut labels: BTreeMap<String, String> = variant
         .profiles
         .iter()
         .map(|(name, chosen)| (name.clone(), chosen.profile.clone()))
         .collect();
-    // Labels by role are known from the start; those written out may use them.
+    // Labels from roles are known from the start; labels that are written out may use them.
     for (name, subject) in &variant.loaded.case.subjects {
         if let Some(label) = &subject.label {
             let path = Path::root().key("subjects").key(name).key("label");
@@ -111,7 +111,7 @@ fn look_up<'v>(
     found.map(|text| Cow::Borrowed(text.as_str()))
 }
 
-/// Fill in every part of a case that may hold templates.
+/// Fills in every part of a case that may hold templates.
 pub(crate) fn fill_case<'v>(
     case: &Case,
     lookup: &impl Fn(&str) -> Option<Cow<'v, str>>,
@@ -202,7 +202,7 @@ pub(crate) fn step_plan(step: &Step, path: &Path) -> Result<StepPlan, Located> {
         .map(|seconds| milliseconds(seconds, &path.key("timeout")))
         .transpose()?;
     let by = (step.by != AGENT).then(|| step.by.clone());
-    // What the agent did not get done is not there for the steps that follow, which would wait for it in vain.
+    // If the agent's program fails, what it should have made is missing, and later steps would wait for it in vain.
     let exit_or_end = (by.is_none() && step.run.is_some() && step.denied.is_none())
         .then(|| step.expect.as_ref().and_then(|expect| expect.exit).unwrap_or(0));
     Ok(StepPlan {
@@ -213,10 +213,10 @@ pub(crate) fn step_plan(step: &Step, path: &Path) -> Result<StepPlan, Located> {
     })
 }
 
-/// In a step's `as`: nobody of the subjects, but the agent itself.
+/// The value of a step's `as` that means the agent, not a subject.
 pub const AGENT: &str = "agent";
 
-/// Seconds, as a case gives them.
+/// Converts a case's seconds to milliseconds.
 pub(crate) fn milliseconds(seconds: u64, path: &Path) -> Result<u64, Located> {
     if (1..=MAX_TIMEOUT).contains(&seconds) {
         return Ok(seconds * 1000);

@@ -1,26 +1,26 @@
-//! What can be wrong with a case beyond its form.
+//! Errors in a case beyond its form.
 
 use super::names;
 use crate::yaml::path::Path;
 use crate::yaml::suggest;
 
-/// A rule that a case breaks; the message says what, [`Problem::help`] what to do.
+/// A rule that a case breaks. The message says what is wrong, and [`Problem::help`] what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// A name that nothing has.
+    /// An unknown name.
     #[error("unknown {what} `{name}`")]
     Unknown {
-        /// What it should be, `fixture`.
+        /// What it should name, such as `fixture`.
         what: &'static str,
         /// As written.
         name: String,
-        /// The names there are.
+        /// The known names.
         known: Vec<String>,
     },
     /// A key that no AppArmor record has.
     #[error("the kernel writes no key `{0}`")]
     UnknownRecordKey(String),
-    /// Not of the form of a name.
+    /// A name of the wrong form.
     #[error("the {what} `{name}` is not lower-case words joined by `-`")]
     BadName {
         /// What it names.
@@ -36,14 +36,14 @@ pub enum Problem {
         /// As written.
         name: String,
     },
-    /// A name that templates read as something else.
+    /// A name that already has another meaning.
     #[error("the {what} cannot be called `{name}`: that is the name of {taken}")]
     Taken {
         /// What it names.
         what: &'static str,
         /// As written.
         name: String,
-        /// Whose name it is.
+        /// What already has the name.
         taken: &'static str,
     },
     /// A subject without a process.
@@ -52,17 +52,17 @@ pub enum Problem {
     /// A list or text that must hold something.
     #[error("`{0}` is empty")]
     Empty(&'static str),
-    /// One of several keys is needed, and no more.
+    /// Exactly one of several keys is needed.
     #[error("{what} needs exactly one of {keys}, and has {}", list(found))]
     OneOf {
         /// What needs it.
         what: &'static str,
         /// The keys, `without, add`.
         keys: &'static str,
-        /// Those that are there.
+        /// The keys that are given.
         found: Vec<&'static str>,
     },
-    /// One of several keys is needed, or more.
+    /// At least one of several keys is needed.
     #[error("{what} needs at least one of {keys}")]
     NoneOf {
         /// What needs it.
@@ -70,12 +70,12 @@ pub enum Problem {
         /// The keys, `denial, effect`.
         keys: &'static str,
     },
-    /// A key that needs another.
+    /// A key that needs another key.
     #[error("`{key}` needs {}", needed(needs))]
     Needs {
-        /// The key that is there.
+        /// The key that is given.
         key: &'static str,
-        /// The one that is not.
+        /// The key that is missing.
         needs: &'static str,
     },
     /// Two keys that contradict each other.
@@ -83,26 +83,26 @@ pub enum Problem {
     Beside {
         /// The key that must go.
         key: &'static str,
-        /// The one that makes it so.
+        /// The key that it contradicts.
         beside: &'static str,
     },
-    /// A text that is not the number wanted.
+    /// A text that is not the expected number.
     #[error("`{text}` is not {wanted}")]
     NotA {
-        /// As it stands once templates are filled in.
+        /// The text with templates filled in.
         text: String,
-        /// `a whole number`…
+        /// What is expected: `a whole number`…
         wanted: &'static str,
     },
-    /// A step could be green without having done anything.
+    /// A step that could be green without having done anything.
     #[error("this step could succeed without having done the thing: {why}")]
     NoEffect {
-        /// How.
+        /// How it could succeed.
         why: &'static str,
         /// What would show its effect.
         remedy: &'static str,
     },
-    /// `checked-by-next`, and the next step checks nothing.
+    /// `checked-by-next` on a step whose next step checks nothing.
     #[error(
         "`checked-by-next` needs a step after this one, `as: agent`, that reads what this one did: a `file` with an `expect`, or a program whose `stdout` or `stderr` must say something"
     )]
@@ -110,21 +110,21 @@ pub enum Problem {
     /// No step is confined.
     #[error("no step is done by a subject, so nothing here is confined")]
     NobodyConfined,
-    /// The agent is unconfined.
+    /// A denial expected of the agent, which is unconfined.
     #[error("the agent is unconfined and cannot be denied anything")]
     AgentDenied,
-    /// A step of a daemon's.
+    /// A step by a daemon.
     #[error("a daemon takes no orders once it is started")]
     DaemonActs,
     /// A positive step without a guard.
     #[error("the case has no guard, so nothing proves that it can turn red")]
     NoGuard,
-    /// Isolation unproven.
+    /// A `denied` step without a guard that adds a rule.
     #[error(
         "the case has a `denied` step and no guard that adds a rule, so nothing proves that the rule is what denies it"
     )]
     NoAddGuard,
-    /// The program knows no feature of a kernel by which it could tell whether this rule's class is mediated.
+    /// The program knows no kernel feature that shows whether this rule's class is mediated.
     #[error(
         "this program does not know the class of the rule `{0}`, so it cannot tell whether a kernel mediates it"
     )]
@@ -132,7 +132,7 @@ pub enum Problem {
     /// More than one subject could be meant.
     #[error("several subjects have a role; say whose profile this guard changes")]
     AmbiguousGuard,
-    /// Lengths differ between entries of `with`.
+    /// Entries of `with` whose keys differ.
     #[error(
         "the entries of `with` do not have the same keys: this one {}",
         difference(lacks, extra)
@@ -143,20 +143,20 @@ pub enum Problem {
         /// Keys that the first lacks.
         extra: Vec<String>,
     },
-    /// A limit that is no limit.
+    /// A size within the subject's limit of locked memory.
     #[error(
         "{bytes} bytes are within the subject's limit of locked memory, so this succeeds without any capability"
     )]
     WithinLimit {
-        /// The size asked for.
+        /// The requested size.
         bytes: u64,
     },
-    /// A template that nothing fills in.
+    /// An unknown template.
     #[error("unknown template `{{{key}}}`")]
     UnknownTemplate {
         /// As written.
         key: String,
-        /// Those there are.
+        /// The known templates.
         known: Vec<String>,
     },
     /// A rule text that the parser would not take.
@@ -194,7 +194,7 @@ impl Problem {
 }
 
 impl Problem {
-    /// Whether the key at the place is wrong, and not its value.
+    /// Whether the key at the place is wrong, rather than its value.
     pub fn is_about_key(&self) -> bool {
         matches!(
             self,
@@ -202,7 +202,7 @@ impl Problem {
         )
     }
 
-    /// The text that is wrong, where it is one.
+    /// The wrong text, if the problem is about a text.
     pub fn text(&self) -> &str {
         match self {
             Self::Unknown { name: text, .. } | Self::NotA { text, .. } => text,
@@ -222,7 +222,7 @@ pub struct Located {
 }
 
 impl Problem {
-    /// This problem at a place.
+    /// Attaches the problem to a place.
     pub fn at(self, path: Path) -> Located {
         Located { path, problem: self }
     }
@@ -245,7 +245,7 @@ fn difference(lacks: &[String], extra: &[String]) -> String {
         .collect::<Vec<_>>()
         .join(" and ")
 }
-/// Whether just one of the keys is there; says so in `problems` if not.
+/// Whether exactly one of the keys is given. If not, adds that to `problems`.
 pub fn exactly_one(
     what: &'static str,
     keys: &'static str,
@@ -264,7 +264,7 @@ pub fn exactly_one(
     false
 }
 
-/// A key is quoted, a description is not.
+/// Quotes a key, but not a description.
 fn needed(needs: &str) -> String {
     if needs.contains(' ') {
         needs.to_owned()

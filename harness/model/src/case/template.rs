@@ -1,7 +1,7 @@
 //! Templates: `{key}` and `{name.key}` in a case's texts.
 //!
-//! Braces that hold anything else stand for themselves (`/usr/{lib,lib64}/x`, `{}`), and so do those after `@` and
-//! `$`: they are AppArmor's and the shell's own variables (`@{run}`, `${x}`).
+//! Braces that hold anything else are literal text (`/usr/{lib,lib64}/x`, `{}`). So are those after `@` and `$`: they
+//! are AppArmor's and the shell's own variables (`@{run}`, `${x}`).
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,15 +15,15 @@ use crate::yaml::path::Path;
 /// Why a text cannot be filled in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// Nothing is known by the key.
-    #[error("nothing is known by the name `{{{key}}}`, used in {path}")]
+    /// The key is unknown.
+    #[error("unknown name `{{{key}}}` in {path}")]
     Unknown {
-        /// Without braces.
+        /// The key, without braces.
         key: String,
         /// The text that uses it.
         path: Path,
     },
-    /// A value, once filled in, is not of the form that its place needs.
+    /// A value, once filled in, does not have the form that its place needs.
     #[error("with its templates filled in this does not read as before: {0}")]
     Form(String),
 }
@@ -65,8 +65,8 @@ fn is_key(key: &str) -> bool {
     }
 }
 
-/// `text` with each key replaced by what `lookup` says of it; the key it does not know is the error. What is put
-/// in is not looked through again.
+/// `text` with each key replaced by its value from `lookup`; the error is a key without a value. Inserted values are
+/// not searched for keys.
 pub fn fill<'v>(text: &str, lookup: &impl Fn(&str) -> Option<Cow<'v, str>>) -> Result<String, String> {
     let mut filled = String::with_capacity(text.len());
     let mut done = 0;
@@ -94,7 +94,7 @@ pub fn fill_all<'v, T: Serialize + DeserializeOwned>(
 /// Every text in `value`, with its place.
 pub fn texts<T: Serialize>(value: &T, path: &Path) -> Vec<(Path, String)> {
     let mut found = Vec::new();
-    // What cannot be put into JSON holds no templates either; `fill_all` is what says so.
+    // A value that cannot be converted to JSON holds no templates; `fill_all` reports the error.
     if let Ok(json) = serde_json::to_value(value) {
         collect(json, path, &mut found);
     }
@@ -184,7 +184,7 @@ mod tests {
         );
         assert_eq!(
             error.unwrap_err().to_string(),
-            "nothing is known by the name `{missing}`, used in run[1]"
+            "unknown name `{missing}` in run[1]"
         );
     }
 

@@ -97,7 +97,7 @@ fn a_program_that_a_subject_runs_enters_that_subjects_child() {
         variants.iter().map(child).collect::<Vec<_>>(),
         ["one//c", "two//c"]
     );
-    // The id is the same in a set that has fewer.
+    // The id is the same in a set with fewer profiles.
     let one = roles(&[("daemon", &["one", "two"]), ("child", &["one//c"])]);
     assert_eq!(ids(&expand(&loaded(CHILD), &one).unwrap()), ["three@one"]);
     let none = roles(&[("daemon", &["two"]), ("child", &["one//c"])]);
@@ -116,7 +116,7 @@ fn a_key_is_the_same_in_sets_with_more_and_with_fewer_profiles() {
     let (few, more) = (keys(&few), keys(&more));
     assert_eq!((few.len(), more.len()), (2, 8));
     assert!(few.iter().all(|key| more.contains(key)), "{few:?} {more:?}");
-    // A profile that the kernel lists under another name is the same one.
+    // A profile that the kernel lists under another name is still the same profile.
     let renamed = SubjectProfile {
         name: "d".into(),
         profile: "/usr/sbin/d".into(),
@@ -200,7 +200,7 @@ fn a_fact_that_is_not_there_is_an_error() {
         fixtures: BTreeMap::new(),
         ..facts()
     };
-    let want = "case `two:one@d`: nothing is known by the name `{disk.path}`, used in cleanup[0].run[1]";
+    let want = "case `two:one@d`: unknown name `{disk.path}` in cleanup[0].run[1]";
     assert_eq!(planned(TWO, &facts).unwrap_err(), want);
 }
 

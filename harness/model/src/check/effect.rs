@@ -1,4 +1,4 @@
-//! Where a step could succeed without having done the thing, an expectation is demanded.
+//! Demands an expectation for a step that could succeed without having its effect.
 //!
 //! | step by a subject | what shows that it was done |
 //! |---|---|
@@ -8,7 +8,7 @@
 //! | `lock-memory` | the subject has a `memlock` below the size, else no capability is asked for |
 //! | `set-limit` of `memlock` | the process meant has a `memlock` below the new one, likewise; of a subject with another role any change asks for it |
 //!
-//! Everything else succeeds by doing it: a descriptor of the socket's kind and what came over it, a frame that
+//! Everything else succeeds only by being done: a descriptor of the socket's kind and what came over it, a frame that
 //! arrived, bytes written, a lock taken, a label entered, a function reset and read again.
 
 use crate::case::model::{Case, Expect, Step, Text};
@@ -22,12 +22,12 @@ pub(super) fn check(case: &Case, step: &Step, next: Option<&Step>, path: &Path, 
     if expect.checked_by_next && !next.is_some_and(checks) {
         problems.push(Problem::NothingChecks.at(path.key("expect").key("checked-by-next")));
     }
-    // A failure that is waited for is an effect.
+    // An expected failure is an effect.
     if step.by == AGENT || step.denied.is_some() || expect.errno.is_some() {
         return;
     }
     let streams = [&expect.stdout, &expect.stderr].into_iter().flatten();
-    // What demands nothing at all is complained of elsewhere.
+    // An expectation that demands nothing is reported elsewhere.
     let says = |text: &Text| demands_text(text) || *text == Text::default();
     let shown = streams.into_iter().any(says) || !expect.label.is_empty() || expect.checked_by_next;
     if step.run.is_some() && !shown {
@@ -77,8 +77,8 @@ pub(super) fn check(case: &Case, step: &Step, next: Option<&Step>, path: &Path, 
     }
 }
 
-/// Whether the step after one that is `checked-by-next` looks at what that one did. A program that looks at nothing also
-/// exits with 0 and prints nothing, so that of a program something must be read.
+/// Whether the step after a `checked-by-next` step looks at its effect. A program that looks at nothing also exits with
+/// 0 and prints nothing, so a program's output must be checked.
 fn checks(next: &Step) -> bool {
     let Some(expect) = &next.expect else { return false };
     let streams = [&expect.stdout, &expect.stderr].into_iter().flatten();
@@ -86,7 +86,7 @@ fn checks(next: &Step) -> bool {
     next.by == AGENT && *expect != Expect::default() && is_read
 }
 
-/// Whether nothing at all would not do.
+/// Whether an empty text would not meet the expectation.
 fn demands_text(text: &Text) -> bool {
     text.some
         || text.equals.as_ref().is_some_and(|text| !text.trim().is_empty())
@@ -101,7 +101,7 @@ fn of_another_role(case: &Case, one: &str, other: &str) -> bool {
 }
 
 fn over_limit(case: &Case, subject: &str, bytes: u64, path: &Path, problems: &mut Vec<Located>) {
-    // An unknown subject is complained of elsewhere.
+    // An unknown subject is reported elsewhere.
     let Some(subject) = case.subjects.get(subject) else {
         return;
     };

@@ -92,7 +92,7 @@ fn check_owner(
     path: &Path,
     problems: &mut Vec<Located>,
 ) {
-    // One with neither role nor label has been complained of.
+    // A subject with neither role nor label is already reported.
     let with_role: Vec<&str> = case
         .subjects
         .iter()
@@ -145,7 +145,7 @@ fn check_owner(
     }
 }
 
-/// What can only be judged once the values of `with` are filled in.
+/// Checks what can be judged only once the values of `with` are filled in.
 pub(super) fn check_words(case: &Case, problems: &mut Vec<Located>) {
     for (index, guard) in case.guards.iter().enumerate() {
         if let Some(access) = &guard.without {
@@ -162,7 +162,7 @@ pub(super) fn check_words(case: &Case, problems: &mut Vec<Located>) {
     }
 }
 
-/// Where the class of a rule is not known, nobody could say whether a kernel mediates it.
+/// Reports a rule of unknown class, because nobody could tell whether a kernel mediates it.
 fn check_class(rule: &str, path: &Path, problems: &mut Vec<Located>) {
     let is_rule = rule.trim_end().ends_with(',');
     if is_rule && !mediation::is_known(&Access::Rule(rule.into())) {

@@ -62,7 +62,7 @@ pub(super) fn check(case: &Case, known_names: &KnownNames, problems: &mut Vec<Lo
     variants(case, &root.key("with"), problems);
 }
 
-/// Every entry has an `id` of its own and the same keys.
+/// Checks that every entry has its own `id` and the same keys.
 fn variants(case: &Case, path: &Path, problems: &mut Vec<Located>) {
     let Some(first) = case.with.first() else { return };
     let mut seen = BTreeSet::new();
@@ -99,7 +99,7 @@ fn variants(case: &Case, path: &Path, problems: &mut Vec<Located>) {
                 .at(path.key(key)),
             );
         }
-        // A missing `id` has been complained of.
+        // A missing `id` is already reported.
         let lacks = missing(first.keys(), |key| key == "id" || entry.contains_key(key));
         let extra = missing(entry.keys(), |key| key == "id" || first.contains_key(key));
         if !lacks.is_empty() || !extra.is_empty() {
@@ -123,7 +123,7 @@ fn missing<'a>(keys: impl Iterator<Item = &'a String>, there: impl Fn(&str) -> b
     keys.filter(|key| !there(key)).cloned().collect()
 }
 
-/// `text` is lower-case words joined by `-`.
+/// Checks that `text` is lower-case words joined by `-`.
 pub fn name(what: &'static str, text: &str, path: &Path, problems: &mut Vec<Located>) {
     let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let good = text

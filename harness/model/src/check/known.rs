@@ -4,7 +4,7 @@ use crate::case::problem::{Located, Problem, exactly_one};
 use crate::known::{KnownFailure, StepRef};
 use crate::yaml::path::Path;
 
-/// What is wrong with an entry; `steps` is how many steps its case has, where that is known.
+/// What is wrong with an entry; `steps` is the number of steps of its case, if known.
 pub fn known_failure(failure: &KnownFailure, steps: Option<usize>, path: &Path) -> Vec<Located> {
     let mut problems = Vec::new();
     if failure.denial.is_none() && failure.effect.0.is_empty() {
@@ -20,7 +20,7 @@ pub fn known_failure(failure: &KnownFailure, steps: Option<usize>, path: &Path) 
         let stands = [
             ("no-fix", true),
             ("fix", !failure.fix.is_empty()),
-            // What is denied a rule can grant.
+            // A rule can grant what is denied.
             ("denial", failure.denial.is_some()),
         ];
         exactly_one(

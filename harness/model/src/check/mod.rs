@@ -1,4 +1,4 @@
-//! What a case must keep beyond its form. Each rule is a function; each breach is a located error.
+//! What a case must satisfy beyond its form. Each rule is a function, and each violation is a located error.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -26,7 +26,7 @@ pub use guards::access_problems;
 pub use identity::name;
 pub use known::known_failure;
 
-/// Everything that is wrong with a case, in no order.
+/// All errors of a case, in no particular order.
 pub fn case(case: &Case, document: &Document, known_names: &KnownNames) -> Vec<DataError> {
     let mut problems = Vec::new();
     identity::check(case, known_names, &mut problems);
@@ -35,14 +35,14 @@ pub fn case(case: &Case, document: &Document, known_names: &KnownNames) -> Vec<D
     guards::check(case, known_names, &mut problems);
     templates::check(case, known_names, &mut problems);
     check_filled(case, &mut problems);
-    // A name that is wrong in a step would be told twice.
+    // A wrong name in a step would be reported twice.
     if problems.is_empty() {
         subjects::check_use(case, &mut problems);
     }
     located(problems, document)
 }
 
-/// Problems as errors of a document, each once.
+/// Converts problems to errors of a document, without duplicates.
 pub fn located(problems: Vec<Located>, document: &Document) -> Vec<DataError> {
     let mut seen = BTreeSet::new();
     problems
@@ -63,10 +63,10 @@ pub fn located(problems: Vec<Located>, document: &Document) -> Vec<DataError> {
         .collect()
 }
 
-/// Stands for what only the machine can say; nothing is demanded of a text that holds it. It looks like a path.
+/// A placeholder for values that only the machine knows. A text that holds it is not checked. It looks like a path.
 const UNKNOWN: &str = "/\u{fffd}";
 
-/// Words and numbers, which may come out of `with`: judged for each of its entries.
+/// Checks words and numbers that may come from `with`, for each of its entries.
 fn check_filled(case: &Case, problems: &mut Vec<Located>) {
     let no_values = [Default::default()];
     let entries = if case.with.is_empty() {
@@ -95,7 +95,7 @@ fn check_filled(case: &Case, problems: &mut Vec<Located>) {
     }
 }
 
-/// `name` is one of `known`.
+/// Checks that `name` is one of `known`.
 fn one_of_known<'a>(
     what: &'static str,
     name: &str,
@@ -117,7 +117,7 @@ fn one_of_known<'a>(
     }
 }
 
-/// The keys of a record that the kernel never writes, and a record that says nothing.
+/// Reports keys that the kernel never writes, and a record without content.
 fn record(record: &RecordMatch, path: &Path, problems: &mut Vec<Located>) {
     if record.is_empty() {
         problems.push(Problem::Empty("record").at(path.clone()));

@@ -23,7 +23,7 @@ pub(super) fn check(case: &Case, problems: &mut Vec<Located>) {
     }
 }
 
-/// What can only be judged once the values of `with` are filled in.
+/// Checks what can be judged only once the values of `with` are filled in.
 pub(super) fn check_words(case: &Case, problems: &mut Vec<Located>) {
     let root = Path::root();
     for (list, steps) in lists(case) {
@@ -100,7 +100,7 @@ fn check_step(case: &Case, step: &Step, path: &Path, problems: &mut Vec<Located>
             problems,
         );
     }
-    // A daemon takes no orders, and only a daemon is started by a step.
+    // A daemon does no other steps, and a step can start only a daemon.
     let daemon = case
         .subjects
         .get(&step.by)
@@ -167,7 +167,7 @@ fn check_step(case: &Case, step: &Step, path: &Path, problems: &mut Vec<Located>
     }
 }
 
-/// An expectation that the step's action cannot meet would never be looked at.
+/// Reports an expectation that the step's action cannot meet, because it would never be checked.
 fn check_expect(step: &Step, expect: &Expect, path: &Path, problems: &mut Vec<Located>) {
     let (run, file, ioctl) = (step.run.is_some(), step.file.is_some(), step.ioctl.is_some());
     let given = [

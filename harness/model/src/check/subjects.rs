@@ -37,7 +37,7 @@ pub(super) fn check(case: &Case, known_names: &KnownNames, problems: &mut Vec<Lo
     }
 }
 
-/// Each subject has something to do.
+/// Checks that each subject has something to do.
 pub(super) fn check_use(case: &Case, problems: &mut Vec<Located>) {
     let root = Path::root().key("subjects");
     let unused = case
@@ -47,7 +47,7 @@ pub(super) fn check_use(case: &Case, problems: &mut Vec<Located>) {
     problems.extend(unused.map(|(name, _)| Problem::UnusedSubject(name.clone()).at(root.key(name))));
 }
 
-/// Whether a step starts the subject. One that none starts has no process, and so gives no evidence.
+/// Whether a step starts the subject. A subject that no step starts has no process and gives no evidence.
 fn is_used(name: &str, subject: &Subject, case: &Case) -> bool {
     let mut steps = case.setup.iter().chain(&case.steps);
     subject.run_by.is_some()
@@ -61,10 +61,10 @@ fn is_used(name: &str, subject: &Subject, case: &Case) -> bool {
         })
 }
 
-/// One that another subject runs has a role, and nothing of what a process of its own would have.
+/// Checks that a subject that another one runs has a role, and no settings for a process of its own.
 fn check_run_by(name: &str, subject: &Subject, case: &Case, path: &Path, problems: &mut Vec<Located>) {
     let Some(by) = &subject.run_by else { return };
-    // Its own process does nothing, so neither it nor another like it can run a program.
+    // A subject with `run-by` does nothing itself, so neither this one nor another of its kind can run a program.
     let able = case
         .subjects
         .iter()
@@ -87,7 +87,7 @@ fn check_run_by(name: &str, subject: &Subject, case: &Case, path: &Path, problem
     }
 }
 
-/// `{NAME.label}` must mean the subject, and `as: NAME` too.
+/// Checks that `{NAME.label}` and `as: NAME` mean only the subject.
 fn check_name(name: &str, case: &Case, path: &Path, problems: &mut Vec<Located>) {
     let what = "subject";
     if !template::is_word(name) {
@@ -101,7 +101,7 @@ fn check_name(name: &str, case: &Case, path: &Path, problems: &mut Vec<Located>)
     }
     let taken = match name {
         AGENT => "the unconfined agent",
-        // Whose records no case is charged with.
+        // The records of this process are attributed to no case.
         CANARY => "the process that shows that denials arrive",
         "set" => "the profile set, in templates",
         _ if case.needs.iter().any(|need| need == name) => "a fixture that the case needs",
@@ -117,7 +117,7 @@ fn check_name(name: &str, case: &Case, path: &Path, problems: &mut Vec<Located>)
     );
 }
 
-/// A label comes from a role or is written out; attachment and `except` go with a role.
+/// Checks that a label comes from a role or is written out. Attachment and `except` need a role.
 fn check_label(subject: &Subject, known_names: &KnownNames, path: &Path, problems: &mut Vec<Located>) {
     let given = [
         ("role", subject.role.is_some()),

@@ -1,4 +1,4 @@
-//! Templates: every key is one that will be filled in.
+//! Checks that every template key will be filled in.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,8 @@ pub(super) fn check(case: &Case, known_names: &KnownNames, problems: &mut Vec<Lo
     }
 }
 
-/// Where the case needs a fixture that does not exist, that is complained of there, and this may be its fact.
+/// Whether the key may be a fact of a fixture that the case needs but that does not exist. The missing fixture is
+/// reported.
 fn is_of_unknown_fixture(key: &str, case: &Case, known_names: &KnownNames) -> bool {
     let (known, unknown): (Vec<_>, Vec<_>) = case
         .needs

@@ -65,7 +65,7 @@ fn known_names() -> KnownNames {
     }
 }
 
-/// One line for each error.
+/// One line per error.
 fn errors(text: &str) -> Vec<String> {
     let source = Source::from_bytes(Path::new("c.yaml"), text.as_bytes().to_vec()).unwrap();
     let document = Document::parse(&source).unwrap().remove(0);
@@ -78,13 +78,13 @@ fn errors(text: &str) -> Vec<String> {
     }
 }
 
-/// The control: nothing is wrong with the case that the others break.
+/// The control: the case that the other tests break has no errors.
 #[test]
 fn the_right_case_is_right() {
     assert_eq!(errors(RIGHT), Vec::<String>::new());
 }
 
-/// The kernel asks whoever changes a limit of a process with another label, be it higher or lower.
+/// The kernel demands the capability for any change to the limit of a process with another label, up or down.
 #[test]
 fn a_limit_of_another_role_may_be_lowered() {
     let step = "set-limit: {resource: memlock, to: 9, of: g}";

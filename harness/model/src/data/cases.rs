@@ -14,11 +14,11 @@ use crate::yaml::error::{DataError, SourceSpan};
 use crate::yaml::node::Part;
 use crate::yaml::{path, source};
 
-/// The folder of fixtures, which are no cases, below the folder of cases.
+/// The folder of fixtures, below the folder of cases. Fixtures are not cases.
 pub const FIXTURES: &str = "fixtures";
 
-/// Every case under `dir`, sorted by file and line; or everything that is wrong, sorted. Messages name files
-/// relative to `root`.
+/// Reads every case under `dir`, sorted by file and line, or returns all errors, sorted. Messages name files relative
+/// to `root`.
 pub fn load(dir: &Path, root: &Path, names_known: &KnownNames) -> Result<Vec<Loaded>, Vec<DataError>> {
     let (read, mut errors) = read(dir, root);
     let mut names = HashMap::new();
@@ -33,7 +33,7 @@ pub fn load(dir: &Path, root: &Path, names_known: &KnownNames) -> Result<Vec<Loa
     Err(errors)
 }
 
-/// What is wrong with the form of the cases under `dir`, where what they refer to is not known.
+/// Errors in the form of the cases under `dir`, for when the names that they refer to are not known.
 pub fn errors_of_form(dir: &Path, root: &Path) -> Vec<DataError> {
     read(dir, root).1
 }
@@ -79,7 +79,7 @@ fn read(dir: &Path, root: &Path) -> (Vec<(Loaded, Document)>, Vec<DataError>) {
     (read, errors)
 }
 
-/// A name that an earlier case has; both places are shown.
+/// Reports a name that an earlier case has, with both places.
 fn duplicate(case: &Case, document: &Document, names: &mut HashMap<String, SourceSpan>) -> Option<DataError> {
     let place = document.place(&path::Path::root().key("name"), Part::Value);
     match names.get(&case.name) {

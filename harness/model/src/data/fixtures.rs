@@ -37,7 +37,7 @@ impl Problem {
     }
 }
 
-/// The fixtures under `dir` by name, or everything that is wrong, sorted. No folder means no fixtures. Messages name
+/// Reads the fixtures under `dir` by name, or returns all errors, sorted. No folder means no fixtures. Messages name
 /// files relative to `root`.
 pub fn load(dir: &Path, root: &Path) -> Result<BTreeMap<String, Fixture>, Vec<DataError>> {
     let mut fixtures = BTreeMap::new();

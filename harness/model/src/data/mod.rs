@@ -1,4 +1,4 @@
-//! Every data file of a checkout, read together: cases refer to fixtures and profile sets, known failures to cases.
+//! Reads all data files of a checkout together: cases refer to fixtures and profile sets, and known failures to cases.
 
 mod cases;
 mod fixtures;
@@ -20,20 +20,20 @@ use crate::yaml::error::DataError;
 use crate::yaml::path::Path as DataPath;
 use crate::yaml::source;
 
-/// What a checkout's data files say.
+/// The contents of a checkout's data files.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Data {
-    /// Sorted by file and line.
+    /// The cases, sorted by file and line.
     pub cases: Vec<Loaded>,
-    /// By name.
+    /// The fixtures by name.
     pub fixtures: BTreeMap<String, Fixture>,
-    /// By name.
+    /// The profile sets by name.
     pub sets: Sets,
-    /// Empty where there is no file.
+    /// The known failures; empty if there is no file.
     pub known: Known,
 }
 
-/// Users that any machine has.
+/// Users that every machine has.
 const USERS: [&str; 2] = ["root", "nobody"];
 
 /// The cases and their fixtures, below the root.
@@ -41,14 +41,14 @@ pub const CASES: &str = "cases";
 /// The profile sets and the known failures, below the root.
 pub const PROFILES: &str = "profiles";
 
-/// Read the cases and profile sets of the folder `dir`; or everything that is wrong, sorted. What refers to a file
-/// that is itself wrong is judged by its form only, so that one mistake is told once.
+/// Reads the cases and profile sets of the folder `dir`, or returns all errors, sorted. An entry that refers to a
+/// faulty file is checked only for its form, so that each mistake is reported once.
 ///
-/// Where the folder `other_cases` takes the place of the cases, its fixtures are used if it has some, and of the known
-/// failures those that are of its cases.
+/// If the folder `other_cases` replaces the cases, its fixtures are used if it has any. Only the known failures of its
+/// cases are used.
 pub fn read(dir: &Path, other_cases: Option<&Path>) -> Result<Data, Vec<DataError>> {
     let own_cases = dir.join(CASES);
-    // Messages name the files of another folder as it was named.
+    // Messages name the files of another folder by the path given for it.
     let (cases_dir, cases_root) = match other_cases {
         Some(cases) => (cases, Path::new("")),
         None => (own_cases.as_path(), dir),
@@ -133,8 +133,8 @@ fn read_known(file: &Path, root: &Path) -> Result<Option<(Known, Document)>, Dat
     Ok(Some((document.read()?, document)))
 }
 
-/// Known failures are of cases, profiles and steps that there are; where the cases are `others` than those beside
-/// them, some may be of none.
+/// Checks that known failures name existing cases, profiles and steps. If the cases are `others` than those beside the
+/// known failures, a known failure may name a missing case.
 fn check_known(
     known: &Known,
     document: &Document,
@@ -155,7 +155,7 @@ fn check_known(
     check::located(problems.collect(), document)
 }
 
-/// `NAME` or `NAME:VARIANT` of each variant, with its number of steps.
+/// Each variant's `NAME` or `NAME:VARIANT`, with its number of steps.
 fn variant_names(cases: &[Loaded]) -> BTreeMap<String, usize> {
     let mut names = BTreeMap::new();
     for case in cases.iter().map(|loaded| &loaded.case) {
@@ -170,7 +170,7 @@ fn variant_names(cases: &[Loaded]) -> BTreeMap<String, usize> {
     names
 }
 
-/// `CASE` or `CASE:VARIANT`, and `@PROFILE`.
+/// Splits `CASE` or `CASE:VARIANT` from the `@PROFILE` behind it.
 fn parts(case: &str) -> (&str, Option<&str>) {
     match case.split_once('@') {
         Some((name, profile)) => (name, Some(profile)),

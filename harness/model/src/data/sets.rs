@@ -21,13 +21,13 @@ pub const KNOWN_BAD: &str = "known-bad";
 /// Profile sets by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sets {
-    /// Those to test.
+    /// The sets to test.
     pub manifests: BTreeMap<String, Manifest>,
-    /// Those that are wrong on purpose.
+    /// The sets that are wrong on purpose.
     pub known_bad: BTreeMap<String, KnownBad>,
 }
 
-/// The sets under `dir`, or everything that is wrong, sorted. Messages name files relative to `root`.
+/// Reads the sets under `dir`, or returns all errors, sorted. Messages name files relative to `root`.
 pub fn load(dir: &Path, root: &Path) -> Result<Sets, Vec<DataError>> {
     let mut sets = Sets::default();
     let mut bad = Vec::new();
@@ -70,7 +70,7 @@ pub fn load(dir: &Path, root: &Path) -> Result<Sets, Vec<DataError>> {
     }
     let complete = errors.is_empty();
     for (set, document, stem) in bad {
-        // Under a broken manifest every set made from it would look wrong.
+        // If a manifest is broken, every set made from it would look wrong.
         if !complete {
             break;
         }
@@ -84,10 +84,10 @@ pub fn load(dir: &Path, root: &Path) -> Result<Sets, Vec<DataError>> {
     Err(errors)
 }
 
-/// A manifest with the profiles of the one that it is like.
+/// A manifest with the profiles of the set that its `like` names.
 fn like(manifest: &Manifest, manifests: &BTreeMap<String, Manifest>) -> Result<Manifest, Located> {
     let name = manifest.like.clone().unwrap_or_default();
-    // Those that are like another are not among them yet, so that there is no circle.
+    // Sets that have `like` themselves are not candidates, so there is no cycle.
     let known = |manifests: &BTreeMap<String, Manifest>| {
         let written = manifests.values().filter(|other| other.like.is_none());
         written.map(|other| other.name.clone()).collect()

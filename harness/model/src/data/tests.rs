@@ -7,7 +7,7 @@ use super::*;
 use crate::case::expand::expand;
 use crate::case::plan::{Facts, plan};
 
-/// What this repository ships is right, and every variant of it can be planned.
+/// The data that this repository ships is right, and every variant of it can be planned.
 #[test]
 fn the_shipped_data_is_right() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -100,7 +100,7 @@ fn a_set_may_be_like_another_and_then_nothing_is_sure_to_be_there() {
     let also = &sets.manifests["also"];
     assert_eq!(also.profiles.len(), sets.manifests["base"].profiles.len());
     assert!(also.profiles.iter().all(|profile| profile.optional));
-    // Neither of one that is not there, nor of one that is itself like another.
+    // `like` may not name a missing set, nor one that has `like` itself.
     for other in ["bse", "also"] {
         write("profiles/third.yaml", &like("third").replace("base", other));
         let errors = read(root.path(), None).unwrap_err();
@@ -121,7 +121,7 @@ fn a_set_may_be_like_another_and_then_nothing_is_sure_to_be_there() {
     );
 }
 
-/// The errors of a checkout with these files, `from` in one of them being replaced by `to`.
+/// The errors of a checkout with these files, with `from` replaced by `to` in one of them.
 fn errors(file: &str, from: &str, to: &str) -> Vec<String> {
     let root = tempfile::tempdir().unwrap();
     let files = [
@@ -360,7 +360,7 @@ fn a_broken_file_is_one_clear_error(
     assert_eq!(errors(file, from, to), [want]);
 }
 
-/// What refers to a broken file is not complained of too, but its own form is.
+/// A reference to a broken file is not reported too, but errors in the form of the referring file are.
 #[test]
 fn one_mistake_is_told_once() {
     let told = errors("profiles/base.yaml", "sbindir", "sbindr");

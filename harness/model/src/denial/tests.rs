@@ -36,8 +36,8 @@ fn some_name() -> impl Strategy<Value = String> {
     "[a-z][a-z0-9 _.*?,@{}=()!^/-]{0,12}[a-z]"
 }
 
-/// A record's fields, and what they ask for, of each class that has rules. The rules themselves are compiled by aa-policy's
-/// tests.
+/// A record's fields and the request that they mean, for each class that has rules. The tests of aa-policy compile the
+/// rules themselves.
 fn asked() -> impl Strategy<Value = (String, Request)> {
     let masks = one(&["r", "w", "a", "k", "m", "c", "d", "rw"]);
     let file = (some_name(), masks, 0_u32..2, 0_u32..2).prop_map(|(name, mask, fsuid, ouid)| {

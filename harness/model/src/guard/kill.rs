@@ -1,4 +1,4 @@
-//! Did a guard's mutated set turn its case red, and by what the guard is about? Pure.
+//! Decides whether a guard's mutant turned its case red, by what the guard is about. Pure.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::verdict::judge::{FindingLocation, Judgement};
 use crate::verdict::records::{Attributed, within};
 use crate::verdict::steps::Finding;
 
-/// What is wrong with a case, without what differs from run to run.
+/// The findings of a case, without details that differ from run to run.
 pub type Findings = BTreeSet<(FindingLocation, String)>;
 
 /// The findings of a run.
@@ -21,8 +21,8 @@ pub fn findings_of(judgement: &Judgement) -> Findings {
         .collect()
 }
 
-/// The finding that kills the mutant: new against the base run, of the guard's own subject, and what the guard says.
-/// `None` where the case is red by something else.
+/// The finding that kills the mutant. It is new against the base run, belongs to the guard's own subject, and is what
+/// the guard names. `None` if the case is red by something else.
 pub fn killer(
     guard: &Guard,
     subject: &str,
@@ -53,7 +53,7 @@ pub fn killer(
     })
 }
 
-/// Whether a record is of the subject's own profile, by a process of its own or of the subject that runs it.
+/// Whether a record is about the subject's own profile, from a process of the subject or of the one that runs it.
 fn belongs(record: &Attributed, subject: &str, expected: &Expected) -> bool {
     let (Some(label), Some(profile)) = (expected.label_of(subject), record.record.profile.as_deref()) else {
         return false;
@@ -61,17 +61,17 @@ fn belongs(record: &Attributed, subject: &str, expected: &Expected) -> bool {
     let Some(owner) = record.owner.as_deref() else {
         return false;
     };
-    // A signal's record is by the sender's process, and names the profile of the one that refuses it.
+    // A signal's record comes from the sender's process, but names the profile that refuses the signal.
     let of_another =
         owner != subject && !runs(owner, subject, expected) && expected.label_of(owner) == Some(label);
     within(profile, label) && !of_another
 }
 
-/// Whether a step is done by the subject, or to it, or by its label.
+/// Whether a step is done by the subject, to it, or under its label.
 fn acts_for(step: &Step, guard: &Guard, subject: &str, expected: &Expected) -> bool {
     let target = step.signal.as_ref().map(|signal| signal.to.as_str());
     let target = target.or_else(|| step.ptrace.as_ref().map(|ptrace| ptrace.of.as_str()));
-    // A process that has changed its profile is denied in the name of the other one.
+    // A process that changed its profile is denied under the name of the new one.
     let label = expected.label_of(subject);
     let mut denials = step.denied.iter().flat_map(|denied| &denied.records);
     let in_its_name = denials.any(|denial| {

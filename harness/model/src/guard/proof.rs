@@ -1,16 +1,16 @@
-//! What came of proving one guard.
+//! The result of proving one guard.
 
 use serde::Serialize;
 
 use crate::case::model::{Case, Guard};
 
-/// How a guard ended. Only `killed` is success. Passed over may be `class-not-mediated`, and `no-edit-mends-it`, for
-/// which the known failure says why.
+/// The outcome of a guard. Only `killed` is success. `class-not-mediated` and `no-edit-mends-it` may be passed over;
+/// for the latter, the known failure gives the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// Without the access the case is red by the denial that the guard names; or, with the rule added, because the
-    /// act now succeeds.
+    /// The case is red without the access, by the denial that the guard names. Or it is red with the rule added,
+    /// because the act now succeeds.
     Killed,
     /// The case stays green: it does not protect the access.
     Survived,
@@ -18,24 +18,24 @@ pub enum Outcome {
     NoSuchRule,
     /// The parser refuses the edited set.
     DoesNotCompile,
-    /// The edit changes nothing of what the kernel gets.
+    /// The edit does not change what the kernel gets.
     SameBinary,
-    /// Red, and not by what the guard names.
+    /// The case is red, but not by what the guard names.
     RedByAnotherDenial,
-    /// The case is not green with the set as it is.
+    /// The case is not green with the unedited set.
     BaseNotGreen,
     /// This kernel or policy does not mediate the class.
     ClassNotMediated,
-    /// The case fails as known, by nothing that a profile could grant, before it gets to what the guard takes away.
+    /// The case fails as known before it reaches what the guard takes away, for a reason that no profile edit can fix.
     NoEditMendsIt,
-    /// It is about a profile that this run of the case does not have, or the case cannot be run on this machine.
+    /// The guard is about a profile that this run of the case does not have, or the case cannot run on this machine.
     NotApplicable,
     /// The evidence was not complete, or the machine broke.
     Inconclusive,
 }
 
 impl Outcome {
-    /// As in the reports.
+    /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Outcome::Killed => "killed",
@@ -52,12 +52,12 @@ impl Outcome {
         }
     }
 
-    /// Whether a proof may have this outcome and still be good.
+    /// Whether a proof with this outcome is good.
     pub fn is_good(self) -> bool {
         self == Outcome::Killed || self.may_be_passed_over()
     }
 
-    /// Whether it is no success, and no fault either.
+    /// Whether it is neither a success nor a fault.
     pub fn may_be_passed_over(self) -> bool {
         matches!(
             self,
@@ -75,7 +75,7 @@ pub struct Proof {
     pub guard: String,
     /// How it ended.
     pub outcome: Outcome,
-    /// What was seen, for everything but `killed`; the record that turned the case red, for that.
+    /// For `killed`, the record that turned the case red; for everything else, what was seen.
     pub detail: Option<String>,
     /// The guard, and the case with its templates filled in, for the book of proofs.
     #[serde(skip)]

@@ -1,4 +1,4 @@
-//! Shards of a made-up run: joined they are the run, and whatever is wrong with one of them is told.
+//! Shards of a made-up run. Merged they are the run, and an error in any of them is reported.
 
 use proptest::prelude::*;
 use rstest::rstest;
@@ -7,7 +7,7 @@ use super::*;
 use crate::shard::{Shard, split};
 use crate::testing::reports::report;
 
-/// The made-up run in so many parts.
+/// The made-up run, split into this many parts.
 fn shards(of: usize) -> Vec<Named> {
     let whole = report(false);
     let ids: Vec<&str> = whole.cases.iter().map(|case| case.id.as_str()).collect();
@@ -30,7 +30,7 @@ fn text(report: &Report) -> String {
     serde_json::to_string_pretty(report).unwrap()
 }
 
-/// The whole run, as it took so long.
+/// The whole run with this duration.
 fn whole(duration_ms: f64) -> String {
     text(&Report {
         duration_ms,

@@ -1,4 +1,4 @@
-//! The format of profile sets: `profiles/*.yaml`, and `profiles/known-bad/*.yaml` for those that are wrong on purpose.
+//! The format of profile sets: `profiles/*.yaml`, and `profiles/known-bad/*.yaml` for sets that are wrong on purpose.
 
 use std::collections::BTreeMap;
 
@@ -18,17 +18,17 @@ pub struct Manifest {
     pub summary: String,
     /// Where the files come from.
     pub from: Origin,
-    /// Folders that the profiles were made for; `{set.KEY}` in a case. Found in the image where not given.
+    /// Folders that the profiles are made for, `{set.KEY}` in a case. By default they are found in the image.
     #[serde(default)]
     pub dirs: Option<Dirs>,
     /// The profiles. Either these or `like`.
     #[serde(default)]
     pub profiles: Vec<Profile>,
-    /// The set whose profiles, and further files, this one has; each of them may be missing here.
+    /// The set whose profiles and further files this set also has. Each of them may be missing here.
     #[serde(default)]
     pub like: Option<String>,
-    /// Further files below `/etc/apparmor.d` that belong to the set, as what its profiles include. A set that does not
-    /// come from the image's packages takes the place of all of them.
+    /// Further files below `/etc/apparmor.d` that belong to the set, such as those that its profiles include. A set
+    /// that does not come from the image's packages replaces all of them.
     #[serde(default)]
     pub further: Vec<String>,
 }
@@ -46,8 +46,8 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Whether the files are whatever the command line names, so that nothing can be known of them beforehand: what no
-    /// parser takes is reported, and a known failure may be absent.
+    /// Whether the command line names the files, so that nothing is known about them beforehand. Files that a parser
+    /// rejects are reported, and a known failure may be absent.
     pub fn is_given(self) -> bool {
         self != Origin::Packaged
     }
@@ -63,7 +63,7 @@ pub struct Dirs {
     pub sbindir: String,
     /// Configuration, `/etc`.
     pub sysconfdir: String,
-    /// What lasts until the next boot, `/run`.
+    /// Files that last until the next boot, `/run`.
     #[serde(default = "run")]
     pub runstatedir: String,
 }
@@ -73,7 +73,7 @@ fn run() -> String {
 }
 
 impl Dirs {
-    /// By the names that templates use.
+    /// The folders by the names that templates use.
     pub fn by_key(&self) -> BTreeMap<String, String> {
         [
             ("libexecdir", &self.libexecdir),
@@ -100,7 +100,7 @@ pub struct Profile {
     /// Its file below `/etc/apparmor.d`.
     #[serde(default)]
     pub file: Option<String>,
-    /// The profile of this set in whose file it is written.
+    /// The profile of this set whose file also has this profile.
     #[serde(default)]
     pub within: Option<String>,
     /// The template below `/etc/apparmor.d` from which it is made.
@@ -109,15 +109,16 @@ pub struct Profile {
     /// For `template`: the word in it that stands for the profile's name.
     #[serde(default)]
     pub placeholder: Option<String>,
-    /// For `template`: rules for the included file, as virt-aa-helper writes for one guest; none where it writes none.
+    /// For `template`: rules for the included file, as virt-aa-helper writes them for one guest; empty if it writes
+    /// none.
     #[serde(default)]
     pub files: Vec<String>,
-    /// What it is for; cases name these.
+    /// Its roles; cases name these.
     pub roles: Vec<String>,
-    /// The user that its processes run as; root where not given.
+    /// The user that its processes run as; root by default.
     #[serde(default)]
     pub user: Option<String>,
-    /// The image may lack its file, or its template; then it is no part of the set there.
+    /// Whether the image may lack its file or template. The profile is then not part of the set there.
     #[serde(default)]
     pub optional: bool,
 }
@@ -130,12 +131,13 @@ impl Profile {
 }
 
 impl Manifest {
-    /// Roles and their profiles, as far as `present` says that a profile is there.
+    /// Roles and their profiles, only those for which `present` is true.
     pub fn roles(&self, present: impl Fn(&Profile) -> bool) -> Roles {
         self.roles_by_label(|profile| present(profile).then(|| profile.label().to_owned()))
     }
 
-    /// Roles and their profiles, each with the name that the kernel lists it by; `None` where it is not there.
+    /// Roles and their profiles. `label` gives the name by which the kernel lists a profile, or `None` if the profile
+    /// is missing.
     pub fn roles_by_label(&self, label: impl Fn(&Profile) -> Option<String>) -> Roles {
         let mut roles = Roles::new();
         for profile in &self.profiles {
@@ -163,7 +165,7 @@ pub struct KnownBad {
     pub summary: String,
     /// The set that is edited.
     pub of: String,
-    /// In this order.
+    /// The edits, in this order.
     pub edits: Vec<Edit>,
 }
 

@@ -1,5 +1,5 @@
-//! Profile sets as the files of `profiles/` describe them: which profiles are under test, what each is for, and sets that
-//! are wrong on purpose.
+//! Profile sets as the files of `profiles/` describe them: which profiles are under test, what each is for, and which
+//! sets are wrong on purpose.
 
 mod facts;
 pub mod manifest;

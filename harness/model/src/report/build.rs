@@ -1,4 +1,4 @@
-//! From a case as it went to its report: each finding with its sentence, its record, and its place in the policy.
+//! Builds the report of a case: each finding with its sentence, its record, and its place in the policy.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::verdict::records::{Attributed, Class};
 use crate::verdict::steps::Finding;
 use crate::verdict::summary::{Evidence, Guards};
 
-/// Tells which guards of a variant are proven: by its id, its case filled in, and its profiles.
+/// Returns which guards of a variant are proven, by its id, its filled-in case, and its profiles.
 pub type GuardsOf<'a> = dyn Fn(&str, &Case, &BTreeMap<String, SubjectProfile>) -> Guards + 'a;
 
 /// What reports of a run's cases have in common.
@@ -27,9 +27,9 @@ pub type GuardsOf<'a> = dyn Fn(&str, &Case, &BTreeMap<String, SubjectProfile>) -
 pub struct Context<'a> {
     /// The policy under test.
     pub policy: &'a Policy,
-    /// The guards of a case, by its id, filled in, and with its profiles: which are proven.
+    /// Returns which guards of a case are proven, by its id, its filled-in case, and its profiles.
     pub guards: &'a GuardsOf<'a>,
-    /// The command that runs one case again, its name left out.
+    /// The command that runs one case again, without the case's name.
     pub again: &'a str,
 }
 
@@ -101,7 +101,7 @@ impl Context<'_> {
                 text: finding.text(records),
                 count,
                 record: record.map(|record| record.text.clone()),
-                // An explicit `deny` outranks whatever would allow it.
+                // An explicit `deny` overrides any rule that would allow it.
                 rule: record
                     .filter(|_| denied.is_none())
                     .and_then(|record| advice::rule(&record.record)),
@@ -116,14 +116,15 @@ impl Context<'_> {
         .collect()
     }
 
-    /// The `deny` rule, of the set as it was run, that denied what a record says. One of the base set makes no finding.
+    /// The `deny` rule of the set as it was run that caused the denial of a record. One of the base set causes no
+    /// finding.
     fn explicitly_denied(&self, record: &Attributed, request: &Request) -> Option<PolicyPlace> {
         let profile = record.record.profile.as_deref()?;
         let rule = deny_covers(self.policy.file_run_of(profile)?, profile, request)?;
         Some(place_of(PlaceKind::Deny, profile, &rule))
     }
 
-    /// Where the rule would go that allows what a record says was denied.
+    /// The place for a rule that would allow what a record denies.
     fn insertion(&self, record: &Attributed) -> Option<PolicyPlace> {
         let profile = record.record.profile.as_deref()?;
         let place = insertion_point(self.policy.file_of(profile)?, profile)?;
@@ -202,13 +203,14 @@ fn on_purpose(ran: &Ran) -> Vec<OnPurpose> {
         .collect()
 }
 
-/// What a subject would have asked for, had it been denied as a case expects: the record it would have left, read.
+/// The request that a subject would have made if it had been denied as a case expects. It is read from the record that
+/// the denial would have left.
 fn asked(expected: &RecordMatch) -> Option<Request> {
     let mut text = String::from("audit(0.000:1): apparmor=\"DENIED\"");
     for (key, value) in expected {
         match value {
             Scalar::Int(number) => text += &format!(" {key}={number}"),
-            // A prefix names no single thing, and a quote would end the value.
+            // A prefix does not name a single thing, and a quote would end the value.
             Scalar::Text(value) if !value.ends_with('*') && !value.contains('"') => {
                 text += &format!(" {key}=\"{value}\"");
             }

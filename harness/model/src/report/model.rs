@@ -1,5 +1,5 @@
-//! The report of a run as values: what `json` writes, what `merge` reads, and what every other format is made of.
-//! A key that could not be filled is null, never absent.
+//! The report of a run as values: `json` writes it, `merge` reads it, and every other format is made from it. A key
+//! that has no value is null, never absent.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::verdict::judge::Verdict;
 use crate::verdict::once::times;
 use crate::verdict::summary::Evidence;
 
-/// Raised when a key changes its meaning or goes away.
+/// The version of the schema. It is raised when a key changes its meaning or is removed.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// The program's version.
@@ -21,11 +21,11 @@ pub const PROGRAM_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The report of a run.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
-    /// 1. Raised when a key changes its meaning or goes away; a new key does not raise it.
+    /// 1. It is raised when a key changes its meaning or is removed; a new key does not raise it.
     pub schema_version: u32,
     /// The version of virt-aa-conform.
     pub program_version: String,
-    /// Where and on what.
+    /// Where and on what the cases ran.
     pub run: RunInfo,
     /// Whether `vacuous` and `skip` count as failures.
     pub strict: bool,
@@ -33,7 +33,7 @@ pub struct Report {
     pub shard: Option<Split>,
     /// Milliseconds from the start of the command; of merged shards, their sum.
     pub duration_ms: f64,
-    /// One for each variant.
+    /// The report of each variant.
     pub cases: Vec<CaseReport>,
     /// Number of cases for each verdict.
     pub summary: BTreeMap<String, usize>,
@@ -42,7 +42,7 @@ pub struct Report {
 /// One variant.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct CaseReport {
-    /// `NAME@PROFILE` or `NAME:VARIANT@PROFILE`; of a case that no profile is there for, its name.
+    /// `NAME@PROFILE` or `NAME:VARIANT@PROFILE`; only the name if the set has no profile for the case.
     pub id: String,
     /// Name and variant.
     pub name: String,
@@ -54,11 +54,11 @@ pub struct CaseReport {
     pub verdict: Verdict,
     /// Why, for everything but a pass.
     pub reason: Option<String>,
-    /// Profiles of its subjects that attach to no program of the image, so that they were entered by change_profile.
+    /// Profiles of its subjects that were entered by change_profile, because they attach to no program of the image.
     pub entered_by_change_profile: Vec<String>,
     /// Milliseconds from plan to verdict.
     pub duration_ms: f64,
-    /// What is wrong, in order; the first that counts stands in the reason.
+    /// What is wrong, in order. The reason names the first finding that counts.
     pub findings: Vec<FindingReport>,
     /// Denials that an explicit `deny` rule covers.
     pub denied_on_purpose: Vec<OnPurpose>,
@@ -84,15 +84,15 @@ pub struct CaseSource {
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FindingReport {
-    /// What kind of thing.
+    /// The kind of finding.
     pub kind: FindingKind,
-    /// The step that it is in, from 0, setup first; null where it is in none.
+    /// The step that it belongs to, from 0, setup first; null if it belongs to none.
     pub step: Option<usize>,
     /// Whether `step` counts cleanup steps.
     pub cleanup: bool,
     /// One sentence.
     pub text: String,
-    /// How often it was; `record` is the first one's.
+    /// How often it occurred; `record` is that of the first.
     #[serde(default = "one")]
     pub count: u64,
     /// The denial as the kernel wrote it.
@@ -117,7 +117,7 @@ pub enum FindingKind {
     OtherDenial,
     /// The program of a step that was to be denied died by a signal.
     Crash,
-    /// Of whose making it is cannot be said: the harness could not do its part, or time ran out without a denial.
+    /// The cause is unknown: the harness could not do its part, or the time limit passed without a denial.
     Broken,
 }
 
@@ -140,7 +140,7 @@ pub struct PolicyPlace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PlaceKind {
-    /// There the rule that would allow it would go.
+    /// The place for a rule that would allow it.
     Insertion,
     /// The rule that grants what should be denied.
     Grant,
@@ -153,9 +153,9 @@ pub enum PlaceKind {
 /// A denial that an explicit `deny` rule covers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OnPurpose {
-    /// The step that it is in, setup first, cleanup counted on; null after the last.
+    /// The step that it belongs to, setup first, cleanup after the steps; null after the last.
     pub step: Option<usize>,
-    /// How often it was; `record` is the first one's.
+    /// How often it occurred; `record` is that of the first.
     #[serde(default = "one")]
     pub count: u64,
     /// The rule's place.
@@ -164,13 +164,13 @@ pub struct OnPurpose {
     pub record: String,
 }
 
-/// In reports of a program that did not count.
+/// The default for reports of a program version that did not count.
 fn one() -> u64 {
     1
 }
 
 impl Report {
-    /// Put a report together.
+    /// Builds a report.
     pub fn new(
         run: RunInfo,
         strict: bool,
@@ -191,7 +191,7 @@ impl Report {
     }
 }
 
-/// Number of cases for each verdict, every verdict named.
+/// Number of cases for each verdict, including verdicts without cases.
 pub fn count(cases: &[CaseReport]) -> BTreeMap<String, usize> {
     let mut summary: BTreeMap<String, usize> = Verdict::ALL
         .iter()
@@ -204,7 +204,7 @@ pub fn count(cases: &[CaseReport]) -> BTreeMap<String, usize> {
 }
 
 impl FindingReport {
-    /// The sentence, with the step that it is in and how often it was.
+    /// The sentence, with its step and how often it occurred.
     pub fn line(&self) -> String {
         let place = match (self.step, self.cleanup) {
             (Some(step), false) => format!("step {step}: "),
@@ -216,8 +216,8 @@ impl FindingReport {
 }
 
 impl CaseReport {
-    /// The place in the policy that is most to the point: where the first denial's rule would go, else that of the
-    /// first finding that has one.
+    /// The most relevant place in the policy: where the rule for the first denial would go, else the place of the first
+    /// finding that has one.
     pub fn place(&self) -> Option<&PolicyPlace> {
         let places = || self.findings.iter().filter(|finding| finding.place.is_some());
         places()

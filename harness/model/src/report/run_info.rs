@@ -1,4 +1,4 @@
-//! What a report says of the run itself.
+//! The part of a report about the run itself.
 
 use std::collections::BTreeMap;
 
@@ -12,16 +12,16 @@ use crate::profile_set::{Provenance, Unusable};
 pub struct RunInfo {
     /// `vm`, `host` or `container`.
     pub backend: String,
-    /// What runs a VM, `kvm` or `tcg`; `native` of a host and a container.
+    /// How a VM is accelerated, `kvm` or `tcg`; `native` for a host and a container.
     pub accelerator: String,
-    /// What makes the container, `podman`, `docker` or `nspawn`; there for containers only.
+    /// The container engine, `podman`, `docker` or `nspawn`; only for containers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
-    /// The recipe's name, `debian-13`; of a host its distribution, in the same form.
+    /// The recipe's name, `debian-13`; for a host, its distribution in the same form.
     pub recipe: String,
     /// Name and content key of the image.
     pub image: String,
-    /// `uname -r` there.
+    /// The output of `uname -r` on the system under test.
     pub kernel: String,
     /// Version of apparmor_parser's package.
     pub parser: String,
@@ -38,14 +38,14 @@ pub struct ProfileSetInfo {
     pub name: String,
     /// The known-bad edit made to it.
     pub known_bad: Option<String>,
-    /// Over all its files.
+    /// The hash over all its files.
     pub hash: String,
     /// Where its files come from.
     #[serde(flatten)]
     pub provenance: Provenance,
-    /// Folders that it was made for.
+    /// Folders that it is made for.
     pub dirs: BTreeMap<String, String>,
-    /// Files of it that cannot be loaded, and why; their profiles were not tested.
+    /// Its files that cannot be loaded, and why. Their profiles were not tested.
     pub unusable: Vec<Unusable>,
     /// Every profile that was loaded.
     pub profiles: Vec<String>,

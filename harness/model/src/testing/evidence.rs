@@ -1,4 +1,4 @@
-//! Evidence made up: whole and clean, unless a test spoils it.
+//! Made-up evidence, complete and clean unless a test spoils it.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::verdict::policy::{Declared, Policy};
 pub const PROFILE: &str = "daemon";
 /// The process of the subject `d`.
 pub const PID: i32 = 40;
-/// A raw packet socket's denial, in that process.
+/// The denial of a raw packet socket in that process.
 pub const DENIED: &str = r#"apparmor="DENIED" operation="create" class="net" profile="daemon" pid=40 comm="x" family="packet" sock_type="raw" protocol=768 requested_mask="create" denied_mask="create""#;
 /// One step by `d` that must succeed.
 pub const POSITIVE: &str = "{as: d, socket: {family: packet, type: raw}}";
@@ -32,27 +32,27 @@ const TOKEN: &str = "token";
 const POLICY: &str = "profile daemon {\n  deny /quiet/** rw,\n  profile child {\n    deny /quiet/** rw,\n  }\n}\nprofile other {\n}\n";
 const FEATURES: &str = "caps {mask {net_raw\n}\n}\nnetwork_v8 {af_mask {packet\n}\n}\nfile {mask {r\n}\n}\n";
 
-/// A record: its text behind the serial number, and the subject that started its process.
+/// A record: its text after the serial number, and the subject that started its process.
 #[derive(Debug, Clone)]
 pub struct MadeRecord {
     pub text: String,
     pub subject: Option<&'static str>,
 }
 
-/// A case and how it went.
+/// A case and its outcome.
 pub struct Made {
     pub expected: Expected,
     pub policy: Policy,
     pub known: Vec<KnownFailure>,
-    /// Of the steps that were reached.
+    /// The outcomes of the steps that were reached.
     pub outcomes: Vec<Outcome>,
     pub cleanup: Vec<Outcome>,
-    /// Records by step, cleanup counted on; those behind the last one are late.
+    /// Records by step, cleanup after the steps; those after the last one are late.
     pub said: BTreeMap<usize, Vec<MadeRecord>>,
 }
 
 impl Made {
-    /// A case of these steps, each of which succeeded without a word.
+    /// A case of these steps, each of which succeeded without a record.
     pub fn of(steps: &[&str]) -> Made {
         let text = format!(
             "name: c\nsummary: s\norigin: []\nsubjects: {{d: {{role: daemon}}}}\nsteps: [{}]\nguards: [{{without: {{network: packet raw}}}}]\n",
@@ -76,18 +76,18 @@ impl Made {
         }
     }
 
-    /// With that end of its first step.
+    /// Sets the outcome of the first step.
     pub fn ending(mut self, outcome: Outcome) -> Made {
         self.outcomes[0] = outcome;
         self
     }
 
-    /// With a record by a process of `d`'s in the time of a step.
+    /// Adds a record by a process of `d` during a step.
     pub fn saying(self, step: usize, text: &str) -> Made {
         self.saying_from(step, text, Some("d"))
     }
 
-    /// With a record in the time of a step by a process of that subject's, or of nobody's.
+    /// Adds a record during a step by a process of that subject, or of nobody.
     pub fn saying_from(mut self, step: usize, text: &str, subject: Option<&'static str>) -> Made {
         self.said.entry(step).or_default().push(MadeRecord {
             text: text.into(),
@@ -96,7 +96,7 @@ impl Made {
         self
     }
 
-    /// With a failure known of it, as data says it.
+    /// Adds a known failure with these keys, as in a data file.
     pub fn knowing(mut self, keys: &str) -> Made {
         let text = format!("{{case: c, sets: [s], images: [i], reason: a bug, link: there, {keys}}}");
         self.known.push(serde_yaml::from_str(&text).unwrap());
@@ -107,7 +107,7 @@ impl Made {
         self.judge_spoilt(|_| {})
     }
 
-    /// Judge after something was done to the evidence.
+    /// Judges the evidence after `spoil` has changed it.
     pub fn judge_spoilt(&self, spoil: impl FnOnce(&mut CaseEvidence)) -> Judgement {
         let mut evidence = self.evidence();
         spoil(&mut evidence);
@@ -210,7 +210,7 @@ impl Made {
     }
 }
 
-/// A denial of the canary's.
+/// A denial of the canary.
 pub fn canary(which: &str) -> MadeRecord {
     MadeRecord {
         text: format!(
@@ -257,7 +257,7 @@ pub fn errno(errno: i32) -> Outcome {
     }
 }
 
-/// A program that ended so, by the process 41.
+/// A program that exited with this status as process 41.
 pub fn exited(exit: i32) -> Outcome {
     Outcome::Ran(Ran {
         pid: 41,

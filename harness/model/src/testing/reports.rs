@@ -1,4 +1,4 @@
-//! A made-up run with a case of every verdict, and one whose texts mean something to each format.
+//! A made-up run with a case of every verdict, and one whose texts have a special meaning in each format.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ const MUST_BE_DENIED: &str = "{as: d, socket: {family: packet, type: raw}, denie
 /// The command that runs a case again.
 pub const AGAIN: &str = "virt-aa-conform run --image debian-13";
 
-/// Where and on what.
+/// Where and on what the run took place.
 pub fn info() -> RunInfo {
     RunInfo {
         backend: "vm".into(),
@@ -50,14 +50,14 @@ pub fn info() -> RunInfo {
     }
 }
 
-/// The set.
+/// The profile set.
 pub fn set() -> Tree {
     let mut tree = Tree::new();
     tree.insert("daemon.profile", POLICY).unwrap();
     tree
 }
 
-/// What is known of it.
+/// The policy of the set.
 pub fn policy() -> Policy {
     let tree = set();
     Policy {
@@ -149,7 +149,7 @@ pub fn cases() -> Vec<CaseRun> {
     ]
 }
 
-/// Texts that are commands, markup, directives or ends to one format or another.
+/// Texts that are commands, markup, directives or terminators in some format.
 fn hostile(of: &CaseReport) -> CaseReport {
     let text = "\u{1b}[31m]]></failure> <b>|`` # SKIP \\ %0A @all\n::error::x\n...\n  ---\nok 1\u{0}";
     let mut case = of.clone();
@@ -168,7 +168,7 @@ fn unproven(_: &str, case: &Case, profiles: &BTreeMap<String, SubjectProfile>) -
     Guards::of(case, profiles, |_| false)
 }
 
-/// The cases of these runs under this policy, none of them proven.
+/// The reports of these runs under this policy, with no guard proven.
 pub fn told(policy: &Policy, runs: &[CaseRun]) -> Vec<CaseReport> {
     let context = Context {
         policy,
@@ -178,7 +178,7 @@ pub fn told(policy: &Policy, runs: &[CaseRun]) -> Vec<CaseReport> {
     runs.iter().map(|run| context.case(run)).collect()
 }
 
-/// The run.
+/// The report of the run.
 pub fn report(strict: bool) -> Report {
     let mut cases = told(&policy(), &cases());
     cases.push(hostile(&cases[1]));

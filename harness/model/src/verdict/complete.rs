@@ -1,4 +1,4 @@
-//! Is the evidence whole? Each gap makes a verdict inconclusive, and says why.
+//! Checks that the evidence is complete. Each gap makes a verdict inconclusive and gives the reason.
 
 pub mod subjects;
 
@@ -37,7 +37,7 @@ pub fn gaps(
     gaps
 }
 
-/// Point 4: what a step expects of a program's output was looked for in all of it.
+/// Point 4: the output that a step has expectations for was kept completely.
 fn output_was_whole(evidence: &CaseEvidence, expected: &Expected) -> Vec<String> {
     let steps = expected.steps().into_iter().zip(&evidence.steps);
     let cleanup = expected.case.cleanup.iter().zip(&evidence.cleanup);
@@ -53,7 +53,7 @@ fn output_was_whole(evidence: &CaseEvidence, expected: &Expected) -> Vec<String>
             if expect.is_some() && cut {
                 let kept = kept.len();
                 gaps.push(format!(
-                    "only the first {kept} bytes of {name} were kept, and a step expects something of it"
+                    "only the first {kept} bytes of {name} were kept, but a step has an expectation for it"
                 ));
             }
         }
@@ -61,7 +61,7 @@ fn output_was_whole(evidence: &CaseEvidence, expected: &Expected) -> Vec<String>
     gaps
 }
 
-/// What a case must show beside, if nothing is wrong with it. One that fails may well have been kept from it.
+/// Evidence that only a passing case must show. A failing case may not have got that far.
 pub fn gaps_of_a_pass(
     evidence: &CaseEvidence,
     expected: &Expected,
@@ -76,7 +76,7 @@ pub fn gaps_of_a_pass(
     gaps
 }
 
-/// Point 1: what the kernel enforced is what was compiled, before and after, and changed only as the case declares.
+/// Point 1: the kernel enforced the compiled policy before and after the case. It changed only as the case declares.
 pub fn policy_is_the_one_under_test(
     evidence: &CaseEvidence,
     expected: &Expected,
@@ -108,7 +108,7 @@ pub fn policy_is_the_one_under_test(
         let declared = &expected.case.policy_loads.profiles;
         if !declared.iter().any(|declared| within(name, declared)) {
             gaps.push(format!(
-                "{} of {name} while the case ran, which the case does not declare",
+                "{} of {name} while the case ran; the case does not declare it",
                 record.operation.as_deref().unwrap_or("a load")
             ));
         }
@@ -123,10 +123,10 @@ struct Moves {
 }
 
 impl Moves {
-    /// A profile comes with its children, and the revision moves for each; which it has is the image's affair.
+    /// The revision moves for a profile and for each of its children. Which children exist depends on the image.
     fn of(evidence: &CaseEvidence, expected: &Expected, attribution: &Attribution) -> Moves {
         let (before, after) = (evidence.policy_before.revision, evidence.policy_after.revision);
-        // One that is as it was moves it too; one that the kernel refused does not.
+        // Loading an unchanged profile moves the revision too; a load that the kernel refused does not.
         let counted = loads(attribution).filter(|load| load.record.error.is_none());
         let recognised = counted.filter(|load| {
             let is_child = load.record.name.as_ref().is_some_and(|name| name.contains("//"));
@@ -140,7 +140,7 @@ impl Moves {
 
     fn told(&self, evidence: &CaseEvidence) -> String {
         format!(
-            "the policy's revision moved from {} to {}, and the case's own loads, with children, move it by {}",
+            "the policy revision moved from {} to {}, but the loads that the case declares, including children, account for {}",
             evidence.policy_before.revision, evidence.policy_after.revision, self.declared
         )
     }
@@ -157,7 +157,7 @@ fn loads(attribution: &Attribution) -> impl Iterator<Item = &Attributed> {
     })
 }
 
-/// Whether a subject, by whatever it starts, loads or removes the profile of a guest that it runs itself.
+/// Whether a subject or a process that it started loads or removes the profile of the subject's own guest.
 fn is_for_own_guest(load: &Attributed, expected: &Expected) -> bool {
     let name = load.record.name.as_deref().unwrap_or_default();
     expected
@@ -179,7 +179,7 @@ fn differences(state: &PolicyState, policy: &Policy) -> Vec<String> {
             Some((kind, digest)) if declared.hashes.get(kind) == Some(digest) => {}
             Some((kind, digest)) => {
                 gaps.push(format!(
-                    "the kernel's {kind} {digest} of profile {name} is not that of the compiled one"
+                    "the kernel's {kind} {digest} of profile {name} differs from that of the compiled profile"
                 ));
             }
             None => gaps.push(format!("the kernel keeps no hash of profile {name}")),
@@ -188,7 +188,7 @@ fn differences(state: &PolicyState, policy: &Policy) -> Vec<String> {
     for loaded in &state.profiles {
         if !policy.declared.contains_key(&loaded.name) {
             gaps.push(format!(
-                "profile {} is loaded, and the set does not declare it",
+                "profile {} is loaded, but the set does not declare it",
                 loaded.name
             ));
         }
@@ -196,21 +196,22 @@ fn differences(state: &PolicyState, policy: &Policy) -> Vec<String> {
     gaps
 }
 
-/// Point 6: the kernel told of every process that the case started, and each was where its subject left it.
+/// Point 6: the kernel reported every process that the case started, and none left its subject's control group.
 fn processes_were_followed(evidence: &CaseEvidence, expected: &Expected) -> Vec<String> {
     let mut gaps = Vec::new();
     if let Some(why) = &evidence.processes.unavailable {
         gaps.push(format!(
-            "the kernel does not tell of processes ({why}), so nobody knows whose a record is; it needs \
-             CONFIG_PROC_EVENTS, and the agent root in the first user and pid namespaces"
+            "the kernel does not report processes ({why}), so records cannot be attributed; it needs \
+             CONFIG_PROC_EVENTS, and the agent must be root in the initial user and pid namespaces"
         ));
     }
     if evidence.processes.overruns != 0 {
-        gaps.push("the kernel's messages about processes overran (ENOBUFS), so some are missing".into());
+        gaps.push("the kernel's process messages overran (ENOBUFS), so some are missing".into());
     }
     for escaped in &evidence.escaped {
         let process = &escaped.process;
-        // A daemon may put its guest where it likes; its label keeps it apart from all others.
+        // A daemon may move its guest to another control group. The guest's label distinguishes it from all other
+        // processes.
         let is_guest = expected
             .guests()
             .any(|guest| guest.run_by == escaped.subject && guest.label == process.label);
@@ -218,7 +219,7 @@ fn processes_were_followed(evidence: &CaseEvidence, expected: &Expected) -> Vec<
             continue;
         }
         gaps.push(format!(
-            "process {} ({}, label `{}`), which {} had started, left its control group and was running when the case \
+            "process {} ({}, label `{}`), which {} started, left its control group and was still running when the case \
              ended",
             process.pid, process.exe, process.label, escaped.subject
         ));
@@ -226,8 +227,8 @@ fn processes_were_followed(evidence: &CaseEvidence, expected: &Expected) -> Vec<
     gaps
 }
 
-/// Point 5: nobody but the agent set what AppArmor logs and whether it enforces, nor what the audit system drops. A
-/// switch that was put back in time is as bad: nobody knows what it hid.
+/// Point 5: only the agent set what AppArmor logs, whether it enforces, and what the audit system drops. A switch that
+/// was put back in time is a gap too, because what it hid is unknown.
 fn switches_were_left_alone(evidence: &CaseEvidence) -> Vec<String> {
     let seen = &evidence.switches;
     let mut gaps = Vec::new();
@@ -238,12 +239,12 @@ fn switches_were_left_alone(evidence: &CaseEvidence) -> Vec<String> {
     }
     for pid in &seen.writers {
         gaps.push(format!(
-            "process {pid} set what AppArmor logs or whether it enforces, in /sys/module/apparmor/parameters"
+            "process {pid} changed AppArmor's logging or enforcement in /sys/module/apparmor/parameters"
         ));
     }
     for value in &seen.other_values {
         gaps.push(format!(
-            "somebody had set AppArmor's audit mode to `{value}` within a step"
+            "AppArmor's audit mode was changed to `{value}` during a step"
         ));
     }
     for (when, state) in [
@@ -261,17 +262,19 @@ fn switches_were_left_alone(evidence: &CaseEvidence) -> Vec<String> {
         .records
         .iter()
         .filter(|raw| raw.kind == AUDIT_CONFIG_CHANGE);
-    gaps.extend(changes.map(|raw| format!("the audit system was set anew while the case ran: {}", raw.text)));
+    gaps.extend(
+        changes.map(|raw| format!("the audit configuration changed while the case ran: {}", raw.text)),
+    );
     gaps
 }
 
-/// Point 5: from the opening canary to the closing one nothing was lost on the way to us.
+/// Point 5: no record was lost between the opening and the closing canary.
 pub fn log_path_was_whole(evidence: &CaseEvidence, plan: &CasePlan, policy: &Policy) -> Vec<String> {
     let mut gaps = Vec::new();
     for (which, serial) in [("open", evidence.canary_before), ("close", evidence.canary_after)] {
         let token = format!("{}-{which}", plan.token);
         if !serial.is_some_and(|serial| canary_arrived(evidence, serial, &token, policy)) {
-            gaps.push(format!("the {which} canary's denial did not arrive"));
+            gaps.push(format!("the record of the {which} canary did not arrive"));
         }
     }
     for (index, step) in evidence.steps.iter().chain(&evidence.cleanup).enumerate() {
@@ -280,13 +283,13 @@ pub fn log_path_was_whole(evidence: &CaseEvidence, plan: &CasePlan, policy: &Pol
             .barrier
             .is_some_and(|serial| canary_arrived(evidence, serial, &token, policy))
         {
-            gaps.push(format!("the canary's denial behind step {index} did not arrive"));
+            gaps.push(format!("the barrier record after step {index} did not arrive"));
         }
     }
     if !barriers_are_in_order(evidence) {
-        gaps.push("the canaries' denials are not in the order of the steps".into());
+        gaps.push("the barrier records are not in the order of the steps".into());
     }
-    // The machine counts too, but it is not the one to judge itself.
+    // The machine also counts missing messages, but the verdict does not rely on its count alone.
     let missing = evidence.serial_gaps.max(missing_serials(evidence));
     if missing != 0 {
         gaps.push(format!(
@@ -313,7 +316,7 @@ pub fn log_path_was_whole(evidence: &CaseEvidence, plan: &CasePlan, policy: &Pol
     gaps
 }
 
-/// Whether the serials of the canaries rise from the opening one over each step's to the closing one.
+/// Whether the canaries' serial numbers rise from the opening canary through that of each step to the closing one.
 fn barriers_are_in_order(evidence: &CaseEvidence) -> bool {
     let steps = evidence.steps.iter().chain(&evidence.cleanup);
     let serials: Vec<u64> = std::iter::once(evidence.canary_before)
@@ -340,19 +343,19 @@ fn missing_serials(evidence: &CaseEvidence) -> u64 {
         .saturating_sub(arrived.len() as u64)
 }
 
-/// Each step of the plan was told of at most once, and each of the cleanup exactly once.
+/// Checks that each step of the plan was reported at most once, and each cleanup step exactly once.
 fn steps_are_those_of_the_plan(evidence: &CaseEvidence, plan: &CasePlan) -> Vec<String> {
     let mut gaps = Vec::new();
     if evidence.steps.len() > plan.steps.len() {
         gaps.push(format!(
-            "{} steps were told of, and the case has {}",
+            "the agent reported {} steps, but the plan has {}",
             evidence.steps.len(),
             plan.steps.len()
         ));
     }
     if evidence.cleanup.len() != plan.cleanup.len() {
         gaps.push(format!(
-            "{} cleanup steps were done, and the case has {}",
+            "the agent performed {} cleanup steps, but the plan has {}",
             evidence.cleanup.len(),
             plan.cleanup.len()
         ));
@@ -362,7 +365,7 @@ fn steps_are_those_of_the_plan(evidence: &CaseEvidence, plan: &CasePlan) -> Vec<
 
 fn canary_arrived(evidence: &CaseEvidence, serial: u64, token: &str, policy: &Policy) -> bool {
     let path = format!("/run/{token}");
-    // Some kernels name a folder with a slash behind it.
+    // Some kernels write a folder with a trailing slash.
     evidence
         .records
         .iter()
@@ -377,8 +380,8 @@ fn canary_arrived(evidence: &CaseEvidence, serial: u64, token: &str, policy: &Po
         })
 }
 
-/// In a machine of ours the log has no limits and a reader of ours alone. On a host its settings stay as they are: what
-/// is lost by them is counted, and the set itself tells what a `deny` would hide, unless nothing at all is told.
+/// In a machine of ours the log has no limits, and only the agent reads it. A host keeps its settings: records lost
+/// through them are counted, and the set itself logs what a `deny` would hide, unless the host logs nothing at all.
 fn unfit(state: &AuditState, policy: &Policy) -> Vec<String> {
     let mut gaps = Vec::new();
     if state.exclude_rules != 0 {
@@ -386,7 +389,7 @@ fn unfit(state: &AuditState, policy: &Policy) -> Vec<String> {
     }
     if policy.namespace.is_some() {
         if !state.reading {
-            gaps.push("nobody of ours read the audit records".into());
+            gaps.push("the agent was not reading the audit records".into());
         }
         if !["normal", "noquiet", "all"].contains(&state.mode.as_str()) {
             gaps.push(format!(
@@ -397,10 +400,10 @@ fn unfit(state: &AuditState, policy: &Policy) -> Vec<String> {
         return gaps;
     }
     if !state.ours || !state.reading {
-        gaps.push("nobody of ours read the audit socket".into());
+        gaps.push("the agent was not reading the audit socket".into());
     }
     if !state.enabled {
-        gaps.push("auditing was off, so the kernel told of no change to the audit system".into());
+        gaps.push("auditing was off, so the kernel did not record changes of the audit system".into());
     }
     if state.backlog_limit != 0 || state.rate_limit != 0 {
         gaps.push(format!(
@@ -417,7 +420,7 @@ fn unfit(state: &AuditState, policy: &Policy) -> Vec<String> {
     gaps
 }
 
-/// Point 6: every AppArmor record is somebody's, and none came between two cases.
+/// Point 6: every AppArmor record has an owner, and none arrived between two cases.
 pub fn records_belong_to_somebody(
     evidence: &CaseEvidence,
     attribution: &Attribution,
@@ -429,23 +432,21 @@ pub fn records_belong_to_somebody(
         .map(|text| format!("a record could not be read: {text}"))
         .collect();
     let ownerless = attribution.records.iter().filter(|record| record.is_ownerless());
-    gaps.extend(ownerless.map(|record| format!("nobody is known who made this record: {}", record.text)));
-    let unattributed = unattributed(&evidence.unattributed, policy);
     gaps.extend(
-        unattributed.map(|text| format!("a record came before the case that nobody had waited for: {text}")),
+        ownerless.map(|record| format!("cannot attribute this record to any subject: {}", record.text)),
     );
+    let unattributed = unattributed(&evidence.unattributed, policy);
+    gaps.extend(unattributed.map(|text| format!("an unattributed record arrived before the case: {text}")));
     texts_once(gaps)
 }
 
-/// Of what came behind the last case of all, each record that nobody had waited for.
+/// A gap for each unattributed record that arrived after the last case.
 pub fn gaps_after_the_last(records: &[RawRecord], policy: &Policy) -> Vec<String> {
     let unattributed = unattributed(records, policy);
-    texts_once(
-        unattributed.map(|text| format!("a record came after the case that nobody had waited for: {text}")),
-    )
+    texts_once(unattributed.map(|text| format!("an unattributed record arrived after the case: {text}")))
 }
 
-/// The texts of the AppArmor records between two cases that somebody must answer for.
+/// The texts of the AppArmor records outside of cases that are unattributed and of interest.
 fn unattributed<'a>(records: &'a [RawRecord], policy: &'a Policy) -> impl Iterator<Item = &'a str> {
     let of_apparmor = records.iter().filter(|record| record.kind == 1400);
     of_apparmor
@@ -453,7 +454,7 @@ fn unattributed<'a>(records: &'a [RawRecord], policy: &'a Policy) -> impl Iterat
         .map(|record| record.text.as_str())
 }
 
-/// The canary's, clean, or of others on a host.
+/// Whether a record is clean, the canary's, or that of others on a host.
 fn is_of_no_interest(raw: &RawRecord, policy: &Policy) -> bool {
     aa_audit::parse_record(raw.text.as_bytes()).is_ok_and(|record| {
         record.verdict.is_clean()

@@ -24,7 +24,7 @@ impl Expected {
         self.case.setup.iter().chain(&self.case.steps).collect()
     }
 
-    /// The label that a subject must have had, and whether a daemon had to get it by attachment.
+    /// The label that a subject must have had.
     pub fn label_of(&self, subject: &str) -> Option<&str> {
         let own = self
             .case
@@ -34,7 +34,7 @@ impl Expected {
         own.or_else(|| Some(self.profiles.get(subject)?.profile.as_str()))
     }
 
-    /// The guests that subjects start by themselves, each with the label that its daemon loads for it.
+    /// The guests that subjects start themselves, each with the label that its daemon loads for it.
     pub fn guests(&self) -> impl Iterator<Item = Guest<'_>> {
         self.case.subjects.values().filter_map(|subject| {
             Some(Guest {
@@ -44,7 +44,7 @@ impl Expected {
         })
     }
 
-    /// The labels of the subjects that are programs which this one runs.
+    /// The labels of the subjects that are programs run by this one.
     pub fn labels_of_run_by(&self, subject: &str) -> impl Iterator<Item = &str> {
         let run = self.case.subjects.iter();
         let run = run.filter(move |(_, other)| other.run_by.as_deref() == Some(subject));
@@ -85,7 +85,7 @@ pub struct Guest<'a> {
     pub label: &'a str,
 }
 
-/// The access that a guard protects, or lets be asked for.
+/// The access that a guard takes away or adds.
 pub fn guarded(guard: &Guard) -> Option<Access> {
     let taken = guard.without.as_ref().and_then(access_of);
     taken.or_else(|| guard.add.clone().map(Access::Rule))

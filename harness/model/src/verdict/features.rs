@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-/// Paths of features, `network_v8/af_inet`.
+/// Paths of features, such as `network_v8/af_inet`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Features(BTreeSet<String>);
 
 impl Features {
-    /// Read the flat form; whatever it is not is ignored, for the parser is the judge of that.
+    /// Reads the flat form. Anything else is ignored, because the parser checks it.
     pub fn parse(text: &str) -> Features {
         let mut paths = BTreeSet::new();
         let mut stack: Vec<&str> = Vec::new();
@@ -18,7 +18,7 @@ impl Features {
         while let Some(at) = rest.find(['{', '}']) {
             let before = rest[..at].trim();
             if rest.as_bytes()[at] == b'{' {
-                // A folder's own text is the name of its first entry; a file's text is values.
+                // The text before a folder's first entry ends with the entry's name; the text in a file is values.
                 stack.push(before.lines().last().unwrap_or_default().trim());
                 paths.insert(stack.join("/"));
             } else {
@@ -32,7 +32,7 @@ impl Features {
         Features(paths)
     }
 
-    /// Whether a path is there: a folder, a file, or a value in a file.
+    /// Whether a path exists: a folder, a file, or a value in a file.
     pub fn has(&self, path: &str) -> bool {
         self.0.contains(path)
     }

@@ -1,4 +1,5 @@
-//! What a finding is about, without what differs from run to run: so that the findings of two runs can be compared.
+//! What a finding is about, without details that differ from run to run, so that the findings of two runs can be
+//! compared.
 
 use std::sync::LazyLock;
 
@@ -9,11 +10,11 @@ use serde_json::Value;
 use super::records::Attributed;
 use super::steps::Finding;
 
-/// What an act that was not denied is called among the findings.
+/// The text that stands for an act that was not denied.
 pub const NOT_DENIED: &str = "not denied";
 
-/// Keys of a record that say when it was, by which process, or in which namespace of a run's own. The profile is left
-/// out too: the same one may be called otherwise in another set.
+/// Keys of a record that name its time, its process, or a namespace of the run itself. The profile is left out too,
+/// because the same one may have another name in another set.
 const OF_THE_RUN: [&str; 8] = [
     "audit",
     "type",
@@ -25,7 +26,7 @@ const OF_THE_RUN: [&str; 8] = [
     "lport",
 ];
 
-/// Numbers of processes, and the times with which programs begin their messages.
+/// Process numbers, and the times with which programs begin their messages.
 static NUMBERS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
         r"(/proc/|pid[ =:]*|process )\d+|\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(Z|\+\d{4})?(: \d+:)?",
@@ -45,8 +46,8 @@ pub fn of(finding: &Finding, records: &[Attributed]) -> String {
     }
 }
 
-/// Every key of the record that the kernel would write again: operation, name, masks, peer, target, socket, address,
-/// mount, D-Bus and whatever else it has.
+/// Every key of the record that would be the same in another run: operation, name, masks, peer, target, socket,
+/// address, mount, D-Bus and whatever else it has.
 pub fn of_record(record: &Record) -> String {
     let Ok(Value::Object(fields)) = serde_json::to_value(record) else {
         return without_numbers(&record.sentence());

@@ -14,30 +14,30 @@ use crate::case::model::RecordMatch;
 use crate::denial::matches;
 use crate::known::{KnownFailure, StepRef};
 
-/// What is said of a case.
+/// The verdict on a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// It holds, and the evidence is whole.
+    /// The case holds, and the evidence is complete.
     Pass,
-    /// It does not hold.
+    /// The case does not hold.
     Fail,
-    /// The evidence is not whole.
+    /// The evidence is incomplete.
     Inconclusive,
     /// This kernel does not mediate what the case is about.
     Vacuous,
-    /// It fails as a known failure says.
+    /// The case fails as a known failure describes.
     KnownFailure,
-    /// A known failure no longer shows.
+    /// A known failure no longer occurs.
     UnexpectedPass,
-    /// It was not run.
+    /// The case was not run.
     Skip,
     /// The harness or the machine broke.
     Error,
 }
 
 impl Verdict {
-    /// Every verdict, in the order in which they are told.
+    /// Every verdict, in the order in which reports list them.
     pub const ALL: [Verdict; 8] = [
         Verdict::Pass,
         Verdict::Fail,
@@ -49,7 +49,7 @@ impl Verdict {
         Verdict::Error,
     ];
 
-    /// As in the reports.
+    /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Verdict::Pass => "pass",
@@ -92,9 +92,9 @@ pub struct Judgement {
     pub reason: Option<String>,
     /// What is wrong, in order.
     pub findings: Vec<(FindingLocation, Finding)>,
-    /// What is missing of the evidence.
+    /// Gaps in the evidence.
     pub gaps: Vec<String>,
-    /// Records, sorted, without the canary's.
+    /// The attributed records, without those of the canary.
     pub records: Vec<Attributed>,
     /// Records of others on a host, as the kernel wrote them.
     pub foreign: Vec<String>,
@@ -122,12 +122,12 @@ impl Judgement {
         self.gaps.extend(gaps);
     }
 
-    /// Whether the failure shows.
+    /// Whether the known failure occurs.
     pub fn shows(&self, known: &KnownFailure) -> bool {
         occurs(known, &self.findings, &self.records)
     }
 
-    /// The first thing that is wrong, in one line with the step it is in.
+    /// The first finding in one line, with its step.
     fn first_line(findings: &[(FindingLocation, Finding)], records: &[Attributed]) -> Option<String> {
         let (place, finding) = findings.first()?;
         let text = finding.text(records);
@@ -145,7 +145,7 @@ struct Found {
     attribution: Attribution,
 }
 
-/// Judge a case. `known` are the failures known of it on this image and set.
+/// Judges a case. `known` are its known failures on this image and set.
 pub fn judge(
     expected: &Expected,
     plan: &CasePlan,
@@ -201,7 +201,7 @@ fn conclude(
             Some(format!("step {} was not reached", evidence.steps.len())),
         );
     }
-    // Where nothing is mediated a denial cannot come, so that only its absence is no finding.
+    // Without mediation there can be no denial. So if only denials are missing, that is not a failure.
     let only_undenied = found
         .findings
         .iter()
@@ -233,7 +233,7 @@ fn conclude(
         return (
             verdict,
             Some(format!(
-                "a known failure no longer shows: {} ({})",
+                "a known failure no longer occurs: {} ({})",
                 gone.reason, gone.link
             )),
         );
@@ -276,7 +276,7 @@ fn says_nothing(expected: &Expected, policy: &Policy) -> bool {
     no_guarded || no_named
 }
 
-/// Whether everything that a known failure says occurs among the findings.
+/// Whether everything that a known failure names occurs among the findings.
 fn occurs(known: &KnownFailure, findings: &[(FindingLocation, Finding)], records: &[Attributed]) -> bool {
     let mut signs = signs(known);
     signs.all(|sign| {
@@ -342,7 +342,7 @@ fn find(
                 .map(|finding| (FindingLocation::Step(index), finding)),
         );
     }
-    // In the records, cleanup follows the steps that were reached.
+    // The records count cleanup steps after the steps that were reached.
     for (index, (step, done)) in expected.case.cleanup.iter().zip(&evidence.cleanup).enumerate() {
         let own = indices(Some(evidence.steps.len() + index));
         let found = findings(step, &done.outcome, &own, records, "unconfined");

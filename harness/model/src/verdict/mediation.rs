@@ -1,12 +1,12 @@
-//! Is the class of an access mediated at all, by the kernel and by the profile as compiled? Where it is not, a pass would
-//! say nothing.
+//! Checks whether the kernel and the compiled profile mediate the class of an access. If they do not, a pass proves
+//! nothing.
 
 use aa_policy::{Access, Class};
 
 use super::policy::Policy;
 
-/// Entries of the features directory, any of which says that the class is mediated; none where the class of a rule is
-/// not known.
+/// Entries of the features directory, any of which shows that the class is mediated; `None` if the class of a rule is
+/// unknown.
 fn entries(access: &Access) -> Option<Vec<&'static str>> {
     Some(match access {
         Access::Exec(_) | Access::File { .. } => vec!["file"],
@@ -16,7 +16,7 @@ fn entries(access: &Access) -> Option<Vec<&'static str>> {
         Access::Ptrace { .. } => vec!["ptrace"],
         Access::ChangeProfile(_) => vec!["domain/change_profile"],
         Access::Rule(rule) => of_rule(rule)?.to_vec(),
-        // Whichever of them is mediated, the kernel denies the access without it.
+        // If any of them is mediated, the kernel denies the access without it.
         Access::Rules(rules) => {
             let all: Option<Vec<_>> = rules.iter().map(|rule| of_rule(rule)).collect();
             all?.concat()
@@ -24,12 +24,12 @@ fn entries(access: &Access) -> Option<Vec<&'static str>> {
     })
 }
 
-/// Whether the program knows by what features a kernel says that it mediates the class of this access.
+/// Whether the program knows which features of a kernel show that it mediates the class of this access.
 pub fn is_known(access: &Access) -> bool {
     entries(access).is_some()
 }
 
-/// Words that may stand before a rule's own.
+/// Qualifiers that may stand before a rule.
 const QUALIFIERS: [&str; 6] = ["audit", "quiet", "deny", "allow", "prompt", "owner"];
 
 fn of_rule(rule: &str) -> Option<&'static [&'static str]> {
@@ -51,7 +51,7 @@ fn of_rule(rule: &str) -> Option<&'static [&'static str]> {
         "userns" => &["namespaces/mask/userns_create"],
         "io_uring" => &["io_uring"],
         "mqueue" => &["ipc/posix_mqueue"],
-        // `rw /x,` and `px /x -> y,`: the permissions before the path.
+        // `rw /x,` and `px /x -> y,`: the permissions come before the path.
         _ if are_permissions(word) && is_path(rest) => &["file"],
         _ => return None,
     })
@@ -65,8 +65,8 @@ fn is_path(word: &str) -> bool {
     word.starts_with(['/', '@', '"'])
 }
 
-/// The first word of a rule behind `priority=…` and the qualifiers, without the comma that ends the rule; and what stands
-/// behind it.
+/// The first word of a rule after `priority=…` and the qualifiers, and what follows it. The comma that ends the rule is
+/// left out.
 fn first_word(rule: &str) -> (&str, &str) {
     let mut rest = rule.trim_start();
     loop {
@@ -87,21 +87,21 @@ fn first_word(rule: &str) -> (&str, &str) {
     }
 }
 
-/// The classes of a profile's automaton, in any of which it must say something for a feature of the kernel to be of use;
-/// none where what the feature is about stands elsewhere in the profile.
+/// The classes of which a profile's automaton must cover at least one for a kernel feature to be in use. Empty if the
+/// feature is about another part of the profile.
 fn classes(feature: &str) -> &'static [Class] {
     match feature.split('/').next().unwrap_or_default() {
         "mount" => &[7],
         "ptrace" => &[9],
         "signal" => &[10],
-        // Of a parser that has rules of the ninth version, the profile has either.
+        // If the parser has rules of the ninth version, the profile has one of the two.
         "network_v8" | "network_v9" => &[14, 15],
         "dbus" => &[32],
         _ => &[],
     }
 }
 
-/// Whether a feature of the kernel is there, and the profile was compiled by a parser and for an ABI that use it.
+/// Whether the kernel has a feature, and the profile was compiled by a parser and for an ABI that use it.
 pub fn in_use(feature: &str, policy: &Policy, profile: Option<&str>) -> bool {
     let declared = profile.and_then(|profile| policy.declared.get(profile));
     let classes = classes(feature);
@@ -114,7 +114,7 @@ pub fn in_use(feature: &str, policy: &Policy, profile: Option<&str>) -> bool {
 
 /// Whether the class of an access by a process with this profile is mediated.
 pub fn mediated(access: &Access, policy: &Policy, profile: Option<&str>) -> bool {
-    // `check` refuses an access whose class is not known. Where one comes here all the same, it must not be excused.
+    // `check` rejects an access of unknown class. If one gets here anyway, it must not be excused.
     entries(access).is_none_or(|entries| entries.iter().any(|entry| in_use(entry, policy, profile)))
 }
 
@@ -128,7 +128,7 @@ mod tests {
     use crate::verdict::features::Features;
     use crate::verdict::policy::Declared;
 
-    /// One profile, `p`, that says something of these classes.
+    /// One profile, `p`, that covers these classes.
     fn policy(kernel: &str, classes: &[Class]) -> Policy {
         let declared = Declared {
             hashes: BTreeMap::new(),
@@ -162,7 +162,7 @@ mod tests {
     const DEBIAN_13: &str = include_str!("../../tests/features/debian-13");
     const DEBIAN_12: &str = include_str!("../../tests/features/debian-12");
 
-    /// Linux 6.12 and 6.1 as Debian builds them, by what their AppArmor says of itself.
+    /// The AppArmor features of Linux 6.12 and 6.1 as Debian builds them.
     #[rstest]
     #[case::file("/etc/shadow r,", true, true)]
     #[case::permissions_first("rw /etc/shadow,", true, true)]
@@ -213,7 +213,7 @@ mod tests {
 
     #[rstest]
     #[case("audit teleport home,")]
-    // Not taken for permissions before a path.
+    // These words are not permissions before a path.
     #[case("teleport /x,")]
     #[case("rw x,")]
     #[case(",")]
@@ -232,7 +232,7 @@ mod tests {
         assert!(!is_known(&rules(["/x r,", "teleport,"])));
     }
 
-    /// AppArmor 2.13 on Linux 5.10: the kernel could, and the parser wrote nothing of it.
+    /// AppArmor 2.13 on Linux 5.10: the kernel could mediate the class, but the parser wrote nothing about it.
     #[rstest]
     #[case::said(&[14], "p", true)]
     #[case::of_the_later_version(&[15], "p", true)]

@@ -1,4 +1,4 @@
-//! Equal things are told once, with how often they were: a program may be denied the same thing 20,000 times.
+//! Reports equal items once, with their count: a program may be denied the same thing 20,000 times.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,7 +9,7 @@ use regex::Regex;
 use super::identity;
 use super::records::Attributed;
 
-/// The first of each group of equal ones, in order, and how many there are of it.
+/// The first of each group of equal items, in order, and the size of the group.
 pub fn once<T, K: Hash + Eq>(all: impl IntoIterator<Item = T>, key: impl Fn(&T) -> K) -> Vec<(T, u64)> {
     let mut told: Vec<(T, u64)> = Vec::new();
     let mut at: HashMap<K, usize> = HashMap::new();
@@ -25,7 +25,7 @@ pub fn once<T, K: Hash + Eq>(all: impl IntoIterator<Item = T>, key: impl Fn(&T) 
     told
 }
 
-/// The same for texts. Texts that differ only in the audit stamp or the process number are equal.
+/// Like [`once`], for texts. Texts that differ only in the audit stamp or the process number are equal.
 pub fn texts_once(texts: impl IntoIterator<Item = String>) -> Vec<String> {
     let told = once(texts, |text| match &*STAMP {
         Some(stamp) => stamp.replace_all(text, "").into_owned(),
@@ -58,7 +58,7 @@ pub fn key(
     )
 }
 
-/// ` (3 times)`; nothing of once.
+/// ` (3 times)`; empty for a count of one.
 pub fn times(count: u64) -> String {
     if count == 1 {
         String::new()

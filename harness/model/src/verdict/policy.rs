@@ -1,4 +1,4 @@
-//! What is known of the policy under test when a case is judged.
+//! What is known about the policy under test when a case is judged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,35 +11,35 @@ use super::features::Features;
 /// A profile of the set, as compiled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Declared {
-    /// Digests that the kernel may show of it, by the algorithm's name.
+    /// Digests that the kernel may show for it, by the algorithm's name.
     pub hashes: BTreeMap<String, String>,
     /// Whether it was compiled to enforce.
     pub enforce: bool,
-    /// The classes that its automaton says anything of.
+    /// The classes that its automaton covers.
     pub classes: BTreeSet<aa_policy::Class>,
 }
 
 /// The policy under test.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    /// Every profile that the kernel must list, and no other.
+    /// The profiles that the kernel must list, without any other.
     pub declared: BTreeMap<String, Declared>,
-    /// Anything that the parser said while it compiled.
+    /// Everything that the parser printed while it compiled.
     pub warnings: Vec<String>,
-    /// The files of the base set, for what their `deny` rules cover.
+    /// The files of the base set, used to find what their `deny` rules cover.
     pub files: Vec<PolicyFile>,
-    /// The files as they were run: those of the base set, or of that set edited. What an edit denies excuses nothing, and
-    /// a report names its rule.
+    /// The files as they were run: those of the base set, or of its edited copy. A `deny` rule of an edit excuses no
+    /// denial, and a report names it.
     pub files_run: Vec<PolicyFile>,
     /// What the kernel mediates.
     pub kernel: Features,
-    /// The policy namespace that the set is loaded into, on a host with policy of its own; none where the whole kernel is
-    /// the set's.
+    /// The policy namespace that the set is loaded into, on a host with its own policy; `None` if the set has the whole
+    /// kernel.
     pub namespace: Option<String>,
 }
 
 impl Policy {
-    /// Whether a record is of the namespace that the set is loaded into; where the whole kernel is the set's, each is.
+    /// Whether a record is from the namespace that the set is loaded into. Without a namespace, every record is.
     pub fn is_of_namespace(&self, record: &Record) -> bool {
         match (&self.namespace, record.namespace.as_deref()) {
             (None, _) => true,
@@ -53,7 +53,7 @@ impl Policy {
         declaring(&self.files, profile)
     }
 
-    /// The same, as it was run.
+    /// Like `file_of`, but in the files as they were run.
     pub fn file_run_of(&self, profile: &str) -> Option<&PolicyFile> {
         declaring(&self.files_run, profile)
     }

@@ -1,4 +1,4 @@
-//! Records: whose are they, which step do they belong to, and are they clean?
+//! Attributes records to their owner and step, and classifies them.
 
 use aa_audit::{Record, Verdict};
 use aa_policy::{Location, deny_covers};
@@ -15,20 +15,20 @@ const APPARMOR: u16 = 1400;
 pub enum Class {
     /// STATUS, AUDIT, HINT.
     Clean,
-    /// A denial that an explicit `deny` of the same profile covers; without `noquiet` nobody would have seen it.
+    /// A denial that an explicit `deny` of the same profile covers; without `noquiet` it would not be logged.
     Quieted(Location),
     /// DENIED, ALLOWED, KILLED, ERROR.
     Red,
 }
 
-/// A record with what is known of it.
+/// A record with its owner, step and class.
 #[derive(Debug, Clone)]
 pub struct Attributed {
     /// Its serial number.
     pub serial: u64,
-    /// Index of the step in whose time it was written, cleanup counted on; `None` after the last.
+    /// Index of the step during which it was written, cleanup after the steps; `None` after the last.
     pub step: Option<usize>,
-    /// The subject it is charged to: the one that started the process, or that started what did.
+    /// The subject that owns it: the one that started the process, directly or through other processes.
     pub owner: Option<String>,
     /// Whether it speaks against a pass.
     pub class: Class,
@@ -38,10 +38,10 @@ pub struct Attributed {
     pub text: String,
 }
 
-/// Everything that the audit socket gave in a case's time, sorted.
+/// Everything that the audit socket delivered during a case, sorted out.
 #[derive(Debug, Clone, Default)]
 pub struct Attribution {
-    /// Records that are not the canary's.
+    /// Records except those of the canary.
     pub records: Vec<Attributed>,
     /// AppArmor messages that could not be read, with the reason.
     pub unreadable: Vec<String>,
@@ -49,7 +49,7 @@ pub struct Attribution {
     pub foreign: Vec<String>,
 }
 
-/// Charge each record of the window to its subject and its step.
+/// Attributes each record of the case to its subject and its step.
 pub fn attribute(evidence: &CaseEvidence, policy: &Policy) -> Attribution {
     let mut attribution = Attribution::default();
     for raw in evidence.records.iter().filter(|raw| raw.kind == APPARMOR) {
@@ -60,7 +60,7 @@ pub fn attribute(evidence: &CaseEvidence, policy: &Policy) -> Attribution {
                 continue;
             }
         };
-        // In that profile only the canary's own process may be.
+        // Only the canary's own process may be in that profile.
         let by_another = raw.subject.as_deref().is_some_and(|subject| subject != CANARY);
         let ours = policy.is_of_namespace(&record);
         if ours && record.profile.as_deref() == Some(CANARY_PROFILE) && !by_another {
@@ -118,7 +118,7 @@ fn classify(record: &Record, policy: &Policy) -> Class {
 }
 
 impl Attributed {
-    /// Whether nobody is known who made it. What the unconfined agent does is its own.
+    /// Whether its owner is unknown. The unconfined agent owns what it does.
     pub fn is_ownerless(&self) -> bool {
         self.owner.is_none()
     }

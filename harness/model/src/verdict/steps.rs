@@ -1,5 +1,4 @@
-//! One step against what the case says of it, both ways: a denial that was not expected and an expectation that was
-//! not met are alike.
+//! Compares a step with what the case says about it. An unexpected denial and an unmet expectation are both findings.
 
 use std::io;
 
@@ -15,22 +14,22 @@ use crate::denial::matches;
 /// One thing that is wrong with a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// A record that is not clean and was not expected; the index into the case's records.
+    /// An unexpected record that is not clean, as an index into the case's records.
     Denial(usize),
     /// The step did not have its effect.
     Effect(String),
-    /// The step was to be denied and was not: the act succeeded.
+    /// The step should have been denied, but the act succeeded.
     NotDenied(String),
     /// The step failed as it should, but not by the denial that the case names.
     OtherDenial(String),
-    /// The step was to be denied, and its program died by a signal: neither a denial nor the act's success.
+    /// The step should have been denied, but its program died by a signal. This is neither a denial nor a success.
     Crash(String),
-    /// Nobody can say of whose making it is: the agent could not do its part, or time ran out and nothing was denied.
+    /// The cause is unknown: the agent could not do its part, or the time limit passed and nothing was denied.
     Broken(String),
 }
 
 impl Finding {
-    /// One sentence.
+    /// The finding in one sentence.
     pub fn text(&self, records: &[Attributed]) -> String {
         match self {
             Finding::Denial(index) => records[*index].record.sentence(),
@@ -52,7 +51,10 @@ pub fn findings(
     label: &str,
 ) -> Vec<Finding> {
     let unmet = match outcome {
-        Outcome::TimedOut => without_effect("it did not end in time and was killed".into(), records),
+        Outcome::TimedOut => without_effect(
+            "it did not end within its time limit and was killed".into(),
+            records,
+        ),
         Outcome::NoSubject { reason } => without_effect(reason.clone(), records),
         Outcome::Broken { reason } => Finding::Broken(reason.clone()),
         _ => {
@@ -62,21 +64,22 @@ pub fn findings(
             };
         }
     };
-    // What it was denied before is told too.
+    // Denials before the end of the step are reported too.
     let mut findings = red(own, records);
     findings.push(unmet);
     findings
 }
 
-/// MadeRecord where a call was refused and no record speaks of it.
+/// Added to the text if a call was refused and no record mentions it.
 const NOT_BY_APPARMOR: &str =
-    "; no record says that AppArmor denied it, so look at the file's mode and owner, capabilities and limits";
+    "; there is no AppArmor record, so check the file's mode and owner, capabilities and limits";
 
-/// A step that came to no end of its own. Only where something was denied in the case can that be the profile's fault.
+/// The finding for a step that did not end by itself. It is the profile's fault only if something was denied in the
+/// case.
 fn without_effect(text: String, records: &[Attributed]) -> Finding {
     if nothing_was_denied(records) {
         Finding::Broken(format!(
-            "{text}; nothing was denied, so this says nothing of the profile"
+            "{text}; nothing was denied, so this says nothing about the profile"
         ))
     } else {
         Finding::Effect(text)
@@ -87,13 +90,13 @@ fn nothing_was_denied(records: &[Attributed]) -> bool {
     records.iter().all(|record| record.class == Class::Clean)
 }
 
-/// Whether a call that takes a path found nothing there.
+/// Whether a call that takes a path found nothing at the path.
 fn is_missing(outcome: &Outcome) -> bool {
     let calls = ["open", "execve", "acct", "connect"];
     matches!(outcome, Outcome::Errno { call, errno: libc::ENOENT } if calls.contains(&call.as_str()))
 }
 
-/// Whether a call was refused, by whatever it may be.
+/// Whether a call was refused, for any reason.
 fn is_refused(outcome: &Outcome) -> bool {
     matches!(
         outcome,
@@ -122,7 +125,7 @@ fn positive(
     let mut findings = red(own, records);
     let unmet = effect(&expect, outcome).into_iter();
     if is_missing(outcome) && nothing_was_denied(records) {
-        // AppArmor answers EACCES, never this.
+        // AppArmor returns EACCES, never ENOENT.
         findings.extend(unmet.map(|text| {
             Finding::Broken(format!(
                 "{text}: this image has no such file, so a fixture or a package is missing"
@@ -139,7 +142,7 @@ fn positive(
     findings
 }
 
-/// Point 4: whether the step did the thing. Each text says what was missed.
+/// Point 4: whether the step had its effect. Each text names one unmet expectation.
 pub fn effect(expect: &Expect, outcome: &Outcome) -> Vec<String> {
     match outcome {
         Outcome::Errno { call, errno } => {
@@ -153,7 +156,7 @@ pub fn effect(expect: &Expect, outcome: &Outcome) -> Vec<String> {
             )]
         }
         _ if expect.errno.is_some() => vec![format!(
-            "it succeeded, not failing with {}",
+            "it succeeded; it should fail with {}",
             expect.errno.clone().unwrap_or_default()
         )],
         Outcome::Ok(effect) => of_probe(expect, effect),
@@ -260,7 +263,7 @@ fn program_label(
 ) -> Option<String> {
     let Outcome::Ran(ran) = outcome else { return None };
     let Some(entered) = label_by_exec(ran, own, records, label) else {
-        return Some("the record of its exec did not arrive, so its label is not known".into());
+        return Some("the record of its exec did not arrive, so its label is unknown".into());
     };
     let fits = wanted.iter().any(|wanted| match wanted.as_str() {
         "inherit" => entered == label,
@@ -274,7 +277,7 @@ fn program_label(
     })
 }
 
-/// The label that a program got at its exec, as the kernel's record of the grant tells.
+/// The label that a program got at its exec, according to the kernel's record of the grant.
 pub fn label_by_exec(ran: &Ran, own: &[usize], records: &[Attributed], label: &str) -> Option<String> {
     let pid = u32::try_from(ran.pid).ok();
     let exec = own.iter().map(|index| &records[*index].record).find(|record| {
@@ -300,7 +303,7 @@ fn negative(
             };
             if !fits {
                 findings.push(Finding::OtherDenial(format!(
-                    "{call} failed with {name}, which is not how a denial shows"
+                    "{call} failed with {name}, which is not the errno of a denial"
                 )));
             }
         }
@@ -318,7 +321,7 @@ fn negative(
             findings.extend(of_program(&expect, ran).into_iter().map(unmet));
         }
         _ => findings.push(Finding::NotDenied(
-            "it succeeded, and should have been denied".into(),
+            "it succeeded, but should have been denied".into(),
         )),
     }
     let speaking: Vec<usize> = own
@@ -326,7 +329,7 @@ fn negative(
         .copied()
         .filter(|index| records[*index].class != Class::Clean)
         .collect();
-    // What was logged and allowed all the same is no denial.
+    // A record that was logged but allowed is not a denial.
     let (expected, other): (Vec<usize>, Vec<usize>) = speaking.into_iter().partition(|index| {
         let record = &records[*index].record;
         let is_the_steps = is_of_the_step(step, records[*index].owner.as_deref());
@@ -339,15 +342,15 @@ fn negative(
             Outcome::Ran(Ran {
                 signal: Some(signal), ..
             }) => Some(Finding::Crash(format!(
-                "the program was ended by signal {signal}, and the denial that the case names did not come"
+                "the program was ended by signal {signal}, and the denial that the case names did not occur"
             ))),
             Outcome::Ran(_) => Some(Finding::NotDenied(
-                "it ran, and the denial that the case names did not come".into(),
+                "it ran, and the denial that the case names did not occur".into(),
             )),
             Outcome::Errno { .. } => Some(Finding::OtherDenial(
                 "no record of the denial that the case names".into(),
             )),
-            // That it succeeded says it all.
+            // The success is already a finding.
             _ => None,
         });
     }
@@ -381,8 +384,8 @@ fn negative(
     findings
 }
 
-/// Whether a record of that owner's can be the denial that a step expects. An unconfined step is not denied itself: it
-/// asks a daemon, whose denial it is.
+/// Whether a record with this owner can be the denial that a step expects. An unconfined step is not denied itself; the
+/// daemon that it asks is.
 fn is_of_the_step(step: &Step, owner: Option<&str>) -> bool {
     owner.is_some_and(|owner| owner == step.by || step.by == AGENT)
 }

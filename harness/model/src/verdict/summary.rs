@@ -17,45 +17,45 @@ use crate::case::guard::{applies, label};
 use crate::case::model::{Case, Guard};
 use crate::case::names::errno_name;
 
-/// Keys that could not be filled are null.
+/// The evidence of a case. Keys without a value are null.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
-    /// Of the subject that acts first, as read from outside.
+    /// The label of the subject that acts first, as read from outside.
     pub label: Option<String>,
-    /// Likewise.
+    /// The mode of that label, as read from outside.
     pub mode: Option<String>,
     /// The kernel's digests of the profiles that the subjects were in, `sha256:…` by profile.
     pub policy_hash: Option<BTreeMap<String, Option<String>>>,
-    /// Of the subject that acts first.
+    /// The credentials of the subject that acts first.
     pub credentials: Option<Credentials>,
     /// Serial numbers of the canaries' records.
     pub canaries: Canaries,
     /// The kernel's count of lost audit messages.
     pub lost_before: Option<u32>,
-    /// The same afterwards.
+    /// The same count afterwards.
     pub lost_after: Option<u32>,
     /// Audit messages whose serial numbers are missing.
     pub serial_gaps: Option<u64>,
-    /// Records, but for those of granted accesses other than exec. Of equal ones the first, with their `count`.
+    /// Records, without those of granted accesses other than exec. Equal records are listed once, with their `count`.
     pub records: Vec<Value>,
     /// Denials that an explicit `deny` rule covers.
     pub quieted: Vec<Value>,
-    /// Guards that were seen to turn the case red on this image and set, and those that were not yet.
+    /// Guards that are proven to turn the case red on this image and set, and those that are not proven yet.
     pub guards: Guards,
     /// Every subject, by name.
     pub subjects: BTreeMap<String, SubjectFacts>,
     /// Each step's outcome in a few words, setup first.
     pub steps: Vec<StepSummary>,
-    /// On a host: what the kernel wrote meanwhile of others, whose policy is not the one under test.
+    /// On a host: records that the kernel wrote meanwhile about others, whose policy is not under test.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign: Vec<String>,
-    /// What is missing of the evidence; empty for a green verdict.
+    /// Gaps in the evidence; empty for a green verdict.
     pub gaps: Vec<String>,
-    /// Milliseconds that the harness itself took in the machine, the steps' own acts left out.
+    /// Milliseconds that the harness itself took in the machine, without the steps' own acts.
     pub overhead_ms: Option<f64>,
 }
 
-/// Serial numbers.
+/// Serial numbers of the canaries' records.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 pub struct Canaries {
     /// Before the first step.
@@ -64,12 +64,12 @@ pub struct Canaries {
     pub after: Option<u64>,
 }
 
-/// Guards, each by what it takes away or adds.
+/// Guards, each named by what it takes away or adds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Guards {
-    /// Seen to turn the case red.
+    /// Proven to turn the case red.
     pub proven: Vec<String>,
-    /// Not seen yet.
+    /// Not proven yet.
     pub unproven: Vec<String>,
     /// About profiles that this run of the case does not have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -77,8 +77,7 @@ pub struct Guards {
 }
 
 impl Guards {
-    /// The guards of a case with its templates filled in: proven, not proven, and those that do not apply to these
-    /// profiles.
+    /// Sorts the guards of a filled-in case into proven, not proven, and not applicable to these profiles.
     pub fn of(
         case: &Case,
         profiles: &BTreeMap<String, SubjectProfile>,
@@ -113,7 +112,7 @@ pub struct StepSummary {
 }
 
 impl Evidence {
-    /// Of a case that did not run.
+    /// The evidence of a case that did not run.
     pub fn none(guards: Guards) -> Evidence {
         Evidence {
             label: None,
@@ -138,7 +137,7 @@ impl Evidence {
         }
     }
 
-    /// Of a case that ran.
+    /// The evidence of a case that ran.
     pub fn of(
         expected: &Expected,
         evidence: &CaseEvidence,
@@ -191,7 +190,7 @@ impl Evidence {
     }
 }
 
-/// Grants are logged for `run` steps by the hundred; of them only the execs say something.
+/// Whether the report shows a record. A `run` step logs hundreds of grants, of which only the execs matter.
 fn is_told(record: &Attributed) -> bool {
     record.record.verdict != aa_audit::Verdict::Audit || record.record.operation.as_deref() == Some("exec")
 }

@@ -1,5 +1,5 @@
-//! Nodes to typed values by serde. What the reader wants decides what a scalar is: a text may be written without
-//! quotes whatever it looks like, a number must be plain.
+//! Converts nodes to typed values with serde. The type decides what a scalar is: a text may be written without quotes
+//! whatever it looks like, but a number must be plain.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use serde::forward_to_deserialize_any;
 use super::node::{Entry, Node, Span, Value};
 use super::suggest;
 
-/// Read a `T`.
+/// Reads a `T`.
 pub fn read<T: DeserializeOwned>(node: &Node) -> Result<T, Error> {
     T::deserialize(node).map_err(|error| error.located(node.mark()))
 }
@@ -45,7 +45,7 @@ enum Kind {
 }
 
 impl Error {
-    /// Where; the innermost node that was being read.
+    /// The place: the innermost node that was being read.
     pub fn span(&self) -> Span {
         self.span.clone().unwrap_or(0..0)
     }
@@ -78,7 +78,7 @@ impl Error {
     }
 
     fn wrong(node: &Node, wanted: &str) -> Self {
-        // `{key}` without quotes is a mapping to YAML.
+        // YAML reads `{key}` without quotes as a mapping.
         let template = match &node.value {
             Value::Map(entries) => match entries.as_slice() {
                 [Entry { key, node, .. }] if node.is_nothing() => Some(key.clone()),
@@ -335,7 +335,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
             .take()
             .ok_or_else(|| Error::custom("a value was asked for before its key"))?;
         seed.deserialize(&entry.node).map_err(|error| {
-            // Of `key:` with nothing behind it, the key is what can be shown.
+            // If `key:` has no value, the error points to the key.
             let span = if entry.node.span.is_empty() {
                 entry.key_span.clone()
             } else {

@@ -1,4 +1,4 @@
-//! A document: its values for reading, its places for complaining.
+//! A document: its values, and its places for error messages.
 
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl Document {
             .collect())
     }
 
-    /// The document as a `T`.
+    /// Reads the document as a `T`.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, DataError> {
         de::read(&self.root).map_err(|error| {
             let place = SourceSpan::new(&self.source, error.span());
@@ -73,7 +73,7 @@ impl Document {
         &self.source.file
     }
 
-    /// A place in it: `path`, or as far as that can be followed.
+    /// A place in it: `path`, or as far as it can be followed.
     pub fn place(&self, path: &Path, part: Part) -> SourceSpan {
         SourceSpan::new(&self.source, self.root.find(path, part))
     }
@@ -193,7 +193,7 @@ error: the key `a` is given twice
         assert!(error(b"a: x\na: y\n").render(true).contains('\u{1b}'));
     }
 
-    /// Within the limit of size, the worst that is known for each part of a YAML reader.
+    /// The worst known input within the size limit, for each part of a YAML reader.
     #[rstest]
     #[case::flow_lists(|n| "[".repeat(n))]
     #[case::flow_maps(|n| "{".repeat(n))]

@@ -15,35 +15,35 @@ use super::source::Source;
 pub struct DataError {
     /// The file, as messages name it.
     pub file: PathBuf,
-    /// Where in it; `None` where it is the file as a whole.
+    /// The place in it; `None` means the file as a whole.
     pub place: Option<SourceSpan>,
     /// What is wrong; lower case, no full stop.
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
-    /// A second place that has to do with it, and how.
+    /// A second, related place, and how it is related.
     pub related: Option<Box<(SourceSpan, String)>>,
 }
 
-/// A stretch of a file.
+/// A span of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceSpan {
     /// The file's text.
     pub source: Arc<Source>,
-    /// Bytes of it.
+    /// The byte range in it.
     pub span: Range<usize>,
-    /// From 1.
+    /// The line, from 1.
     pub line: usize,
-    /// In characters, from 1.
+    /// The column in characters, from 1.
     pub column: usize,
 }
 
 impl SourceSpan {
-    /// A stretch of `source`; bytes outside of it are cut off.
+    /// A span of `source`, limited to its bytes.
     pub fn new(source: &Arc<Source>, span: Range<usize>) -> Self {
         let start = source.text.floor_char_boundary(span.start);
         let end = source.text.ceil_char_boundary(span.end).max(start);
-        // An excerpt of many lines hides the point.
+        // An excerpt of many lines would hide the point.
         let end = source.text[start..end]
             .find('\n')
             .map_or(end, |newline| start + newline);
@@ -58,7 +58,7 @@ impl SourceSpan {
 }
 
 impl DataError {
-    /// About a file as a whole.
+    /// An error about a file as a whole.
     pub fn of_file(file: &Path, message: String) -> Self {
         Self {
             file: file.to_owned(),
@@ -69,7 +69,7 @@ impl DataError {
         }
     }
 
-    /// About a place in a file.
+    /// An error about a place in a file.
     pub fn at(place: SourceSpan, message: String) -> Self {
         Self {
             file: place.source.file.clone(),
@@ -80,7 +80,7 @@ impl DataError {
         }
     }
 
-    /// The same, with advice.
+    /// The same error with advice.
     pub fn with_help(self, help: impl Into<String>) -> Self {
         Self {
             help: Some(help.into()),
@@ -88,7 +88,7 @@ impl DataError {
         }
     }
 
-    /// The same, with a second place.
+    /// The same error with a second place.
     pub fn with_related(self, place: SourceSpan, label: impl Into<String>) -> Self {
         Self {
             related: Some(Box::new((place, label.into()))),
@@ -96,7 +96,7 @@ impl DataError {
         }
     }
 
-    /// Several lines with an excerpt of the file; with colours where `colour` says so.
+    /// Renders several lines with an excerpt of the file, in colour if `colour` is set.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour {
             Renderer::styled()
@@ -129,7 +129,7 @@ impl DataError {
         renderer.decor_style(DecorStyle::Ascii).render(&[group])
     }
 
-    /// By file, then place: the order in which errors are shown.
+    /// The order in which errors are shown: by file, then by place.
     pub fn order(&self, other: &Self) -> Ordering {
         let key = |error: &Self| error.place.as_ref().map(|place| (place.line, place.column));
         self.file

@@ -19,11 +19,11 @@ pub struct Node {
 /// What a document is made of.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// A text; `plain` is one without quotes, which may be a number or nothing.
+    /// A text. A `plain` one has no quotes, and may be a number or nothing.
     Scalar {
-        /// With escapes resolved.
+        /// The text with escapes resolved.
         text: String,
-        /// Written without quotes, and not as a block.
+        /// Whether it is written without quotes, and not as a block.
         plain: bool,
     },
     /// A list.
@@ -53,12 +53,12 @@ pub enum Part {
 }
 
 impl Node {
-    /// Whether nothing is written here (`key:`), or `null`.
+    /// Whether the value is empty (`key:`) or `null`.
     pub fn is_nothing(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null"))
     }
 
-    /// The entry of a mapping.
+    /// The entry of a mapping with this key.
     pub fn get(&self, key: &str) -> Option<&Entry> {
         match &self.value {
             Value::Map(entries) => entries.iter().find(|entry| entry.key == key),
@@ -66,7 +66,7 @@ impl Node {
         }
     }
 
-    /// A short stretch that stands for the whole: a mapping's first key, else its own.
+    /// A short span that represents the node: a mapping's first key, else its own span.
     pub fn mark(&self) -> Span {
         match &self.value {
             Value::Map(entries) => entries
@@ -77,7 +77,7 @@ impl Node {
         }
     }
 
-    /// Where `path` leads, or as far as it can be followed.
+    /// The span that `path` leads to, or as far as it can be followed.
     pub fn find(&self, path: &Path, part: Part) -> Span {
         let mut node = self;
         let mut span = self.mark();
@@ -106,7 +106,7 @@ impl Node {
         span
     }
 
-    /// In words, for messages.
+    /// Describes the node in words, for messages.
     pub fn describe(&self) -> String {
         match &self.value {
             _ if self.is_nothing() => "nothing".to_owned(),

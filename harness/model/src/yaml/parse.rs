@@ -1,5 +1,5 @@
-//! Text to nodes, under limits. Of YAML's features these are refused, since no data file needs them and each has
-//! a way to surprise: anchors and aliases, tags, merge keys, keys that are not texts, keys given twice.
+//! Parses text to nodes, under limits. These features of YAML are rejected, because no data file needs them and each
+//! can surprise: anchors and aliases, tags, merge keys, keys that are not texts, keys given twice.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -189,7 +189,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// From the parser's positions, in characters, to bytes.
+/// Converts the parser's positions, in characters, to bytes.
 enum ByteOffsets {
     Ascii(usize),
     Table(Vec<usize>),
@@ -208,7 +208,7 @@ impl ByteOffsets {
         )
     }
 
-    /// Positions after the end are the end.
+    /// Positions after the end map to the end.
     fn get(&self, index: usize) -> usize {
         match self {
             Self::Ascii(length) => index.min(*length),

@@ -1,4 +1,4 @@
-//! The text of a data file. The one place where data files are read.
+//! The text of a data file. Only this module reads data files.
 
 use std::fs;
 use std::io::Read;
@@ -7,20 +7,20 @@ use std::sync::Arc;
 
 use super::error::DataError;
 
-/// The largest data file, bytes.
+/// The maximum size of a data file, in bytes.
 pub const MAX_BYTES: u64 = 1 << 20;
 
 /// A file's text, and the name that messages give it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Source {
-    /// As shown in messages: relative to the data's root where there is one.
+    /// The path shown in messages: relative to the data's root if there is one.
     pub file: PathBuf,
     /// The text.
     pub text: String,
 }
 
 impl Source {
-    /// Read `path`, which messages call `shown`.
+    /// Reads `path`, which messages call `shown`.
     pub fn read(path: &Path, shown: &Path) -> Result<Arc<Self>, DataError> {
         let failed =
             |error: std::io::Error| DataError::of_file(shown, format!("cannot read this file: {error}"));
@@ -33,7 +33,7 @@ impl Source {
         Self::from_bytes(shown, bytes)
     }
 
-    /// From bytes in memory, under the same limits.
+    /// Makes a source from bytes in memory, under the same limits.
     pub fn from_bytes(shown: &Path, bytes: Vec<u8>) -> Result<Arc<Self>, DataError> {
         if bytes.len() as u64 > MAX_BYTES {
             let message = "the file is larger than 1 MiB, the limit for a data file".to_owned();

@@ -1,9 +1,9 @@
 //! What a misspelt name was probably meant to be.
 
-/// More known names than this are not listed.
+/// The maximum number of known names to list.
 const LISTED: usize = 24;
 
-/// A sentence that helps with an unknown name: `did you mean …?`, else the names there are.
+/// A sentence that helps with an unknown name: `did you mean …?`, else the known names.
 pub fn help<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let known: Vec<&str> = known.into_iter().collect();
     if let Some(near) = nearest(name, &known) {
@@ -17,7 +17,7 @@ pub fn help<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<
 }
 
 fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    // A name of any length may come from outside; the distance is quadratic.
+    // The name may come from outside with any length, and the distance takes quadratic time.
     if name.len() > 64 {
         return None;
     }

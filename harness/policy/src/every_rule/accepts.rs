@@ -1,4 +1,4 @@
-//! What a compiled profile accepts, word by word.
+//! The words that a compiled profile accepts.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -7,32 +7,32 @@ use crate::blob::automata;
 use crate::classes::Tables;
 use crate::{Perms, Rule, RuleKind};
 
-/// Bits of a file's automaton: exec to map, for the owner and for others.
+/// Bits of the file automaton, from exec to mmap, for the owner and for others.
 const FILE: u32 = 0x7f | 0x7f << 14;
-/// One of them.
+/// The bit for mmap.
 const MMAP: u32 = 0x40;
-/// Another.
+/// The bit for link.
 const LINK: u32 = 0x10;
-/// The same automaton's bits for changes of the profile.
+/// The file automaton's bits for changes of the profile.
 const CHANGE: u32 = 0xc000_0000;
-/// Of these, a change at the exec of a program.
+/// The bit for a change at exec.
 const ON_EXEC: u32 = 0x4000_0000;
-/// The general automaton's bit for a class alone: it is mediated.
+/// The general automaton's bit for a word that is only a class: the class is mediated.
 const MEDIATED: u32 = 4;
-/// How long a word is at most that says that a class is mediated.
+/// The maximum length of a word that says that a class is mediated.
 const CLASS: usize = 3;
-/// How many words of a rule are looked for.
+/// How many words to look for per rule.
 const WORDS: usize = 12;
-/// How many states are looked at for them.
+/// How many states to visit for them.
 const STATES: usize = 4000;
 
-/// A word of one of the automata, and what is granted by it.
+/// A word of one of the automata and the permissions that it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
     kind: Kind,
     /// The word.
     pub bytes: Vec<u8>,
-    /// What is granted.
+    /// The granted permission bits.
     pub bits: u32,
 }
 
@@ -57,7 +57,7 @@ pub struct Grants {
     capabilities: u64,
 }
 
-/// Each profile of a compiled file.
+/// The grants of each profile of a compiled file.
 pub fn grants(binary: &[u8]) -> BTreeMap<String, Grants> {
     let all = automata(binary).unwrap().into_iter();
     all.map(|(name, raw)| {
@@ -74,7 +74,7 @@ pub fn grants(binary: &[u8]) -> BTreeMap<String, Grants> {
 }
 
 impl Grants {
-    /// The bits of a word that are granted.
+    /// The granted bits of a word.
     pub fn has(&self, word: &Word) -> u32 {
         let accepted = match word.kind {
             Kind::File => self.file.as_ref().map(|tables| accepted(tables, 1, &word.bytes)),
@@ -90,12 +90,12 @@ impl Grants {
         accepted.unwrap_or_default() & word.bits
     }
 
-    /// Some of the words that are granted by a profile with this rule alone.
+    /// Some of the words that a profile with only this rule grants.
     pub fn words(&self, rule: &Rule) -> Vec<Word> {
         let mut words = Vec::new();
         let bits = match &rule.kind {
             RuleKind::File { perms, .. } if perms.contains(Perms::MMAP) => FILE,
-            // An exec that keeps the profile brings `m` along, which is no access of the rule's own.
+            // An exec that keeps the profile implies `m`, which is not an access of the rule itself.
             RuleKind::File { .. } => FILE & !(MMAP | MMAP << 14),
             RuleKind::ChangeProfile { .. } => CHANGE,
             RuleKind::All => FILE | CHANGE,
@@ -126,14 +126,14 @@ fn accepted(tables: &Tables, start: u32, word: &[u8]) -> u32 {
     end.map_or(0, |state| tables.accepted(state))
 }
 
-/// Breadth first, so that the words are the shortest; one for each state that accepts.
+/// Searches breadth first, so that the words are the shortest; one for each accepting state.
 fn shortest(tables: &Tables, start: u32, bits: u32, kind: Kind) -> Vec<Word> {
     let mut words = Vec::new();
     let mut known = BTreeSet::from([0, start]);
     let mut next = VecDeque::from([(start, Vec::new())]);
     while let Some((state, bytes)) = next.pop_front() {
         let mut granted = tables.accepted(state) & bits;
-        // Behind a zero byte comes the other side, or what a link points to: that says whether the whole is granted.
+        // A zero byte is followed by the peer or the link target, which decides whether the whole access is granted.
         let goes_on = tables.next(state, 0).is_some_and(|to| to != 0);
         match kind {
             Kind::File if goes_on => granted &= !(LINK | LINK << 14 | ON_EXEC),
@@ -151,10 +151,10 @@ fn shortest(tables: &Tables, start: u32, bits: u32, kind: Kind) -> Vec<Word> {
         if words.len() >= WORDS || known.len() > STATES {
             break;
         }
-        // Letters first, so that the words can be read.
+        // Letters come first, so that the words are readable.
         let bytes_of = (b'a'..=b'z').chain(0..=u8::MAX);
         for byte in bytes_of {
-            // A class alone may end in the state in which a word of another class ends.
+            // A word that is only a class may end in the same state as a word of another class.
             let is_class = kind == Kind::General && bytes.len() < CLASS;
             let is_new = |to: &u32| if is_class { *to != 0 } else { known.insert(*to) };
             let Some(to) = tables.next(state, byte).filter(is_new) else {

@@ -1,15 +1,15 @@
-//! The text of globs: reading it, and writing texts that are special in it.
+//! The text of globs: parsing it, and escaping literal texts.
 
 use super::{Bytes, GlobError, MAX_DEPTH, MAX_GLOB, Node};
 
-/// A text as the glob that matches only it: every special character escaped.
+/// The glob that matches only this text: every special character is escaped.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
         let special = match character {
             '*' | '?' | '[' | ']' | '{' | '}' | '\\' | '^' | ',' | '"' => true,
-            // A variable begins so. Elsewhere, as in a socket's address, no parser takes the backslash.
+            // `@{` begins a variable. Elsewhere, as in a socket's address, no parser accepts the backslash.
             '@' => characters.peek() == Some(&'{'),
             _ => false,
         };
@@ -21,7 +21,7 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// A profile's name as a glob for itself, as the parser makes `@{profile_name}`: what is escaped already stays so.
+/// The glob that matches only this profile name, as the parser makes `@{profile_name}`. Existing escapes stay.
 pub(crate) fn escape_name(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     let mut characters = name.chars();
@@ -39,7 +39,7 @@ pub(crate) fn escape_name(name: &str) -> String {
     out
 }
 
-/// Reads a glob whose variables are already put in.
+/// Reads a glob whose variables are already expanded.
 pub(super) fn read(text: &[u8]) -> Result<Node, GlobError> {
     Reader::read(text)
 }
@@ -47,7 +47,7 @@ pub(super) fn read(text: &[u8]) -> Result<Node, GlobError> {
 struct Reader<'t> {
     text: &'t [u8],
     at: usize,
-    /// Whether the last thing read was a plain slash: a star between slashes then needs at least one character.
+    /// Whether the last item was a plain slash. A star between slashes then needs at least one character.
     slash: bool,
 }
 
@@ -72,7 +72,7 @@ impl<'t> Reader<'t> {
         self.text.get(self.at).copied()
     }
 
-    /// Up to the end, or to what ends an alternative when inside braces.
+    /// Reads to the end or, inside braces, to the end of an alternative.
     fn sequence(&mut self, depth: usize) -> Result<Node, GlobError> {
         let mut nodes = Vec::new();
         while let Some(byte) = self.peek() {
@@ -190,7 +190,7 @@ impl<'t> Reader<'t> {
         Ok(if negated { set.complement() } else { set })
     }
 
-    /// What stands for one byte after a backslash.
+    /// Reads the byte that the text after a backslash stands for.
     fn escaped(&mut self) -> Result<u8, GlobError> {
         let byte = self.peek().ok_or(GlobError::Escape)?;
         self.at += 1;
@@ -211,7 +211,7 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// A number of at most so many digits, if there is one that fits a byte.
+    /// Reads a number of at most `most` digits, if there is one that fits in a byte.
     fn digits(&mut self, base: u32, most: usize) -> Option<u8> {
         let mut value: Option<u8> = None;
         for _ in 0..most {

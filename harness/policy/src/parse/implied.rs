@@ -5,7 +5,7 @@ use crate::rule::{Pattern, Perms, Profile, Qualifiers, Rule, RuleKind};
 /// The files through which a process changes its profile, now or at its next exec.
 const ATTRIBUTES: &str = "/proc/*/attr/{,apparmor/}{current,exec}";
 
-/// Add the rules to a profile and its children. An alias applies to the whole file, wherever it stands in it.
+/// Adds the rules to a profile and its children. An alias applies to the whole file, wherever it is written.
 pub(super) fn add(profile: &mut Profile, aliases: &[(String, String)]) {
     let mut implied: Vec<Rule> = Vec::new();
     let changing = profile.rules.iter().find(|rule| changes_profile(rule));
@@ -37,7 +37,7 @@ fn changes_profile(rule: &Rule) -> bool {
     rule.allows() && matches!(rule.kind, RuleKind::ChangeProfile { .. })
 }
 
-/// The rule that lets a profile write to [`ATTRIBUTES`]. A `change_profile` rule or a hat brings it.
+/// The rule that lets a profile write to [`ATTRIBUTES`]. A `change_profile` rule or a hat implies it.
 fn attributes(with: &Rule) -> Rule {
     Rule {
         kind: RuleKind::File {
@@ -82,7 +82,7 @@ fn aliased(rule: &Rule, from: &str, to: &str) -> Option<Rule> {
     })
 }
 
-/// A path, or one for each value of the variable that it begins with: the parser puts each in before it looks.
+/// The path, or one for each value of the variable that it begins with: the parser expands that before it compares.
 fn beginnings(path: &str) -> Vec<String> {
     let whole = || vec![path.to_owned()];
     let Some(inner) = path.strip_prefix('{') else {

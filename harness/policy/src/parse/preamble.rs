@@ -1,11 +1,11 @@
-//! Includes and what stands before profiles: `abi`, aliases, variables.
+//! Includes, and the preamble before profiles: `abi`, aliases, variables.
 
 use super::{FILE_COST, Nesting, Reader};
 use crate::condition;
 use crate::error::{PolicyError, PolicyErrorKind};
 use crate::scan::{Ends, Scanner};
 
-/// Endings of files that an include of a directory leaves out, as the parser does.
+/// Endings of files that an include of a directory skips, as in the parser.
 const LEFT_OUT: [&str; 12] = [
     ".dpkg-new",
     ".dpkg-old",
@@ -22,7 +22,7 @@ const LEFT_OUT: [&str; 12] = [
 ];
 
 impl<'t> Reader<'t> {
-    /// An include directive's files, if one is next; no file where it may be missing and is.
+    /// The files of an include directive, if one is next; empty if an optional file is missing.
     pub(super) fn include(
         &mut self,
         scanner: &mut Scanner<'_, 't>,
@@ -46,7 +46,7 @@ impl<'t> Reader<'t> {
         }
         let name = self.file_name(scanner)?;
         if name.starts_with('/') && optional {
-            // It is no file of the tree, so in the set it is missing.
+            // The tree cannot have this file, so it is missing in the set.
             return Ok(Some(Vec::new()));
         }
         if name.starts_with('/') {
@@ -66,7 +66,7 @@ impl<'t> Reader<'t> {
             self.charge(files.len() * FILE_COST, &scanner.source.location(start))?;
             return Ok(Some(files));
         }
-        // Where this is read only to be dropped, the parser still wants the file.
+        // A file that is already included reads as empty. Any other must exist, even in a branch that is dropped.
         if optional || place.seen.contains(path) {
             return Ok(Some(Vec::new()));
         }
@@ -129,7 +129,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    /// `@{NAME} = value …` or `$NAME = true`, if that is next.
+    /// Reads `@{NAME} = value …` or `$NAME = true`, if that is next.
     pub(super) fn assignment(&mut self, scanner: &mut Scanner<'_, 't>) -> Result<bool, PolicyError> {
         let start = scanner.at;
         let boolean = scanner.peek() == Some(b'$');
@@ -176,7 +176,7 @@ impl<'t> Reader<'t> {
         Ok(true)
     }
 
-    /// The values up to the end of the line; a backslash continues it.
+    /// Reads the values up to the end of the line; a backslash continues it.
     pub(super) fn values(&self, scanner: &mut Scanner<'_, 't>) -> Result<Vec<String>, PolicyError> {
         let mut values = Vec::new();
         loop {

@@ -1,4 +1,4 @@
-//! A profile's head: its name, attachment and flags, and the variables it has by itself.
+//! A profile's header: its name, attachment and flags, and the variables that it defines implicitly.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -11,7 +11,7 @@ use crate::scan::{Ends, Scanner};
 const MAX_NAME: usize = 4096;
 
 impl<'t> Reader<'t> {
-    /// A profile, hat or child, from its keyword or name on.
+    /// Reads a profile, hat or child, from its keyword or name on.
     pub(super) fn profile(
         &mut self,
         scanner: &mut Scanner<'_, 't>,
@@ -35,7 +35,7 @@ impl<'t> Reader<'t> {
             if scanner.take(b'{') {
                 break;
             }
-            // Identities are joined by plus signs; nothing here depends on them.
+            // Identities are joined by plus signs. Nothing here depends on the identities.
             if scanner.take(b'+') {
                 continue;
             }
@@ -109,9 +109,10 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// Sets the variables a profile has by itself.
+    /// Sets the variables that a profile defines implicitly.
     ///
-    /// Parsers before 5.0 have only the first; there a file sets the others itself, to the same value in all sense.
+    /// Parsers before 5.0 define only the first. Policy for them sets the others itself, and then those values are
+    /// used.
     pub(super) fn set_local(&mut self, name: &str, attachment: Option<&Pattern>) {
         let (_, own) = split_namespace(name);
         self.scope.local = BTreeMap::from([("profile_name", crate::glob::escape_name(own))]);
@@ -127,7 +128,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// `:ns:name` and `:ns://name` to the two parts; the namespace is empty where there is none.
+/// Splits `:ns:name` and `:ns://name` into the two parts; the namespace is empty if there is none.
 fn split_namespace(name: &str) -> (&str, &str) {
     match name.strip_prefix(':').and_then(|rest| rest.split_once(':')) {
         Some((namespace, own)) => (namespace, own.strip_prefix("//").unwrap_or(own)),

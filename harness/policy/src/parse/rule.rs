@@ -1,4 +1,4 @@
-//! Single rules, from their keyword or path up to and with the closing comma.
+//! Parses single rules, from their keyword or path to the closing comma.
 
 mod conditional;
 mod mount;
@@ -13,7 +13,7 @@ use crate::scan::{Ends, Scanner, Word};
 
 type Read<T> = Result<T, PolicyError>;
 
-/// Reads what comes after a rule's qualifiers.
+/// Parses a rule after its qualifiers.
 pub(crate) fn kind(reader: &Reader, scanner: &mut Scanner) -> Read<RuleKind> {
     scanner.skip();
     let start = scanner.at;
@@ -113,7 +113,7 @@ fn rlimit(scanner: &mut Scanner) -> Read<RuleKind> {
     Ok(RuleKind::Rlimit { name, value })
 }
 
-/// Words up to the closing comma, as of file and change_profile rules.
+/// Reads words up to the closing comma, as in file and change_profile rules.
 fn words(scanner: &mut Scanner) -> Read<Vec<Word>> {
     let mut words: Vec<Word> = Vec::new();
     loop {
@@ -123,7 +123,7 @@ fn words(scanner: &mut Scanner) -> Read<Vec<Word>> {
         }
         let after_arrow = words.last().is_some_and(|word| word.is("->"));
         let path = after_arrow || matches!(scanner.peek(), Some(b'/' | b'@' | b':' | b'&' | b'"'));
-        // Where a path starts with none of these it is not one, and any comma ends the rule.
+        // A word that starts with none of these is not a path, so any comma ends the rule.
         let at = scanner.at;
         if scanner.take_text("->") || scanner.take_text("<=") {
             words.push(Word {
@@ -271,7 +271,7 @@ fn is_path(word: &Word) -> bool {
     word.text.starts_with('/') || word.text.starts_with("@{")
 }
 
-/// Permission letters, and the exec form among them.
+/// Reads permission letters, and the exec mode among them.
 fn perms_of(word: &Word) -> Option<(Perms, Option<String>)> {
     if word.quoted || word.text.is_empty() {
         return None;
@@ -284,7 +284,7 @@ fn perms_of(word: &Word) -> Option<(Perms, Option<String>)> {
             return None;
         }
     }
-    // Forms end with their x; the same may stand twice.
+    // An exec mode ends with its `x`; the same mode may occur twice.
     if !exec.is_empty() && !exec.ends_with(['x', 'X']) {
         return None;
     }

@@ -4,10 +4,10 @@ use super::{Request, words};
 use crate::glob::escape;
 use crate::rule::{MountOp, Perms};
 
-/// The text of the rule that would allow the request and nothing wider, closing comma included; none where no single
-/// rule can say it.
+/// The text of the rule that would allow only the request, including the closing comma; `None` if no single rule can
+/// express it.
 ///
-/// A program that inherits the profile is mapped by it as well, so the rule for an exec has `m` and `r`.
+/// A program that inherits the profile is also mapped under it, so the rule for an exec has `m` and `r`.
 pub fn rule_for(request: &Request) -> Option<String> {
     if !request.is_said_whole() {
         return None;
@@ -87,10 +87,10 @@ pub fn rule_for(request: &Request) -> Option<String> {
     })
 }
 
-/// The text of the file rule for a pattern, closing comma included; `mask` is as in a record, and `exec` says how a
-/// program runs where the mask has `x`: `ix`, `Cx -> child`. None where the mask is not understood.
+/// The text of the file rule for a pattern, including the closing comma. `mask` is as in a record. `exec` is the exec
+/// mode if the mask has `x`: `ix`, `Cx -> child`. Returns `None` if the mask is not understood.
 ///
-/// A program that inherits the profile (`ix`) is mapped by it as well, so its rule has `m` and `r`.
+/// A program that inherits the profile (`ix`) is also mapped under it, so its rule has `m` and `r`.
 pub fn file_rule(owner: bool, pattern: &str, mask: &str, exec: &str) -> Option<String> {
     let mut perms = Perms::of_record(mask)?;
     let mode = exec.split(' ').next().unwrap_or(exec);
@@ -102,8 +102,8 @@ pub fn file_rule(owner: bool, pattern: &str, mask: &str, exec: &str) -> Option<S
 }
 
 impl Request {
-    /// Whether each part is there that a rule of this class needs. One without a peer or an access would be a rule for
-    /// all of them.
+    /// Whether the request has every part that a rule of this class needs. A rule without a peer or an access would
+    /// cover all of them.
     fn is_said_whole(&self) -> bool {
         let one_word = |text: &str| !text.is_empty() && text.bytes().all(in_word);
         match self {
@@ -186,12 +186,12 @@ fn side(pairs: &[(&str, Option<String>)]) -> String {
     }
 }
 
-/// A path as a rule has it: no rule begins with anything but a slash or a variable.
+/// A path as a rule has it; `None` if it does not start with a slash, because no rule can name it.
 fn path(text: &str) -> Option<String> {
     text.starts_with('/').then(|| name(text)).flatten()
 }
 
-/// A UNIX socket's address; one that is a path is a file to the policy, and no rule for sockets takes it.
+/// A UNIX socket's address. Policy treats an address that is a path as a file, so no socket rule matches it.
 fn address(text: &str) -> Option<String> {
     if text.starts_with('/') {
         return None;
@@ -199,14 +199,14 @@ fn address(text: &str) -> Option<String> {
     name(text)
 }
 
-/// A text as the glob for it alone, in quotes where it needs them; none for one with a control character, of which no
-/// parser makes the same in all places.
+/// The glob that matches only this text, in quotes if it needs them. `None` if the text has a control character,
+/// because parsers do not read these the same everywhere.
 fn name(text: &str) -> Option<String> {
     let plain = !text.is_empty() && !text.contains(char::is_control);
     plain.then(|| quote(&escape(text)))
 }
 
-/// What is there, written; none as a whole where it is there and cannot be written.
+/// Writes the text if there is one. The outer `None` means that the text cannot be written.
 fn optional(text: Option<&str>, write: fn(&str) -> Option<String>) -> Option<Option<String>> {
     match text {
         Some(text) => write(text).map(Some),
@@ -214,7 +214,7 @@ fn optional(text: Option<&str>, write: fn(&str) -> Option<String>) -> Option<Opt
     }
 }
 
-/// A path or name in quotes, where a bare one would be read otherwise.
+/// A path or name, in quotes if it would be read differently without them.
 pub(crate) fn quote(text: &str) -> String {
     let plain = !text.is_empty()
         && !text.starts_with(['#', '(', '=', '+'])

@@ -11,7 +11,7 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use super::perform::{Called, Done, Failure, unknown};
 use crate::protocol::{Effect, FileSpec, IoctlSpec};
 
-/// What is mapped of a file.
+/// How many bytes of a file are mapped.
 const MAPPED: NonZeroUsize = NonZeroUsize::new(4096).expect("a page is not nothing");
 
 fn options(open: &str) -> Result<OpenOptions, Failure> {
@@ -87,7 +87,7 @@ fn read(file: &File, at: u64, most: u64) -> Result<Vec<u8>, Failure> {
         let want = usize::try_from(most - data.len() as u64)
             .unwrap_or(buffer.len())
             .min(buffer.len());
-        // A pipe or a character device knows no offset.
+        // Pipes and character devices have no offset.
         let got = match file.read_at(&mut buffer[..want], at + data.len() as u64) {
             Err(error) if error.raw_os_error() == Some(libc::ESPIPE) => {
                 std::io::Read::read(&mut &*file, &mut buffer[..want])
@@ -107,7 +107,7 @@ fn map(file: &File) -> Result<(), Failure> {
     if file.metadata().called("fstat")?.len() < MAPPED.get() as u64 {
         file.set_len(MAPPED.get() as u64).called("ftruncate")?;
     }
-    // SAFETY: a fresh shared mapping of one page that the file has; nobody else holds a reference to it.
+    // SAFETY: a fresh shared mapping of one page that the file has. Nothing else refers to it.
     unsafe {
         let at = mmap(
             None,
@@ -124,21 +124,21 @@ fn map(file: &File) -> Result<(), Failure> {
     }
 }
 
-/// What the kernel may write at most: the size in a request's number has 14 bits. A request of the old kind says none.
+/// The most that the kernel may write: the size in a request number has 14 bits. Old request numbers have no size.
 const LARGEST_ARGUMENT: usize = 1 << 14;
 
-/// An ioctl's argument, with room for whatever the kernel answers.
+/// An ioctl's argument, with room for the kernel's answer.
 fn room_for(spec: &IoctlSpec) -> Vec<u8> {
     let mut argument = spec.argument.clone();
     argument.resize(argument.len().max(LARGEST_ARGUMENT), 0);
     argument
 }
 
-/// Open a device and send it one ioctl; the argument's bytes come back as the kernel left them.
+/// Open a device and send it one ioctl. Returns the argument's bytes as the kernel left them.
 pub fn ioctl(spec: &IoctlSpec) -> Done {
     let device = options(&spec.open)?.open(&spec.path).called("open")?;
     let mut argument = room_for(spec);
-    // SAFETY: the argument points to more bytes than any request's number can say that the kernel writes.
+    // SAFETY: the argument points to at least as many bytes as a request number can make the kernel write.
     let result = unsafe {
         libc::ioctl(
             device.as_raw_fd(),

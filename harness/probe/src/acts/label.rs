@@ -1,4 +1,4 @@
-//! Entering a label, and the canary's denied capability.
+//! Enters a label, and asks for the canary's denied capability.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use nix::unistd::{Pid, gethostname, sethostname};
 use super::perform::{Called, Done};
 use crate::protocol::Effect;
 
-/// aa_change_profile(2): this thread has the label from now on.
+/// aa_change_profile(2): this thread has the new label from now on.
 pub fn change_profile(label: &str) -> Done {
     let own = Path::new("/proc/self/attr/apparmor/current");
     let path = if own.exists() {
@@ -19,13 +19,13 @@ pub fn change_profile(label: &str) -> Done {
         Path::new("/proc/self/attr/current")
     };
     let mut file = fs::OpenOptions::new().write(true).open(path).called("open")?;
-    // One write; the kernel takes a command whole.
+    // One write: the kernel reads a command in one piece.
     io::Write::write_all(&mut file, format!("changeprofile {label}").as_bytes()).called("change_profile")?;
     Ok(Effect::default())
 }
 
-/// Ask for CAP_SYS_ADMIN on each processor: the kernel keeps, for each, the profile that was last denied one, and
-/// does not log the same again. After this each subject's first denial is logged.
+/// Ask for CAP_SYS_ADMIN on each processor. The kernel remembers for each processor the profile that was last denied
+/// one, and does not log the same denial again. After this each subject's first denial is logged.
 pub fn ask_capability_everywhere() -> io::Result<()> {
     let this = Pid::from_raw(0);
     let all = sched_getaffinity(this)?;

@@ -1,4 +1,4 @@
-//! Memory, limits, accounting, signals: what capabilities are asked for.
+//! Memory, limits, accounting, signals: acts that need capabilities.
 
 use std::num::NonZeroUsize;
 
@@ -9,7 +9,7 @@ use nix::unistd::{Pid, acct as accounting};
 use super::perform::{Called, Done, unknown};
 use crate::protocol::{Effect, LockMemory, SetLimit};
 
-/// Lock memory, then let it go again.
+/// Lock memory, then unlock it.
 pub fn lock(spec: &LockMemory) -> Done {
     let length = usize::try_from(spec.bytes)
         .ok()
@@ -21,7 +21,7 @@ pub fn lock(spec: &LockMemory) -> Done {
         _ => return Err(unknown("mmap")),
     };
     let flags = MapFlags::MAP_PRIVATE | extra;
-    // SAFETY: a fresh anonymous mapping, unmapped below and used by nobody else.
+    // SAFETY: a fresh anonymous mapping, unmapped below and not used elsewhere.
     unsafe {
         let at = mmap_anonymous(None, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, flags)
             .called("mmap")?;
@@ -40,7 +40,7 @@ pub fn lock(spec: &LockMemory) -> Done {
     }
 }
 
-/// Bytes that this process has locked, from `/proc/self/status`; -1 where its profile does not let it look.
+/// Bytes that this process has locked, from `/proc/self/status`; -1 if its profile denies reading that.
 fn locked_bytes() -> i64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kib = status.lines().find_map(|line| {

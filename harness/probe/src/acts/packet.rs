@@ -12,7 +12,7 @@ use crate::protocol::{Effect, PacketExchange};
 
 /// htons(ETH_P_ALL).
 const ETH_P_ALL: u16 = 0x0003u16.to_be();
-/// An EtherType that is kept for experiments.
+/// An EtherType reserved for experiments.
 const ETHERTYPE: [u8; 2] = [0x88, 0xb5];
 const PAYLOAD: &[u8] = b"virt-aa-conform: this frame went over a raw packet socket";
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ fn bound(interface: &str) -> Result<OwnedFd, Failure> {
     Ok(socket)
 }
 
-/// Send a frame on one interface and wait for it on the other; the payload as received comes back.
+/// Send a frame on one interface and wait for it on the other. Returns the payload as received.
 pub fn exchange(spec: &PacketExchange) -> Done {
     let receiver = bound(&spec.receive)?;
     let sender = bound(&spec.send)?;
@@ -61,7 +61,7 @@ pub fn exchange(spec: &PacketExchange) -> Done {
             return Err(Errno::ETIMEDOUT).called("recv");
         }
         let length = nix::unistd::read(&receiver, &mut buffer).called("recv")?;
-        // Other frames (router solicitations) are on the wire as well.
+        // There are other frames on the wire, such as router solicitations.
         if length > 14 && buffer[12..14] == ETHERTYPE {
             let data = buffer[14..length].to_vec();
             return Ok(Effect {

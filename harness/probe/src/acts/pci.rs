@@ -1,13 +1,13 @@
-//! Resets of a PCI function through configuration space, in the three ways that libvirt and the kernel have
-//! (PCI Express Base Specification, PCI Power Management, PCI-to-PCI Bridge Architecture).
+//! Resets of a PCI function through configuration space, in the three ways of libvirt and the kernel (PCI Express Base
+//! Specification, PCI Power Management, PCI-to-PCI Bridge Architecture).
 //!
 //! | way | seen by |
 //! |---|---|
 //! | `flr`, `bus` | the cache line size register, set to a mark before: a reset clears it |
 //! | `power` | the power state, read back after each change: D3hot, then D0 |
 //!
-//! Whether a function that comes back from D3hot has lost its registers is the device's own affair, and emulated ones
-//! keep them; so the mark says nothing there.
+//! Whether a function loses its registers in D3hot depends on the device. Emulated ones keep them, so the mark is no
+//! evidence there.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -24,21 +24,22 @@ const CAPABILITIES: u64 = 0x34;
 const BRIDGE_CONTROL: u64 = 0x3e;
 const BRIDGE_BUS_RESET: u16 = 0x40;
 const CAP_POWER: u8 = 0x01;
-/// In the power capability: control and status, the state's bits in it, and the one that says that a change of state
-/// resets nothing.
+/// In the power management capability: the control and status register, its state bits, and the bit that says that a
+/// change of state resets nothing.
 const POWER_CONTROL: u64 = 4;
 const POWER_STATE: u16 = 3;
 const D3_HOT: u16 = 3;
 const D0: u16 = 0;
 const NO_SOFT_RESET: u16 = 1 << 3;
 const CAP_EXPRESS: u8 = 0x10;
-/// In the PCI Express capability: the upper half of the device's abilities, and its control.
+/// In the PCI Express capability: the upper half of the device capabilities, and the device control register.
 const EXPRESS_ABILITIES: u64 = 6;
 const ABLE_TO_FLR: u16 = 1 << 12;
 const EXPRESS_CONTROL: u64 = 8;
 const START_FLR: u16 = 1 << 15;
 const MARK: u8 = 0x10;
-/// Times of the specifications: hold of a bus reset and recovery after it, and the state changes of power management.
+/// Times from the specifications: how long a bus reset is held and how long recovery takes, and the state changes of
+/// power management.
 const BUS_RESET: Duration = Duration::from_millis(200);
 const POWER_CHANGE: Duration = Duration::from_millis(10);
 const FUNCTION_RESET: Duration = Duration::from_millis(100);
@@ -76,7 +77,7 @@ impl Config {
         self.write(at, &(now & !bits | to).to_le_bytes())
     }
 
-    /// Offset of a capability; the list is followed no further than it can be long.
+    /// Offset of a capability. The walk stops at the longest possible list.
     fn capability(&self, wanted: u8) -> Result<u64, Failure> {
         let [mut at] = self.read::<1>(CAPABILITIES)?;
         for _ in 0..48 {
@@ -94,8 +95,8 @@ impl Config {
     }
 }
 
-/// Reset a function; fails with `ENOTSUP` if it is not able to, with `EIO` if it ignores the reset. The standard
-/// registers are as before afterwards, as libvirt leaves them.
+/// Reset a function. Fails with `ENOTSUP` if it cannot be reset this way, with `EIO` if it ignores the reset.
+/// Afterwards the standard registers have their old values, as after a reset by libvirt.
 pub fn reset(spec: &PciReset) -> Done {
     let function = Config::open(&spec.config)?;
     let saved: [u8; 64] = function.read(0)?;
@@ -112,7 +113,7 @@ pub fn reset(spec: &PciReset) -> Done {
     done.and(restored).map(|()| Effect::default())
 }
 
-/// Set the mark, reset, and see that the mark is gone.
+/// Set the mark, reset, and check that the mark is gone.
 fn marked(function: &Config, reset: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     function.write(CACHE_LINE_SIZE, &[MARK])?;
     if function.read(CACHE_LINE_SIZE)? != [MARK] {
@@ -167,7 +168,7 @@ mod tests {
     const POWER_AT: u8 = 0x40;
     const EXPRESS_AT: u8 = 0x50;
 
-    /// Registers that do nothing by themselves: a function that ignores every reset.
+    /// Plain registers: a function that ignores every reset.
     fn registers(dir: &Path, change: impl FnOnce(&mut [u8])) -> String {
         let mut bytes = [0; 256];
         bytes[CAPABILITIES as usize] = POWER_AT;

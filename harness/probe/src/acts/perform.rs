@@ -28,10 +28,10 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What an act comes to, as long as nothing but system calls can fail.
+/// The result of an act in which only system calls can fail.
 pub type Done = Result<Effect, Failure>;
 
-/// Puts the name of the system call to its error.
+/// Adds the name of the system call to an error.
 pub trait Called<T> {
     /// The value, or the failure of `call`.
     fn called(self, call: &'static str) -> Result<T, Failure>;
@@ -55,7 +55,7 @@ impl<T> Called<T> for nix::Result<T> {
     }
 }
 
-/// A word of the plan that this program does not know; the same program wrote the plan, so it is a bug there.
+/// An unknown word in the plan. The same program wrote the plan, so this is a bug there.
 pub fn unknown(call: &'static str) -> Failure {
     Failure {
         call,

@@ -1,11 +1,11 @@
-//! A look into another process, as far as it is judged like ptrace(2).
+//! Accesses to another process that are mediated like ptrace(2).
 
 use nix::errno::Errno;
 
 use super::perform::{Called, Done, unknown};
 use crate::protocol::{Effect, Ptrace};
 
-/// Read what `/proc` shows only to those who may (the program's path), or attach and let go again.
+/// Read what `/proc` shows only to permitted processes (the program's path), or attach and detach.
 pub fn look(spec: &Ptrace) -> Done {
     let pid = spec.pid.ok_or_else(|| unknown("ptrace"))?;
     match spec.how.as_str() {
@@ -17,10 +17,10 @@ pub fn look(spec: &Ptrace) -> Done {
             })
         }
         "trace" => {
-            // SAFETY: seizing stops nothing, and neither request is given an address of ours.
+            // SAFETY: seizing stops nothing, and neither request takes an address.
             unsafe {
                 Errno::result(libc::ptrace(libc::PTRACE_SEIZE, pid, 0, 0)).called("ptrace")?;
-                // A process must be stopped to be let go; its end, or ours, lets go as well.
+                // A process must be stopped to be detached. It is also detached when it ends, or when we end.
                 Errno::result(libc::ptrace(libc::PTRACE_INTERRUPT, pid, 0, 0)).called("ptrace")?;
                 Errno::result(libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL)).called("waitpid")?;
                 Errno::result(libc::ptrace(libc::PTRACE_DETACH, pid, 0, 0)).called("ptrace")?;
@@ -56,7 +56,7 @@ mod tests {
         let pid = child.id().cast_signed();
         let seen = look_at(pid, "read").unwrap().data;
         let traced = look_at(pid, "trace");
-        // It ends by itself only if nothing holds it.
+        // The child can only end if nothing holds it.
         drop(child.stdin.take());
         assert!(child.wait().unwrap().success());
         assert!(String::from_utf8(seen).unwrap().ends_with("/cat"));

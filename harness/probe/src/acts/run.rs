@@ -12,15 +12,15 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use super::perform::{Called, Failure, unknown};
 use crate::protocol::{Ran, RunSpec};
 
-/// PATH of a program that is given none.
+/// The default PATH of a program.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Output beyond this is read and dropped, and the evidence says so.
+/// Output beyond this is read and dropped. The evidence says so.
 const KEPT: u64 = 1 << 20;
 
-/// Await the end of a child: its exit status, or the signal that ended it. It is not reaped yet, so that the agent,
-/// outside, can look up by what number it knows the process.
+/// Wait for the end of a child and return its exit status, or the signal that ended it. It is not reaped yet, so that
+/// the agent, in another pid namespace, can look up its own id for it.
 fn await_end(pid: u32) -> nix::Result<(Option<i32>, Option<i32>)> {
-    // SAFETY: the structure is plain data, filled in by the call, and read only where that succeeded.
+    // SAFETY: the structure is plain data, filled in by the call, and read only if the call succeeded.
     unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
         while let Err(errno) = Errno::result(libc::waitid(
@@ -42,14 +42,14 @@ fn await_end(pid: u32) -> nix::Result<(Option<i32>, Option<i32>)> {
     }
 }
 
-/// Reap the programs that have been told of.
+/// Reap the programs that have been reported.
 pub fn reap() {
     while let Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) =
         waitpid(None, Some(WaitPidFlag::WNOHANG))
     {}
 }
 
-/// fork, execve, wait. Files for its standard streams are opened here, by the process that has the label.
+/// fork, execve, wait. Files for the standard streams are opened here, by the process that has the label.
 pub fn run(spec: &RunSpec) -> Result<Ran, Failure> {
     let (program, arguments) = spec.argv.split_first().ok_or_else(|| unknown("execve"))?;
     let mut command = Command::new(program);
@@ -78,7 +78,7 @@ pub fn run(spec: &RunSpec) -> Result<Ran, Failure> {
     let pid = child.id().cast_signed();
     let input = child.stdin.take().map(|mut pipe| {
         let text = spec.stdin.clone().unwrap_or_default();
-        // A program that does not read its input is no error of ours.
+        // It is no error if a program does not read its input.
         thread::spawn(move || drop(pipe.write_all(text.as_bytes())))
     });
     let stdout = child.stdout.take().map(|pipe| thread::spawn(move || drain(pipe)));
@@ -102,7 +102,7 @@ pub fn run(spec: &RunSpec) -> Result<Ran, Failure> {
     })
 }
 
-/// The first bytes of a stream, and whether they are not all of it: there was more, or it could not be read.
+/// The first bytes of a stream, and whether some are missing: there were more, or it could not be read.
 fn drain(mut pipe: impl Read) -> (Vec<u8>, bool) {
     let mut kept = Vec::new();
     let first = (&mut pipe).take(KEPT).read_to_end(&mut kept);
@@ -147,7 +147,7 @@ mod tests {
         let ran = run(&shell("head -c 3000000 /dev/zero")).unwrap();
         assert_eq!((ran.exit, ran.stdout.len()), (Some(0), 1 << 20));
         assert!(ran.stdout_cut && !ran.stderr_cut);
-        // Exactly the limit is all of it.
+        // Output of exactly the limit is complete.
         let ran = run(&shell("head -c 1048576 /dev/zero")).unwrap();
         assert!(ran.stdout.len() == 1 << 20 && !ran.stdout_cut);
     }

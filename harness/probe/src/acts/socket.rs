@@ -1,4 +1,4 @@
-//! Sockets, made and then used as far as one process alone can use them.
+//! Sockets, created and used as far as one process alone can use them.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -15,8 +15,8 @@ use crate::protocol::{Effect, SocketSpec};
 const MESSAGE: &[u8] = b"virt-aa-conform: this went over the loopback";
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// socket(2), and with it: over inet and inet6 a message to itself, over rtnetlink a question. What was received
-/// comes back; nothing of a socket of any other kind.
+/// socket(2), then a message to itself over inet and inet6, or a query over rtnetlink. Returns what was received;
+/// nothing for any other kind of socket.
 pub fn socket(spec: &SocketSpec) -> Done {
     let family = match spec.family.as_str() {
         "inet" => libc::AF_INET,
@@ -51,7 +51,7 @@ pub fn socket(spec: &SocketSpec) -> Done {
 
 /// socket(2), closed on exec.
 pub fn open(family: i32, kind: i32, protocol: i32) -> Result<OwnedFd, Failure> {
-    // SAFETY: the result is checked before it is taken for a descriptor, and nobody else owns it.
+    // SAFETY: the result is checked before it is used as a descriptor, and nothing else owns it.
     unsafe {
         let fd = Errno::result(libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol)).called("socket")?;
         Ok(OwnedFd::from_raw_fd(fd))
@@ -91,7 +91,7 @@ fn same(got: Vec<u8>) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// Ask rtnetlink for all interfaces (rtnetlink(7)), and take the first part of the answer.
+/// Ask rtnetlink for all interfaces (rtnetlink(7)), and return the first part of the answer.
 fn links(socket: &OwnedFd) -> Result<Vec<u8>, Failure> {
     const HEADER: usize = 16;
     const INTERFACE: usize = 16;

@@ -1,4 +1,4 @@
-//! Loads the kernel modules that the initramfs brings.
+//! Loads the kernel modules of the initramfs.
 
 use std::ffi::CStr;
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ use super::InitError;
 
 const NO_PARAMETERS: &CStr = c"";
 
-/// Loads the modules that `order` in that folder lists, in that order.
+/// Loads the modules that the file `order` of the folder lists, in that order.
 pub fn load_listed(dir: &Path) -> Result<(), InitError> {
     let order = dir.join("order");
     let listed =
@@ -25,6 +25,6 @@ pub fn load_listed(dir: &Path) -> Result<(), InitError> {
             Err(errno) => return Err(InitError::io(format!("load module {name}"), errno)),
         }
     }
-    // The initramfs stays in memory for good, so what is not needed any more is taken out of it.
+    // The initramfs stays in memory for good, so files that are no longer needed are removed.
     fs::remove_dir_all(dir).map_err(|e| InitError::io(format!("remove {}", dir.display()), e))
 }

@@ -25,7 +25,7 @@ const PLAIN: MsFlags = MsFlags::MS_NOSUID
     .union(MsFlags::MS_NOEXEC);
 const SHARED_TMP: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
 
-/// Control groups that processes enter without the wait for every processor that costs some milliseconds each time.
+/// Control groups with an option that saves the wait for every processor, some milliseconds, when a process enters one.
 /// Kernels before 6.0 do not know the option.
 const CGROUPS: [Mount; 2] = [cgroups(Some("favordynmods")), cgroups(None)];
 
@@ -53,7 +53,7 @@ const EARLY: &[Mount] = &[
     },
 ];
 
-/// In order: a later one may lie on an earlier one.
+/// In order: a later mount may lie below an earlier one.
 const LATE: &[Mount] = &[
     Mount {
         what: "proc",
@@ -105,7 +105,7 @@ const LATE: &[Mount] = &[
     },
 ];
 
-/// What udev makes elsewhere, and shells rely on.
+/// Links that udev makes elsewhere and shells need.
 const DEV_LINKS: &[(&str, &str)] = &[
     ("/proc/self/fd", "/dev/fd"),
     ("/proc/self/fd/0", "/dev/stdin"),
@@ -113,13 +113,13 @@ const DEV_LINKS: &[(&str, &str)] = &[
     ("/proc/self/fd/2", "/dev/stderr"),
 ];
 
-/// What the search for the root disk needs.
+/// Mounts what the search for the root disk needs.
 pub fn early() -> Result<(), InitError> {
     EARLY.iter().try_for_each(mount_one)
 }
 
-/// Mounts the disk and makes it the root. The mount is moved onto `/` rather than only changed into, because
-/// AppArmor names files from the root of the mount tree: behind a bare chroot they would be `/newroot/…`.
+/// Mounts the disk and makes it the root. The mount is moved onto `/`, because AppArmor names files from the root of
+/// the mount tree: after a bare chroot the names would begin with `/newroot/`.
 pub fn enter_root(disk: &Path) -> Result<(), InitError> {
     create_dir(NEW_ROOT)?;
     mount(
@@ -137,7 +137,7 @@ pub fn enter_root(disk: &Path) -> Result<(), InitError> {
     chdir("/").map_err(|e| InitError::io("enter /", e))
 }
 
-/// Everything that a running system has mounted, on the new root.
+/// Mounts everything that a running system has, on the new root.
 pub fn late() -> Result<(), InitError> {
     running_system(&[])?;
     let [quick, plain] = &CGROUPS;
@@ -148,7 +148,7 @@ pub fn late() -> Result<(), InitError> {
     reopen_console()
 }
 
-/// What a running system has mounted, but for control groups, and for these places, where that is done already.
+/// Mounts what a running system has, except for control groups and these places.
 pub fn running_system(but: &[&str]) -> Result<(), InitError> {
     for entry in LATE.iter().filter(|entry| !but.contains(&entry.on)) {
         create_dir(entry.on)?;
@@ -157,8 +157,8 @@ pub fn running_system(but: &[&str]) -> Result<(), InitError> {
     Ok(())
 }
 
-/// The standard streams that the kernel opened lie in the initramfs, which has no name in the new root: a
-/// confined child that inherits them would be denied a disconnected path.
+/// Reopens the standard streams. Those of the kernel lie in the initramfs, which has no name in the new root: a
+/// confined child would inherit them and be denied a disconnected path.
 fn reopen_console() -> Result<(), InitError> {
     let console = File::options()
         .read(true)
@@ -190,7 +190,7 @@ fn mount_one(entry: &Mount) -> Result<(), InitError> {
         entry.options,
     );
     match mounted {
-        // The very same is mounted there, by a container's engine.
+        // A container's engine has already mounted the same there.
         Err(Errno::EBUSY) => Ok(()),
         other => other.map_err(|e| InitError::io(format!("mount {} on {}", entry.what, entry.on), e)),
     }

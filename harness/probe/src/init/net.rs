@@ -8,7 +8,7 @@ use super::InitError;
 
 nix::ioctl_write_ptr_bad!(set_interface_flags, libc::SIOCSIFFLAGS, libc::ifreq);
 
-/// Sets `lo` up; the kernel gives it its addresses by itself.
+/// Sets `lo` up. The kernel assigns its addresses.
 pub fn loopback_up() -> Result<(), InitError> {
     let failed = |e: nix::errno::Errno| InitError::io("set the loopback interface up", e);
     let socket = socket(

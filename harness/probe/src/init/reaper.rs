@@ -1,17 +1,18 @@
-//! What PID 1 does besides: it reaps what has lost its parent.
+//! PID 1's other task: it reaps orphans.
 
 use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
-/// Do the work in a child, and reap everything that ends until that child has ended.
+/// Run `work` in a child process, and reap everything that ends until that child has ended.
 ///
-/// It is a process of its own, so that neither waits for a child of the other's. And orphans are reaped at once: a
-/// libvirtd that ends the QEMU which it asked for its abilities, a daemon, waits half a minute for a zombie to go.
+/// In a separate process, neither side waits for the other's children, and orphans are reaped at once. Otherwise
+/// libvirtd, which starts a daemonized QEMU to ask for its capabilities and ends it, waits half a minute for the
+/// zombie.
 ///
 /// Call it while there is only one thread.
 pub fn reap_around(work: impl FnOnce()) {
-    // SAFETY: no other thread has been started, so the child has everything that it needs.
+    // SAFETY: no other thread has been started, so the child is a complete copy.
     match unsafe { fork() } {
         Ok(ForkResult::Child) => {
             work();

@@ -1,4 +1,4 @@
-//! Waits for devices by the kernel's own announcements.
+//! Waits for devices through the kernel's announcements.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Instant;
@@ -11,7 +11,7 @@ use nix::sys::socket::{
 
 use super::InitError;
 
-/// The multicast group on which the kernel itself speaks (group 2 is udev's).
+/// The multicast group of the kernel's announcements (group 2 is udev's).
 const KERNEL_GROUP: u32 = 1;
 
 /// A subscription to the kernel's device announcements.
@@ -20,7 +20,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// Subscribes. What is announced from here on is not missed.
+    /// Subscribes. No later announcement is missed.
     pub fn subscribe() -> Result<Self, InitError> {
         let failed = |e: Errno| InitError::io("subscribe to device events", e);
         let socket = socket(
@@ -34,7 +34,7 @@ impl Events {
         Ok(Self { socket })
     }
 
-    /// Asks `find` now and after every announcement, until it answers or the deadline has passed (`None`).
+    /// Calls `find` now and after every announcement, until it finds something; `None` at the deadline.
     pub fn wait_for<T>(
         &mut self,
         deadline: Instant,
@@ -56,8 +56,8 @@ impl Events {
         }
     }
 
-    /// Takes what has been announced. Its text does not matter: `find` looks at the state itself, so even
-    /// announcements lost to a full buffer do no harm.
+    /// Discards the announcements. Their text does not matter: `find` checks the state itself, so even lost
+    /// announcements do no harm.
     fn drain(&mut self) -> Result<(), InitError> {
         let mut buffer = [0u8; 4096];
         loop {

@@ -1,4 +1,4 @@
-//! Container engines: a container from a root file system, with a process of ours as its first.
+//! Container engines. They run a container from a root file system, with our process as its first.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -17,16 +17,17 @@ use super::tool;
 use crate::cgroup::Cgroup;
 use crate::pidfd;
 
-/// From the engine's start to the first word of the container's process; Docker takes a root file system in before.
+/// From the engine's start to the first message of the container's process. Docker imports a root file system in that
+/// time.
 const START: Duration = Duration::from_secs(300);
 const SHORT: Duration = Duration::from_secs(60);
-/// What the host and the container share, as the container sees it.
+/// The folder that host and container share, as the container sees it.
 const SHARED: &str = "/run/virt-aa-conform";
 const SOCKET: &str = "holder.sock";
 const PROGRAM: &str = "holder";
 const LOG: &str = "engine.log";
 
-/// Which program makes containers.
+/// A container engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
@@ -39,10 +40,10 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// All, in the order in which they are looked for.
+    /// All engines, in the order in which they are tried.
     pub const ALL: [Engine; 3] = [Engine::Podman, Engine::Docker, Engine::Nspawn];
 
-    /// As on the command line.
+    /// The name used on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Engine::Podman => "podman",
@@ -51,7 +52,7 @@ impl Engine {
         }
     }
 
-    /// Its program.
+    /// The engine's program.
     pub fn program(self) -> &'static str {
         match self {
             Engine::Podman => "podman",
@@ -70,7 +71,7 @@ impl Engine {
     }
 }
 
-/// What Docker's daemon keeps; the other engines keep all in folders of ours.
+/// What Docker's daemon keeps. The other engines keep everything in our folders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remains {
     /// The container's and the image's name.
@@ -78,12 +79,12 @@ pub struct Remains {
 }
 
 impl Remains {
-    /// What an engine keeps of a container of that name elsewhere.
+    /// What an engine keeps elsewhere of the container `name`.
     pub fn of(engine: Engine, name: &str) -> Option<Remains> {
         (engine == Engine::Docker).then(|| Remains { name: name.into() })
     }
 
-    /// Take it away; whether there was anything.
+    /// Remove it; returns whether there was anything.
     pub fn remove(&self) -> io::Result<bool> {
         tool::run("docker", &["rm", "--force", "--volumes", &self.name], SHORT)?;
         let image = tool::run("docker", &["images", "--quiet", &self.name], SHORT)?;
@@ -101,7 +102,7 @@ impl fmt::Display for Remains {
     }
 }
 
-/// A running container. Its first process ends with the agent, and the container with that.
+/// A running container. Its first process ends with the agent, and the container ends with that process.
 pub struct Container {
     /// Its first process.
     pub holder: Holder,
@@ -109,7 +110,7 @@ pub struct Container {
 }
 
 impl Container {
-    /// Start one. `dir` is a folder for the engine's own files and the socket, `root` the root file system.
+    /// Start a container. `dir` is a folder for the engine's files and the socket, `root` the root file system.
     pub fn start(
         engine: Engine,
         name: &str,
@@ -140,7 +141,7 @@ impl Container {
                 format!("cannot start {}: {error}", engine.program()),
             )
         })?;
-        // From here on it is ended where anything fails.
+        // From here on an error ends it.
         let starting = Starting { child: Some(child) };
         let agent = starting.await_connection(&listener, engine, &log)?;
         let holder = Holder::of_container(agent)?;
@@ -153,7 +154,7 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        // The engine ends with the container, which the cgroups' end has ended.
+        // The engine ends with the container, which ended with its cgroups.
         let _ = self.engine.kill();
         let _ = self.engine.wait();
     }
@@ -212,7 +213,7 @@ impl Drop for Starting {
     }
 }
 
-/// Docker's daemon takes no folder, but a tar archive.
+/// Imports the root file system as a tar archive, since Docker's daemon takes no folder.
 fn import(root: &Path, name: &str) -> io::Result<()> {
     let mut tar = Command::new("tar")
         .args(["--create", "--numeric-owner", "--directory"])
@@ -241,8 +242,8 @@ fn import(root: &Path, name: &str) -> io::Result<()> {
     )))
 }
 
-/// What an engine is called with. Nothing of its own is to stand between a case and AppArmor: its seccomp filter, its
-/// limits of capabilities and its own profile would refuse without a record.
+/// The engine's arguments. They turn off its seccomp filter, its capability limits and its own profile, which would
+/// refuse accesses without a record.
 fn arguments(engine: Engine, name: &str, root: &Path, dir: &Path) -> Vec<String> {
     let path = |path: &Path| path.to_string_lossy().into_owned();
     let in_dir = |file: &str| path(&dir.join(file));

@@ -1,5 +1,5 @@
-//! The process that holds the namespaces of subjects: the first one in them, which reaps what has lost its parent and
-//! ends with the agent. When it ends the kernel ends everything in its pid namespace.
+//! The process that holds the namespaces of subjects. It is the first process in them, reaps orphans and ends with the
+//! agent. When it ends, the kernel kills everything in its pid namespace.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -14,14 +14,14 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use super::mounts;
 use crate::cgroup::Cgroup;
 
-/// First argument by which the program knows that it is a holder. The path of a socket to the agent may follow; without
-/// one it is standard input, and the files are made from the host's.
+/// First argument that starts the program as a holder. The path of a socket to the agent may follow. Without one,
+/// standard input is the socket, and the files are made from the host's.
 pub const HOLDER: &str = "agent-holder";
 
-/// What the holder says when all is mounted; anything else says why it is not.
+/// What the holder sends when everything is mounted. Any other text is an error message.
 const READY: &str = "ready";
 
-/// Making a few mounts.
+/// Timeout for the holder's mounts.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Hold the namespaces until the agent is gone.
@@ -39,7 +39,7 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // SAFETY: no handler of ours runs; ignored, the kernel reaps for us.
+    // SAFETY: no handler is installed. If the signal is ignored, the kernel reaps the children.
     let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) };
     let mounted = if socket.is_some() {
         mounts::complete()
@@ -53,22 +53,22 @@ pub fn main() -> ExitCode {
     if mounted.is_err() || said.is_err() {
         return ExitCode::FAILURE;
     }
-    // The agent says nothing more; its end is the stream's.
+    // The agent sends nothing more. When the stream ends, the agent has ended.
     while matches!(agent.read(&mut [0; 64]), Ok(1..)) {}
     ExitCode::SUCCESS
 }
 
-/// A holder, and the leash by which it ends with its owner.
+/// A holder, and the leash that ends it with its owner.
 pub struct Holder {
-    /// As the agent numbers it.
+    /// Process id, as the agent sees it.
     pub pid: i32,
     leash: UnixStream,
-    /// Reaped when it is dropped; a container's is the engine's child.
+    /// Reaped on drop; `None` in a container, where the holder is the engine's child.
     child: Option<Child>,
 }
 
 impl Holder {
-    /// One in namespaces made from the host's.
+    /// Start a holder in namespaces made from the host's.
     pub fn on_the_host(cgroup: &Cgroup) -> io::Result<Holder> {
         let (leash, there) = UnixStream::pair()?;
         let mut command = Command::new("/proc/self/exe");
@@ -92,7 +92,7 @@ impl Holder {
                 Ok(())
             });
         }
-        // The next child of this thread is the first process of a new pid namespace; later ones are of ours again.
+        // The next child of this thread is the first process of a new pid namespace. Later ones are in our own again.
         let own = std::fs::File::open("/proc/self/ns/pid")?;
         unshare(CloneFlags::CLONE_NEWPID)?;
         let child = command.spawn();
@@ -107,7 +107,7 @@ impl Holder {
         Ok(holder)
     }
 
-    /// One that a container's engine has started, and that has connected; who it is the kernel says.
+    /// A holder that a container's engine has started and that has connected. The kernel tells its process id.
     pub fn of_container(agent: UnixStream) -> io::Result<Holder> {
         let peer = nix::sys::socket::getsockopt(&agent, nix::sys::socket::sockopt::PeerCredentials)?;
         let holder = Holder {
@@ -136,7 +136,7 @@ impl Holder {
         }
     }
 
-    /// The same user, mount and pid namespaces as ours would make nothing private.
+    /// Whether the holder has its own mount and pid namespaces and shares the agent's user namespace.
     pub fn is_apart(&self) -> io::Result<bool> {
         let of = |pid: &str, kind: &str| std::fs::read_link(format!("/proc/{pid}/ns/{kind}"));
         let pid = self.pid.to_string();

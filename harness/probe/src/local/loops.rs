@@ -1,4 +1,4 @@
-//! Loop devices: they outlive those who set them up. Ours are known by the file system that their files are on.
+//! Loop devices. They outlive the process that set them up. Ours are recognized by the file system of their files.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,8 +14,8 @@ const INFO: usize = 232;
 /// Where fixtures may put a disk's file.
 const PLACES: [&str; 5] = ["/var/lib", "/root", "/home", "/tmp", "/run"];
 
-/// The file systems that new files are on here, as `st_dev`. A layer's folders and files may tell different ones, so a file
-/// is made in each place.
+/// The file systems, as `st_dev`, that new files are on here. A layer may report different ones for folders and files,
+/// so a file is made in each place.
 pub fn devices() -> io::Result<Vec<u64>> {
     let mut devices = Vec::new();
     for place in PLACES.iter().filter(|place| Path::new(place).is_dir()) {
@@ -27,7 +27,7 @@ pub fn devices() -> io::Result<Vec<u64>> {
     Ok(devices)
 }
 
-/// Detach every loop device whose file is on one of these file systems (`st_dev`); how many there were.
+/// Detach every loop device whose file is on one of these file systems (`st_dev`); returns how many.
 pub fn detach(devices: &[u64]) -> io::Result<usize> {
     let mut count = 0;
     for entry in fs::read_dir("/sys/block")? {
@@ -35,7 +35,7 @@ pub fn detach(devices: &[u64]) -> io::Result<usize> {
         let Some(name) = name.to_str().filter(|name| name.starts_with("loop")) else {
             continue;
         };
-        // It may go away meanwhile.
+        // The device may go away meanwhile.
         let Ok(device) = File::open(format!("/dev/{name}")) else {
             continue;
         };
@@ -50,10 +50,10 @@ pub fn detach(devices: &[u64]) -> io::Result<usize> {
     Ok(count)
 }
 
-/// The file system of the file behind a loop device; `None` where there is no file.
+/// The file system of the file behind a loop device; `None` if there is no file.
 fn file_system(device: &File) -> Option<u64> {
     let mut info = [0u8; INFO];
-    // SAFETY: the kernel fills in as many bytes as the structure has.
+    // SAFETY: the kernel fills in exactly the size of the structure.
     let done = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_GET_STATUS64, info.as_mut_ptr()) };
     (done == 0).then(|| u64::from_ne_bytes(info[..8].try_into().unwrap_or_default()))
 }

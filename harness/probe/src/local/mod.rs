@@ -1,10 +1,10 @@
-//! The agent on a machine that is not all ours: a host with AppArmor, whose policy, files, devices, network, sysctls and
+//! The agent on a machine that we do not own: a host with AppArmor, whose policy, files, devices, network, sysctls and
 //! audit settings stay as they are.
 //!
-//! Subjects live in namespaces of their own, which a process of ours holds: of files and of the network made from the
-//! host's ([`Sandbox::Host`]), or those of a container ([`Sandbox::Container`]). The policy under test is loaded into a
-//! policy namespace. All of it ends with the agent; what would outlive an agent that is killed is written down before it
-//! is made, and [`repair`] takes it away.
+//! Subjects live in namespaces that a holder process keeps alive. Their files and network are made from the host's
+//! ([`Sandbox::Host`]), or are those of a container ([`Sandbox::Container`]). The policy under test is loaded into a
+//! policy namespace. All of it ends with the agent. What would outlive a killed agent is written down before it is
+//! made, and [`repair`] removes it.
 
 mod engine;
 mod holder;

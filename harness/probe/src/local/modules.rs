@@ -1,4 +1,4 @@
-//! Kernel modules that fixtures want: loaded by the host, and those that were not there before taken out again.
+//! Kernel modules for fixtures: loads them on the host, and unloads those that were not loaded before.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use super::tool;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The modules that `modprobe NAME` would load now, in its order; none where the kernel has no such module.
+/// The modules that `modprobe NAME` would load now, in its order; empty if the kernel has no such module.
 pub fn missing(name: &str) -> Vec<String> {
     let Ok(listed) = tool::run("modprobe", &["--show-depends", name], LIMIT) else {
         return Vec::new();
@@ -34,13 +34,13 @@ fn not_loaded(listed: &str, loaded: &str) -> Vec<String> {
         .collect()
 }
 
-/// Load a module and what it needs. One that there is not is the fixture's to notice.
+/// Load a module and its dependencies. The fixture notices a module that does not exist.
 pub fn load(name: &str) {
-    // The same: without it the fixture says what is missing.
+    // On an error the fixture reports what is missing.
     let _ = tool::run("modprobe", &[name], LIMIT);
 }
 
-/// Take a module out; one that is not there is out already, and one that somebody uses by now stays.
+/// Unload a module. Does nothing if it is not loaded or in use.
 pub fn unload(name: &str) -> io::Result<()> {
     let name = std::ffi::CString::new(name).map_err(io::Error::other)?;
     match delete_module(&name, DeleteModuleFlags::O_NONBLOCK) {

@@ -1,8 +1,7 @@
-//! The files of subjects on a host: the host's own, each file system below a layer that takes all changes and goes with
-//! the namespace. And what a container lacks of a running system's mounts.
+//! The files of subjects on a host: each of the host's file systems below a layer that takes all changes and ends with
+//! the namespace. Also the mounts of a running system that a container lacks.
 //!
-//! The layers are mounted at the very places that the host has them at, so that AppArmor sees the names that it would see
-//! there.
+//! Each layer is mounted at the host's own mount point, so that AppArmor sees the host's names.
 
 use std::fs;
 use std::io;
@@ -13,9 +12,9 @@ use nix::unistd::{chdir, pivot_root};
 
 use crate::init::mount_running_system;
 
-/// For the layers, until the new root stands; a folder that is there on any system.
+/// The folder for the layers until the new root is ready. It exists on any system.
 const STAGE: &str = "/tmp";
-/// File systems that hold no files of the host's own.
+/// File systems without files of the host's own.
 const VIRTUAL: [&str; 26] = [
     "autofs",
     "binder",
@@ -45,7 +44,7 @@ const VIRTUAL: [&str; 26] = [
     "tracefs",
 ];
 
-/// Make this process's files, in a mount namespace of its own, from the host's.
+/// Make this process's files from the host's, in a new mount namespace.
 pub fn from_the_host() -> io::Result<()> {
     let mounted = mount_points(&fs::read_to_string("/proc/self/mountinfo")?);
     keep_to_ourselves()?;
@@ -58,7 +57,7 @@ pub fn from_the_host() -> io::Result<()> {
         if point == Path::new("/") {
             layered?;
         } else if layered.is_err() {
-            // What cannot be a layer's ground (a network's file system, say) can be looked at all the same.
+            // A file system that cannot be the lower layer, of a network for example, can still be read.
             read_only(point, &target)?;
         }
     }
@@ -68,7 +67,7 @@ pub fn from_the_host() -> io::Result<()> {
     complete_but_devices()
 }
 
-/// Make what a container may lack: its engine's own mounts may be masked, or read-only.
+/// Make the mounts that a container may lack. Those of its engine may be masked or read-only.
 pub fn complete() -> io::Result<()> {
     let none = None::<&str>;
     keep_to_ourselves()?;
@@ -99,7 +98,7 @@ fn of(what: impl AsRef<Path>, errno: nix::errno::Errno) -> io::Error {
     )
 }
 
-/// What is mounted from here on is mounted in this mount namespace alone.
+/// Keep later mounts in this mount namespace.
 pub fn keep_to_ourselves() -> io::Result<()> {
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(|errno| of("/", errno))
@@ -117,7 +116,7 @@ pub fn tmpfs(at: &Path) -> io::Result<()> {
     .map_err(|errno| of(at, errno))
 }
 
-/// `ground` below a layer that takes all changes, at `target`; `stage` is a folder for the layer, not there yet.
+/// Mount `ground` at `target` below a layer that takes all changes. `stage` is a new folder for the layer.
 pub fn layer(ground: &Path, target: &Path, stage: &Path) -> io::Result<()> {
     let (upper, work) = (stage.join("upper"), stage.join("work"));
     fs::create_dir_all(&upper)?;
@@ -140,7 +139,7 @@ pub fn layer(ground: &Path, target: &Path, stage: &Path) -> io::Result<()> {
     .map_err(|errno| of(ground, errno))
 }
 
-/// As overlayfs reads a path in its options.
+/// Escapes a path for overlayfs's options.
 fn escaped(path: &Path) -> io::Result<String> {
     let text = path
         .to_str()
@@ -163,7 +162,7 @@ fn read_only(point: &Path, target: &Path) -> io::Result<()> {
     mount(none, target, none, flags, none).map_err(|errno| of(point, errno))
 }
 
-/// Make `root` the root of this mount namespace, and let go of the old one.
+/// Make `root` the root of this mount namespace, and unmount the old one.
 fn pivot(root: &Path) -> io::Result<()> {
     chdir(root)?;
     pivot_root(".", ".").map_err(|errno| of(root, errno))?;
@@ -172,7 +171,7 @@ fn pivot(root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Where file systems with files of the host's own are mounted, each before those below it.
+/// Mount points of file systems with files of the host's own, each before those below it.
 fn mount_points(mountinfo: &str) -> Vec<PathBuf> {
     let mut points = vec![PathBuf::from("/")];
     for line in mountinfo.lines() {
@@ -197,7 +196,7 @@ fn mount_points(mountinfo: &str) -> Vec<PathBuf> {
     points
 }
 
-/// Everything that is mounted below a folder, in the order in which it was mounted.
+/// Everything mounted below a folder, in the order in which it was mounted.
 pub fn below(dir: &Path) -> Vec<PathBuf> {
     let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));
@@ -207,7 +206,7 @@ pub fn below(dir: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Blanks and the like stand as `\040` in mountinfo.
+/// Undoes the escapes of mountinfo, such as `\040` for a blank.
 fn unescaped(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();

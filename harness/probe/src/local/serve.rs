@@ -1,4 +1,4 @@
-//! The agent's part on a machine that is not all ours, from its start to the last thing undone.
+//! The agent on a machine that we do not own, from its start until everything is undone.
 
 use std::fs;
 use std::io;
@@ -25,19 +25,19 @@ use crate::policy::Kernel;
 use crate::subject;
 use crate::subject_env::{self, SubjectEnv};
 
-/// First argument by which the program knows that it is such an agent. The number of the descriptor of its stream and
-/// its [`Plan`] as JSON follow.
+/// First argument that starts the program as such an agent. The descriptor number of its stream and its [`Plan`] as
+/// JSON follow.
 pub const LOCAL: &str = "agent-local";
 
-/// What the agent writes to its stream when it serves, before any protocol.
+/// What the agent writes to its stream when it is ready, before any protocol message.
 pub const READY_LINE: &str = init::READY_LINE;
 
 const MOUNT: Duration = Duration::from_secs(60);
 
-/// What an agent on a machine that is not all ours is to do.
+/// What an agent on a machine that we do not own does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// Name of the policy namespace; a container is called so, too.
+    /// Name of the policy namespace, and of the container if there is one.
     pub namespace: String,
     /// Where subjects live.
     pub sandbox: Sandbox,
@@ -47,24 +47,24 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sandbox {
-    /// In namespaces made from the host's own.
+    /// In namespaces made from the host's.
     Host,
     /// In a container.
     Container {
-        /// What makes it.
+        /// The container engine.
         engine: Engine,
-        /// Its root file system: ext4 in a raw file, which is not written to.
+        /// Its root file system: ext4 in a raw file that stays unchanged.
         disk: PathBuf,
     },
 }
 
-/// What the agent may be asked to do to the host, and how it is undone.
+/// Changes that the agent may make to the host, and how they are undone.
 pub struct Local {
     journal: Mutex<Journal>,
 }
 
 impl Local {
-    /// Load kernel modules; those that are not there yet are taken out again at the end.
+    /// Load kernel modules. Those that were not loaded before are unloaded at the end.
     pub fn load_modules(&self, names: &[String]) -> io::Result<()> {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         for name in names {
@@ -87,7 +87,7 @@ impl Local {
     }
 }
 
-/// What holds the namespaces that subjects live in.
+/// The holder of the subjects' namespaces.
 enum Held {
     Host(Holder),
     Container(Container),
@@ -102,10 +102,10 @@ impl Held {
     }
 }
 
-/// Serves the agent's requests: on a stream, in a place with that policy, on a machine that is not all ours.
+/// Serves the agent's requests on a machine that we do not own: on a stream, in an environment, with its policy.
 pub type Agent = fn(&mut UnixStream, &SubjectEnv, Kernel, &Local) -> io::Result<()>;
 
-/// Has `agent` serve as the arguments say, until the harness is gone; then undoes what was done.
+/// Runs `agent` as the arguments say until the harness is gone, then undoes its changes.
 pub fn main(agent: Agent) -> ExitCode {
     let mut arguments = std::env::args().skip(2);
     let stream = arguments.next().and_then(|text| text.parse::<RawFd>().ok());
@@ -145,7 +145,7 @@ fn run(stream: UnixStream, plan: &Plan, agent: Agent) -> io::Result<()> {
     served.and(undone)
 }
 
-/// What cannot work is told before anything is made.
+/// Reports what cannot work before anything is created.
 fn suits() -> io::Result<()> {
     if !nix::unistd::geteuid().is_root() {
         return Err(io::Error::other("this backend needs root"));
@@ -159,7 +159,7 @@ fn serve(mut stream: UnixStream, plan: &Plan, local: &Local, agent: Agent) -> io
     let cgroup = Cgroup::make("holder")?;
     local.note(Undo::Namespace(plan.namespace.clone()))?;
     subject_env::make_namespace(&plan.namespace)?;
-    // What a container is made of goes after it.
+    // Dropped after the container that is made from it.
     let stage;
     let held = match &plan.sandbox {
         Sandbox::Host => Held::Host(Holder::on_the_host(&cgroup)?),
@@ -188,7 +188,7 @@ fn serve(mut stream: UnixStream, plan: &Plan, local: &Local, agent: Agent) -> io
     agent(&mut stream, &place, kernel, local)
 }
 
-/// When the harness is gone, what a case waits for is not worth waiting for.
+/// When the harness is gone, kills all processes of the case, since nobody needs its result.
 fn watch(stream: &UnixStream) -> io::Result<()> {
     let stream = stream.try_clone()?;
     thread::Builder::new().name("watch".into()).spawn(move || {
@@ -199,11 +199,10 @@ fn watch(stream: &UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-/// The root file system of a container: the disk, below a layer that takes all changes, in a mount namespace of the
-/// agent's.
+/// The root file system of a container: the disk below a layer that takes all changes, in the agent's mount namespace.
 struct Stage {
     dir: PathBuf,
-    /// The run's folder, in which engines make mounts too.
+    /// The run's folder. Engines make mounts in it too.
     run: PathBuf,
 }
 
@@ -215,7 +214,7 @@ impl Stage {
         let dir = local.dir().join("root");
         fs::create_dir_all(&dir)?;
         mounts::tmpfs(&dir)?;
-        // From here on it is unmounted where anything fails.
+        // From here on an error unmounts it.
         let stage = Stage {
             dir,
             run: local.dir(),
@@ -238,18 +237,18 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         for point in mounts::below(&self.run).into_iter().rev() {
-            // With the namespace, which ends with this process, it would go too.
+            // A leftover mount ends with the namespace, and that ends with this process.
             let _ = umount2(&point, MntFlags::MNT_DETACH);
         }
     }
 }
 
-/// The host's control groups at their usual place, as they are mounted: a mount of our own would set their options anew.
+/// Binds the host's control groups at their usual path. A new mount would change their options.
 fn share_cgroups(place: &SubjectEnv) -> io::Result<()> {
     const OPEN_TREE_CLONE: libc::c_uint = 1;
     const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 4;
     let mount = c"/sys/fs/cgroup";
-    // SAFETY: plain system calls on names that outlive them; the descriptor is checked before it is taken for one.
+    // SAFETY: plain system calls on names that outlive them. The descriptor is checked before use.
     let tree = unsafe {
         let fd = libc::syscall(
             libc::SYS_open_tree,
@@ -282,7 +281,7 @@ fn share_cgroups(place: &SubjectEnv) -> io::Result<()> {
     })
 }
 
-/// The network's own loopback interface.
+/// Brings up the network namespace's loopback interface.
 fn up(place: &SubjectEnv) -> io::Result<()> {
     place.within_network(|| init::loopback_up().map_err(|error| io::Error::other(error.to_string())))
 }

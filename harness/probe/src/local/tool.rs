@@ -1,4 +1,4 @@
-//! Programs of the host that the agent calls: to their end, within a time.
+//! Runs the host's programs to their end, with a timeout.
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::{pidfd, timed};
 
-/// Run a program to its end and return what it said; an error where it fails or takes too long. What it says must be
-/// short: it is read when the program has ended.
+/// Run a program to its end and return its output. Fails if the program fails or takes too long. The output must be
+/// short: it is read after the program has ended.
 pub fn run(program: &str, arguments: &[&str], limit: Duration) -> io::Result<String> {
     let mut command = Command::new(program);
     command
@@ -29,7 +29,7 @@ pub fn run(program: &str, arguments: &[&str], limit: Duration) -> io::Result<Str
     )))
 }
 
-/// A started program's end and output; at the limit it is killed.
+/// A started program's exit status and output. It is killed at the limit.
 pub fn output(command: &mut Command, limit: Duration) -> io::Result<Output> {
     let mut child = command.spawn()?;
     if !pidfd::await_end(child.id().cast_signed(), Instant::now() + limit)? {
@@ -48,11 +48,11 @@ pub fn output(command: &mut Command, limit: Duration) -> io::Result<Output> {
     })
 }
 
-/// What a program that has ended left in its pipe. What it started may live on and hold the other side.
+/// The output that an ended program left in its pipe. Its children may live on and hold the other end.
 fn what_is_there(mut pipe: impl Read + AsFd) -> Vec<u8> {
     let mut said = Vec::new();
     if timed::do_not_block(&pipe).is_ok() {
-        // It ends with an error where the other side is still held; what was read until then stays.
+        // It fails if the other end is still held. What was read before is kept.
         let _ = pipe.read_to_end(&mut said);
     }
     said
@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(run("echo", &["x"], limit).unwrap(), "x\n");
         let error = run("sh", &["-c", "echo no >&2; exit 3"], limit).unwrap_err();
         assert!(error.to_string().ends_with("exit status: 3: no"), "{error}");
-        // What it leaves behind holds its pipes.
+        // Its remaining child holds the pipes.
         let begun = Instant::now();
         assert_eq!(run("sh", &["-c", "echo x; sleep 5 &"], limit).unwrap(), "x\n");
         assert!(begun.elapsed() < Duration::from_secs(5));

@@ -1,4 +1,5 @@
-//! What outlives an agent that is killed: written down before it is made, taken away when the agent ends or by `repair`.
+//! Things that outlive a killed agent. They are written down before they are made, and removed when the agent ends or
+//! by `repair`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -13,20 +14,20 @@ use crate::cgroup;
 use crate::lock::lock_within;
 use crate::subject_env;
 
-/// All of it lives in the kernel's memory, and so does this folder: a boot undoes both.
+/// Everything to undo lives in the kernel's memory, and so does this folder: a reboot removes both.
 const DIR: &str = "/run/virt-aa-conform-local";
-/// Held by whoever has something in the folder.
+/// The lock file. Its holder owns the folder.
 const LOCK: &str = "lock";
-/// One line of JSON for each thing, in the order in which they are made.
+/// The journal: one line of JSON for each thing, in the order in which they are made.
 const JOURNAL: &str = "undo";
-/// An agent whose harness has just ended needs this long at most to undo what it did.
+/// The longest time that an agent needs to clean up after its harness has ended.
 const PREDECESSOR: Duration = Duration::from_secs(30);
 
 /// One thing to undo.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Undo {
-    /// Control groups, and whoever is in them.
+    /// Control groups with their processes.
     Cgroups,
     /// A policy namespace.
     Namespace(String),
@@ -34,17 +35,17 @@ pub enum Undo {
     Loops(Vec<u64>),
     /// A kernel module.
     Module(String),
-    /// What an engine keeps outside of the folder.
+    /// What a container engine keeps outside the folder.
     Container(engine::Remains),
 }
 
 /// Why nothing could be repaired.
 #[derive(Debug, thiserror::Error)]
 pub enum RepairError {
-    /// Somebody else is at it.
+    /// Another process holds the folder.
     #[error("a run on this host is under way; wait for its end, or end it: {0}")]
     Busy(io::Error),
-    /// The folder or the journal.
+    /// The folder or the journal cannot be read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {
         /// The file.
@@ -52,7 +53,7 @@ pub enum RepairError {
         /// What went wrong.
         source: io::Error,
     },
-    /// Some of it could not be undone; it stays written down.
+    /// Some things could not be undone. They stay in the journal.
     #[error("not undone: {}", .0.join("; "))]
     Left(Vec<String>),
 }
@@ -60,21 +61,21 @@ pub enum RepairError {
 /// What was repaired: one line for each thing.
 pub type Repaired = Vec<String>;
 
-/// The folder of the one run that a host may have, with its journal.
+/// The folder of a run, with its journal. A host may have one run at a time.
 pub struct Journal {
-    // Held as long as there may be something to undo.
+    // Held while there may be something to undo.
     _lock: File,
     things: Vec<Undo>,
 }
 
-/// How it stands with this host.
+/// Whether a run has left traces on this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Traces {
-    /// Nothing of ours is there, as far as this user sees.
+    /// No traces, as far as this user can see.
     None,
     /// A run is under way.
     UnderWay,
-    /// A run that was killed left something.
+    /// A killed run left something behind.
     Left,
 }
 
@@ -94,8 +95,7 @@ pub fn traces() -> Traces {
     }
 }
 
-/// Why this machine cannot have subjects of a host or container run; nothing where it can. Whether this is root is not
-/// looked at.
+/// Why this machine cannot run subjects of a host or container run; `None` if it can. Does not check for root.
 pub fn unfit() -> Option<&'static str> {
     if !Path::new(crate::policy::APPARMORFS)
         .join("policy/namespaces")
@@ -116,14 +116,14 @@ pub fn unfit() -> Option<&'static str> {
     None
 }
 
-/// Whether a release, `5.10.0-46-amd64`, is before the first that can end confined processes without a signal, which
-/// their profiles may not let in. What is no release is taken for a new one.
+/// Whether a release, `5.10.0-46-amd64`, is too old to end confined processes without a signal, which their profiles
+/// may deny. Text that is no release counts as a new one.
 fn is_too_old(release: &str) -> bool {
     let mut numbers = release.split('.').map_while(|part| part.parse::<u32>().ok());
     matches!((numbers.next(), numbers.next()), (Some(major), Some(minor)) if (major, minor) < (5, 14))
 }
 
-/// Undo what an agent left that was killed; nothing where it has ended by itself.
+/// Undo what a killed agent left. Does nothing if the agent cleaned up itself.
 pub fn repair() -> Result<Repaired, RepairError> {
     if !Path::new(DIR).exists() {
         return Ok(Repaired::new());
@@ -134,7 +134,7 @@ pub fn repair() -> Result<Repaired, RepairError> {
 }
 
 impl Journal {
-    /// Take the folder, once nobody else has it; what an earlier agent left is undone, and told.
+    /// Take the folder once it is free. Undoes and reports what an earlier agent left.
     pub fn open() -> Result<(Journal, Repaired), RepairError> {
         Journal::open_with(PREDECESSOR)
     }
@@ -161,12 +161,12 @@ impl Journal {
         Ok((journal, done))
     }
 
-    /// The folder.
+    /// The run's folder.
     pub fn dir(&self) -> &Path {
         Path::new(DIR)
     }
 
-    /// Write down what is about to be made.
+    /// Write down a thing before it is made.
     pub fn note(&mut self, undo: Undo) -> io::Result<()> {
         let line = serde_json::to_string(&undo)? + "\n";
         let mut file = OpenOptions::new()
@@ -179,7 +179,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Undo all of it, the last thing first; processes before all, since they hold the rest.
+    /// Undo everything in reverse order. Processes come first, since they use the rest.
     pub fn undo(&mut self) -> Result<Repaired, RepairError> {
         let mut done = Repaired::new();
         let mut failed = Vec::new();
@@ -198,7 +198,7 @@ impl Journal {
         if !failed.is_empty() {
             return Err(RepairError::Left(failed));
         }
-        // Only now nothing is left to be known. The lock's file stays, for whoever waits for it.
+        // Everything is undone, so the journal is not needed. The lock file stays for processes that wait for it.
         let dir = Path::new(DIR);
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
             if entry.file_name() == LOCK {
@@ -216,7 +216,7 @@ impl Journal {
     }
 }
 
-/// A line that was not written whole was about something that was not made.
+/// Ignores an incomplete line: what it names was not made yet.
 fn parse(text: &str) -> Vec<Undo> {
     text.lines()
         .filter_map(|line| serde_json::from_str(line).ok())
@@ -224,7 +224,7 @@ fn parse(text: &str) -> Vec<Undo> {
 }
 
 impl Undo {
-    /// What was done, if there was anything to do.
+    /// Undo it and describe what was done; `None` if there was nothing to do.
     fn undo(&self) -> io::Result<Option<String>> {
         let there = match self {
             Undo::Cgroups => cgroup::remove_all()?,

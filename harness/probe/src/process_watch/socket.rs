@@ -1,7 +1,8 @@
-//! The kernel's process connector: a message for each fork and each exit of any process, whoever its parent becomes.
+//! The kernel's process connector: it sends a message for each fork and exit of any process, even if the process gets a
+//! new parent.
 //!
-//! The kernel queues a message before the new process runs, so whatever was started before a look is in the queue by
-//! then. That makes a thread that reads all the time needless.
+//! The kernel queues a message before the new process runs. So when the queue is read, it holds every process started
+//! until then, and no thread needs to read all the time.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -11,35 +12,35 @@ use nix::sys::socket::{MsgFlags, NetlinkAddr, bind, recvfrom, send, setsockopt, 
 
 use super::tree::Event;
 
-/// `NETLINK_CONNECTOR`, for which nix has no name.
+/// `NETLINK_CONNECTOR`, which nix does not define.
 const NETLINK_CONNECTOR: i32 = 11;
 const CN_IDX_PROC: u32 = 1;
 const CN_VAL_PROC: u32 = 1;
 const PROC_CN_MCAST_LISTEN: u32 = 1;
 const NLMSG_DONE: u16 = 3;
-/// `struct nlmsghdr` and `struct cn_msg`.
+/// Sizes of `struct nlmsghdr` and `struct cn_msg`.
 const NETLINK_HEADER: usize = 16;
 const CONNECTOR_HEADER: usize = 20;
-/// `struct proc_event` up to what differs by kind.
+/// Size of the part of `struct proc_event` that all events share.
 const EVENT_HEADER: usize = 16;
 const FORK: u32 = 1;
 const EXIT: u32 = 0x8000_0000;
-/// Of the socket's queue; tens of thousands of processes fit between two looks.
+/// Size of the socket's queue. It holds tens of thousands of processes between two reads.
 const RECEIVE_BUFFER: usize = 64 << 20;
 
-/// What one look at the queue gave.
+/// The result of one read of the queue.
 pub enum Look {
     /// An event.
     Event(Event),
-    /// Messages did not fit: somebody is missing in the tree.
+    /// The queue overflowed: a process may be missing in the tree.
     Overrun,
-    /// Nothing more is there.
+    /// The queue is empty.
     Empty,
 }
 
 /// Listen to the process connector. It needs root in the first user and pid namespaces.
 pub fn open() -> io::Result<OwnedFd> {
-    // SAFETY: a plain system call; the descriptor is checked before it is taken for one.
+    // SAFETY: a plain system call. The descriptor is checked before use.
     let socket = unsafe {
         let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         let fd = Errno::result(libc::socket(libc::AF_NETLINK, kind, NETLINK_CONNECTOR))?;
@@ -69,12 +70,12 @@ fn listen() -> Vec<u8> {
     message
 }
 
-/// Take the next message that is of interest.
+/// Take the next relevant message.
 pub fn look(socket: &OwnedFd) -> io::Result<Look> {
     let mut buffer = [0u8; 4096];
     loop {
         match recvfrom::<NetlinkAddr>(socket.as_raw_fd(), &mut buffer) {
-            // Only the kernel's own word counts.
+            // Only messages of the kernel count.
             Ok((length, Some(from))) if from.pid() == 0 => {
                 if let Some(event) = parse(&buffer[..length]) {
                     return Ok(Look::Event(event));

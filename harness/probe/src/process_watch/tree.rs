@@ -1,4 +1,4 @@
-//! Who started whom, as the kernel tells of it: pure bookkeeping.
+//! Which process started which, as the kernel reports it: pure bookkeeping.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 pub enum Event {
     /// A process or a thread was started.
     Fork {
-        /// The process that started it.
+        /// Id of the process that started it.
         parent: i32,
-        /// Its own number; that of a thread is not that of its process.
+        /// Its own id. A thread's id differs from that of its process.
         pid: i32,
-        /// The number of the process that it belongs to.
+        /// Id of the process that it belongs to.
         tgid: i32,
     },
     /// A process or a thread has ended.
     Exit {
-        /// Its number.
+        /// Its id.
         pid: i32,
     },
 }
@@ -30,20 +30,20 @@ struct Node {
     owner: Option<String>,
 }
 
-/// Every process that was started since the tree was last cleared, dead ones too.
+/// Every process that was started since the tree was last cleared, including dead ones.
 ///
-/// A number that a second process gets is a second node, so that nobody inherits what belongs to another one.
+/// If an id is reused, the second process gets a new node, so that it does not inherit the owner of the first.
 #[derive(Debug, Default)]
 pub struct Tree {
     nodes: Vec<Node>,
-    /// The newest node of each number.
+    /// The newest node of each id.
     newest: BTreeMap<i32, usize>,
-    /// Processes that have an owner for longer than a case.
+    /// Processes that keep their owner for longer than a case.
     lasting: BTreeMap<String, i32>,
 }
 
 impl Tree {
-    /// Take an event in.
+    /// Record an event.
     pub fn note(&mut self, event: Event) {
         match event {
             Event::Fork { parent, pid, tgid } => {
@@ -58,19 +58,19 @@ impl Tree {
         }
     }
 
-    /// From here on the process, and all that it starts or has started, belongs to `owner`.
+    /// From here on the process and all its descendants, past and future, belong to `owner`.
     pub fn claim(&mut self, pid: i32, owner: &str) {
         let index = self.node(pid);
         self.nodes[index].owner = Some(owner.into());
     }
 
-    /// The same, and [`Tree::clear`] does not forget it until `owner` has another one.
+    /// Like [`Tree::claim`], but [`Tree::clear`] keeps it until `owner` claims another process.
     pub fn claim_for_good(&mut self, pid: i32, owner: &str) {
         self.lasting.insert(owner.into(), pid);
         self.claim(pid, owner);
     }
 
-    /// Forget every process but those that were claimed for good.
+    /// Forget every process except those that were claimed for good.
     pub fn clear(&mut self) {
         self.nodes.clear();
         self.newest.clear();
@@ -79,7 +79,7 @@ impl Tree {
         }
     }
 
-    /// Whose process has this number. `None` where nobody is known, or where two owners have had it.
+    /// The owner of the process with this id. `None` if none is known, or if the id was used by two owners.
     pub fn owner(&self, pid: i32) -> Option<&str> {
         let mut owners = (0..self.nodes.len())
             .filter(|index| self.nodes[*index].pid == pid)
@@ -88,7 +88,7 @@ impl Tree {
         owners.all(|other| other == Some(first)).then_some(first)
     }
 
-    /// The processes of `owner` whose end was not told of, threads left out.
+    /// The processes of `owner` whose end was not reported, without threads.
     pub fn living(&self, owner: &str) -> Vec<i32> {
         (0..self.nodes.len())
             .filter(|index| self.nodes[*index].alive && !self.nodes[*index].is_thread)
@@ -117,7 +117,7 @@ impl Tree {
         index
     }
 
-    /// The owner of the nearest claimed process upwards. A parent is always older than its child, so this ends.
+    /// The owner of the nearest claimed ancestor. A parent is always older than its child, so this ends.
     fn owner_of(&self, index: usize) -> Option<&str> {
         let mut at = Some(index);
         while let Some(index) = at {
@@ -183,7 +183,7 @@ mod tests {
             tree.note(event);
         }
         assert_eq!(tree.owner(30), None);
-        // One that nobody has claimed makes it ambiguous too.
+        // A process without an owner makes it ambiguous too.
         for event in [fork(10, 40), Event::Exit { pid: 40 }, fork(99, 40)] {
             tree.note(event);
         }

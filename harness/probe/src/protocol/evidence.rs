@@ -12,25 +12,25 @@ use super::wire::bytes;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// The system call, or each of them, succeeded.
+    /// Every system call succeeded.
     Ok(Effect),
-    /// One failed.
+    /// A system call failed.
     Errno {
         /// Its name, `open`, `execve`…
         call: String,
-        /// Its number.
+        /// Process id.
         errno: i32,
     },
-    /// A program was started, and ended or was ended.
+    /// A program was started and has ended, by itself or by a signal.
     Ran(Ran),
-    /// It did not end in time; everything in its cgroup was killed.
+    /// It did not end in time. Everything in its cgroup was killed.
     TimedOut,
-    /// The subject's process was gone, or could not enter its label.
+    /// The subject's process had ended, or could not enter its label.
     NoSubject {
         /// Why.
         reason: String,
     },
-    /// The agent could not do what it was asked.
+    /// The agent could not perform the act.
     Broken {
         /// Why.
         reason: String,
@@ -40,7 +40,7 @@ pub enum Outcome {
 /// What a successful probe saw.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Effect {
-    /// Bytes read, or ioctl's argument as it came back.
+    /// The bytes read, or the argument of the ioctl as the kernel left it.
     #[serde(with = "bytes", default)]
     pub data: Vec<u8>,
     /// Bytes written.
@@ -54,11 +54,11 @@ pub struct Effect {
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ran {
-    /// Its process.
+    /// Process id.
     pub pid: i32,
-    /// Exit status.
+    /// Exit status, if it exited.
     pub exit: Option<i32>,
-    /// The signal that ended it.
+    /// The signal that ended it, if one did.
     pub signal: Option<i32>,
     /// Standard output, cut at 1 MiB.
     #[serde(with = "bytes")]
@@ -77,48 +77,47 @@ pub struct Ran {
 pub struct CaseEvidence {
     /// Policy before the first step.
     pub policy_before: PolicyState,
-    /// Policy after the last.
+    /// Policy after the last step.
     pub policy_after: PolicyState,
-    /// The log path before and after.
+    /// State of the audit system before the first step.
     pub audit_before: AuditState,
-    /// The log path after.
+    /// State of the audit system after the last step.
     pub audit_after: AuditState,
-    /// The token's arrival before the first step: its record's serial number.
+    /// Serial number of the opening canary's record; `None` if it did not arrive.
     pub canary_before: Option<u64>,
-    /// The token's arrival after the last step.
+    /// Serial number of the closing canary's record; `None` if it did not arrive.
     pub canary_after: Option<u64>,
-    /// Serial numbers missing between the two canaries.
+    /// How many serial numbers are missing between the two canaries.
     pub serial_gaps: u64,
     /// What was seen of each subject, by name.
     pub subjects: BTreeMap<String, SubjectFacts>,
-    /// One for each step of the plan that was reached.
+    /// One for each step that was reached.
     pub steps: Vec<StepEvidence>,
     /// One for each cleanup step.
     pub cleanup: Vec<StepEvidence>,
-    /// Whether the kernel told of every process that was started.
+    /// Whether the kernel reported every process that was started.
     pub processes: ProcessWatchState,
-    /// Processes that had left the control group of the subject that they belong to, and were running when the case
-    /// ended.
+    /// Processes that had left their subject's control group and were running when the case ended.
     pub escaped: Vec<Escaped>,
-    /// What others did to AppArmor's switches.
+    /// What other processes did to AppArmor's switches.
     pub switches: SwitchesSeen,
-    /// Every audit message of the window, in the order of its serials.
+    /// Every audit message between the two canaries, ordered by serial number.
     pub records: Vec<RawRecord>,
-    /// Messages since the case before that nobody waited for.
+    /// Messages since the previous case that belong to no case.
     #[serde(alias = "strays")]
     pub unattributed: Vec<RawRecord>,
-    /// Milliseconds spent in the guest, whole and in steps alone.
+    /// Milliseconds that the whole case took in the guest.
     pub guest_ms: f64,
-    /// Milliseconds spent in the steps' own acts.
+    /// Milliseconds that the acts of the steps took.
     pub steps_ms: f64,
 }
 
-/// Whether the watch over processes was whole.
+/// Whether the process watch is complete.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessWatchState {
-    /// Why the kernel does not tell of processes.
+    /// Why the kernel does not report processes; `None` if it does.
     pub unavailable: Option<String>,
-    /// How often its messages did not fit, since the agent started.
+    /// How often the socket's queue overflowed since the agent started.
     pub overruns: u64,
 }
 
@@ -127,25 +126,25 @@ pub struct ProcessWatchState {
 pub struct Escaped {
     /// The subject that it belongs to.
     pub subject: String,
-    /// What it was.
+    /// The process.
     pub process: ProcessFacts,
-    /// Whether it was brought back, and so was at rest before the closing canary.
+    /// Whether it was moved back, and therefore at rest before the closing canary.
     pub brought_back: bool,
 }
 
-/// What was done to AppArmor's switches by others than the agent.
+/// What processes other than the agent did to AppArmor's switches.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SwitchesSeen {
     /// Why writes to the switches could not be watched.
     pub unavailable: Option<String>,
-    /// Processes that wrote to one.
+    /// Processes that wrote to a switch.
     pub writers: Vec<i32>,
-    /// Values of the audit mode that the agent found where it had left another one.
+    /// Values of the audit mode that the agent found in place of the one it had set.
     pub other_values: Vec<String>,
 }
 
 impl SwitchesSeen {
-    /// What was seen in two spans of time.
+    /// Combines the observations of two spans of time.
     pub fn beside(mut self, other: SwitchesSeen) -> SwitchesSeen {
         self.unavailable = self.unavailable.or(other.unavailable);
         self.writers.extend(other.writers);
@@ -157,7 +156,7 @@ impl SwitchesSeen {
 /// A process as seen from outside.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct ProcessFacts {
-    /// Its number.
+    /// Process id.
     pub pid: i32,
     /// Its label, without the mode.
     pub label: String,
@@ -170,21 +169,21 @@ pub struct ProcessFacts {
 /// State of the audit system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditState {
-    /// Whether auditing is on; off, the kernel tells of no change to the audit system.
+    /// Whether auditing is enabled. If not, the kernel does not report changes to the audit system.
     pub enabled: bool,
-    /// The kernel's own count of lost messages.
+    /// The kernel's count of lost messages.
     pub lost: u32,
-    /// 0 is no limit.
+    /// 0 means no limit.
     pub backlog_limit: u32,
-    /// 0 is no limit.
+    /// 0 means no limit.
     pub rate_limit: u32,
-    /// The kernel's audit daemon, as it should be: the agent.
+    /// Process id of the kernel's audit daemon.
     pub pid: u32,
-    /// Whether that is the agent.
+    /// Whether the agent is that daemon.
     pub ours: bool,
-    /// `ENOBUFS` seen by the reader since it started.
+    /// How often the reader got `ENOBUFS` since it started.
     pub overruns: u64,
-    /// Whether the reader still reads.
+    /// Whether the reader thread still runs.
     pub reading: bool,
     /// How many exclude rules are set.
     pub exclude_rules: u32,
@@ -197,11 +196,11 @@ pub struct AuditState {
 /// A subject as seen from outside, at the barrier before its first step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SubjectFacts {
-    /// Its process.
+    /// Process id.
     pub pid: i32,
     /// Every process seen in its cgroup.
     pub pids: Vec<i32>,
-    /// What it started, and what that started, as far as it was running when a step ended.
+    /// Its descendants that were running when a step ended.
     pub started: Vec<ProcessFacts>,
     /// From `/proc/PID/attr/current`, without the mode.
     pub label: String,
@@ -209,11 +208,11 @@ pub struct SubjectFacts {
     pub mode: String,
     /// Its program.
     pub exe: String,
-    /// Who it is.
+    /// Its credentials.
     pub credentials: Credentials,
-    /// Who it should be: its user as the machine knows it, or who the agent is.
+    /// The identity it should have: that of its user in the machine, or the agent's.
     pub should_be: Identity,
-    /// Whether it was reaped, or frozen, before the closing canary.
+    /// Whether it was reaped or frozen before the closing canary.
     pub quiesced: bool,
 }
 
@@ -222,7 +221,7 @@ pub struct SubjectFacts {
 pub struct Identity {
     /// The user.
     pub uid: u32,
-    /// Its own group.
+    /// The primary group.
     pub gid: u32,
     /// Supplementary groups, in ascending order.
     pub groups: Vec<u32>,
@@ -230,7 +229,7 @@ pub struct Identity {
     pub cap_eff: String,
 }
 
-/// Who a process is, from `/proc/PID/status` and `/proc/PID/limits`.
+/// Credentials of a process, from `/proc/PID/status` and `/proc/PID/limits`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Credentials {
     /// Effective user.
@@ -250,7 +249,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// The part of them that the user decides.
+    /// The part that depends only on the user.
     pub fn identity(&self) -> Identity {
         Identity {
             uid: self.uid,
@@ -261,17 +260,17 @@ impl Credentials {
     }
 }
 
-/// A step as it went.
+/// What happened in a step.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StepEvidence {
     /// How it ended.
     pub outcome: Outcome,
-    /// Serial of the canary that closed it; records of the step lie between this and the one before.
+    /// Serial of the barrier record after the step. The step's records lie between it and the previous barrier.
     #[serde(alias = "fence")]
     pub barrier: Option<u64>,
-    /// Milliseconds of the act itself.
+    /// Milliseconds that the act took.
     pub ms: f64,
-    /// Policy revision after it.
+    /// Policy revision after the step.
     pub revision: u64,
 }
 
@@ -282,8 +281,8 @@ pub struct RawRecord {
     pub kind: u16,
     /// Serial number from `audit(…:SERIAL)`.
     pub serial: u64,
-    /// The message, bytes that are no UTF-8 replaced.
+    /// The message, with invalid UTF-8 replaced.
     pub text: String,
-    /// The subject that its process belongs to, by who started it; `None` where that is nobody of the case.
+    /// The subject that started its process; `None` if no subject of the case did.
     pub subject: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What the agent is to do in a case, with every template filled in.
+//! What the agent does in a case, with every template filled in.
 
 use std::collections::BTreeMap;
 
@@ -7,30 +7,30 @@ use serde::{Deserialize, Serialize};
 /// One case, with every template filled in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CasePlan {
-    /// Identity, for messages and cgroup names.
+    /// Id, for messages and cgroup names.
     pub id: String,
-    /// Unguessable; the canaries' paths are made from it.
+    /// An unguessable token. The canary's paths are made from it.
     pub token: String,
-    /// For each step that names none, milliseconds.
+    /// Timeout in milliseconds of each step that has none of its own.
     pub step_timeout_ms: u64,
     /// Subjects by name; each is started at its first step.
     pub subjects: BTreeMap<String, SubjectPlan>,
-    /// In order: setup, steps.
+    /// Setup and steps, in order.
     pub steps: Vec<StepPlan>,
-    /// Always run, in order, whatever happened before.
+    /// Cleanup steps. They always run, in order.
     pub cleanup: Vec<StepPlan>,
 }
 
 /// A confined process, and how it gets its label.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SubjectPlan {
-    /// The profile to enter by change_profile; `None` with `program` set means by attachment at exec.
+    /// The profile to enter by change_profile. If `None` with a `program`, the profile attaches at exec.
     pub label: Option<String>,
-    /// User name, looked up in the machine's own `/etc/passwd`; root where not given.
+    /// User name in the machine's `/etc/passwd`; `None` is root.
     pub user: Option<String>,
     /// Soft and hard limit of locked memory, bytes.
     pub memlock: Option<(u64, u64)>,
-    /// A daemon that is the subject itself.
+    /// The daemon, if the subject is one.
     pub program: Option<Daemon>,
 }
 
@@ -39,32 +39,32 @@ pub struct SubjectPlan {
 pub struct Daemon {
     /// Program and arguments.
     pub argv: Vec<String>,
-    /// A path whose appearance says that the daemon is ready (its socket).
+    /// A path, its socket for example, that exists once the daemon is ready.
     pub ready: String,
-    /// Milliseconds until then.
+    /// Milliseconds until it must be ready.
     pub timeout_ms: u64,
 }
 
 /// One act of a case.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StepPlan {
-    /// Subject's name; `None` is the agent, unconfined.
+    /// The subject's name; `None` is the unconfined agent.
     pub by: Option<String>,
     /// What to do.
     pub act: Act,
-    /// Milliseconds.
+    /// Timeout in milliseconds.
     pub timeout_ms: Option<u64>,
-    /// For a program: the exit status without which the steps end here, since what follows builds on it.
+    /// The exit status that the program must have; otherwise the steps end here.
     pub exit_or_end: Option<i32>,
 }
 
-/// What a step does. Names of constants are those of the kernel's headers, in lower case, without prefix.
+/// What a step does. Constants have the names of the kernel's headers, in lower case, without prefix.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Act {
     /// fork and execve.
     Run(RunSpec),
-    /// socket(2), and a message over it where one process alone can send itself one.
+    /// socket(2), and a message over it if one process can send itself one.
     Socket(SocketSpec),
     /// Send an Ethernet frame on one interface and receive it on another, by raw packet sockets.
     PacketExchange(PacketExchange),
@@ -76,7 +76,7 @@ pub enum Act {
     LockMemory(LockMemory),
     /// acct(2).
     Acct {
-        /// Where accounting goes; `None` turns it off.
+        /// The file that accounting goes to; `None` turns it off.
         file: Option<String>,
     },
     /// prlimit(2).
@@ -88,16 +88,16 @@ pub enum Act {
         /// `term`, `kill`, `0`…
         signal: String,
     },
-    /// aa_change_profile(2), for good: the subject has the new label afterwards.
+    /// aa_change_profile(2). The subject keeps the new label.
     ChangeProfile {
-        /// The label wanted.
+        /// The new label.
         to: String,
     },
-    /// ptrace(2), or what needs its permission.
+    /// ptrace(2), or an access that needs its permission.
     Ptrace(Ptrace),
     /// Reset a PCI function through configuration space, as libvirt does.
     PciReset(PciReset),
-    /// Nothing but that the subject is up: a daemon's only step.
+    /// Only start the subject: the only step of a daemon.
     Start,
 }
 
@@ -106,7 +106,7 @@ pub enum Act {
 pub struct RunSpec {
     /// Program (absolute path) and arguments.
     pub argv: Vec<String>,
-    /// The whole environment, but for PATH, which has the usual value where not given.
+    /// The whole environment. PATH has the usual value if it is not set.
     pub env: BTreeMap<String, String>,
     /// Text for standard input.
     pub stdin: Option<String>,
@@ -143,7 +143,7 @@ pub struct FileSpec {
     pub path: String,
     /// `r`, `w`, `rw`, `a`, or `list` for a directory.
     pub open: String,
-    /// Create it, mode 0600, if it is not there.
+    /// Create it with mode 0600 if it does not exist.
     pub create: bool,
     /// Take an exclusive lock (flock).
     pub lock: bool,
@@ -153,7 +153,7 @@ pub struct FileSpec {
     pub write: Option<String>,
     /// How many bytes to read at most.
     pub read: Option<u64>,
-    /// Map it shared, read and write, and touch it.
+    /// Map it shared for reading and writing, and touch the mapping.
     pub map: bool,
 }
 
@@ -164,9 +164,9 @@ pub struct IoctlSpec {
     pub path: String,
     /// `r` or `rw`.
     pub open: String,
-    /// The request's number.
+    /// The request number.
     pub request: u64,
-    /// The argument's bytes; as many come back.
+    /// The argument's bytes. As many bytes are returned.
     pub argument: Vec<u8>,
 }
 
@@ -175,7 +175,7 @@ pub struct IoctlSpec {
 pub struct LockMemory {
     /// `mmap` or `mlock`.
     pub how: String,
-    /// Size.
+    /// Size of the locked memory.
     pub bytes: u64,
 }
 
@@ -184,23 +184,23 @@ pub struct LockMemory {
 pub struct SetLimit {
     /// `memlock`, `nofile`, `nproc`, `core`.
     pub resource: String,
-    /// Soft and hard alike.
+    /// Both the soft and the hard limit.
     pub to: u64,
-    /// Another subject; its own where not given.
+    /// The other subject; `None` is the subject itself.
     pub of: Option<String>,
-    /// Filled in by the agent: the process meant.
+    /// The target process; the agent fills it in.
     #[serde(default)]
     pub pid: Option<i32>,
 }
 
-/// A look into another process.
+/// An access to another process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ptrace {
-    /// The subject that is looked into.
+    /// The subject to be read or traced.
     pub of: String,
     /// `read` or `trace`.
     pub how: String,
-    /// Filled in by the agent: the process meant.
+    /// The target process; the agent fills it in.
     #[serde(default)]
     pub pid: Option<i32>,
 }

@@ -23,7 +23,8 @@ pub fn send<T: Serialize>(stream: &mut impl Write, message: &T) -> io::Result<()
     stream.flush()
 }
 
-/// Receive one frame; `UnexpectedEof` when the other side is gone, `InvalidData` when it talks nonsense.
+/// Receive one frame. Fails with `UnexpectedEof` if the other side is gone, with `InvalidData` if the frame is
+/// malformed.
 pub fn receive<T: DeserializeOwned>(stream: &mut impl Read) -> io::Result<T> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
@@ -34,13 +35,13 @@ pub fn receive<T: DeserializeOwned>(stream: &mut impl Read) -> io::Result<T> {
             format!("a frame of {length} bytes was announced"),
         ));
     }
-    // The announced length is not believed before the bytes are there.
+    // The announced length is not trusted before the bytes have arrived.
     let mut body = Vec::new();
     stream.take(length as u64).read_to_end(&mut body)?;
     if body.len() < length {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    // Half a message in a whole frame is nonsense too, and not the stream's end.
+    // Half a message in a whole frame is malformed, not the end of the stream.
     serde_json::from_slice(&body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 

@@ -1,20 +1,21 @@
-//! Equal denials are told once, with their count.
+//! Prints equal denials once, with their count.
 
 use std::collections::HashMap;
 
 use aa_audit::{Record, Stamp};
 
-/// So many different ones are kept; then they are told, and counting begins anew.
+/// How many different records are kept. Then they are printed, and counting starts again.
 const MOST: usize = 4096;
 
-/// What is told of one or more equal records.
+/// One or more equal records.
 struct FoldedDenial {
     sentence: String,
     lines: Vec<String>,
-    /// How often with a stamp, each stamp counted once.
+    /// How many records with a stamp, each stamp counted once.
     stamped: u64,
     last: Option<Stamp>,
-    /// How often without. The journal has a record both as the kernel's line and as its own, which has no stamp.
+    /// How many records without a stamp. The journal has a record both as the kernel's line and as its own, which has
+    /// no stamp.
     bare: u64,
 }
 
@@ -26,7 +27,7 @@ pub struct Fold {
 }
 
 impl Fold {
-    /// Takes a record and what is advised; says whether it is time to [`take`](Self::take).
+    /// Adds a record with its advice; returns whether it is time to [`take`](Self::take).
     pub fn add(&mut self, record: &Record, lines: Vec<String>) -> bool {
         let key = (same(record).sentence(), lines.clone());
         let place = *self.places.entry(key).or_insert_with(|| {
@@ -51,7 +52,7 @@ impl Fold {
         self.order.len() >= MOST
     }
 
-    /// The text of all that was added, in the order of their first ones.
+    /// The text of all records, in the order of their first occurrence.
     pub fn take(&mut self) -> String {
         self.places.clear();
         let mut text = String::new();
@@ -71,7 +72,7 @@ impl Fold {
     }
 }
 
-/// The record without what differs from one time to the next.
+/// The record without the fields that differ each time.
 fn same(record: &Record) -> Record {
     let mut same = record.clone();
     same.stamp = None;

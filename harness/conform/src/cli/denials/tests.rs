@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
-/// What is written to standard output and to standard error, in turn, and the exit status.
+/// The text on standard output and on standard error, in turn, and the exit status.
 fn answer(input: &[u8], format: DenialsFormat) -> String {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut work = Work {
@@ -22,8 +22,8 @@ fn answer(input: &[u8], format: DenialsFormat) -> String {
     format!("{out}{err}exit status {status}\n")
 }
 
-/// Every form in which people post records: `NAME.in`, and in `NAME.out` the whole answer. Where it is right that it
-/// changes, run the test with `UPDATE_EXPECT=1`.
+/// Every form in which people post records: `NAME.in` is the input, `NAME.out` the whole answer. To accept a changed
+/// answer, run the test with `UPDATE_EXPECT=1`.
 #[test]
 fn every_form_has_its_whole_answer() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/denials");
@@ -76,7 +76,7 @@ fn what_is_wrong_stands_behind_what_was_told_before_it() {
     work.read(&mut text.as_bytes(), || false, "input").unwrap();
     work.end().unwrap();
     let both = String::from_utf8(both).unwrap();
-    // Counting begins anew behind a complaint.
+    // Counting starts again after a complaint.
     assert_eq!(both.matches("the capability kill").count(), 2, "{both}");
     assert!(!both.contains("times"));
 }

@@ -1,4 +1,4 @@
-//! What the steps of a skeleton do: the probe of each class, where there is one.
+//! The steps of a skeleton: the probe of each class, if there is one.
 
 use aa_audit::{Kind, Record};
 use aa_policy::{Perms, escape};
@@ -57,7 +57,7 @@ pub(super) fn file(record: &Record, parts: &mut Parts) {
         "a" => "a",
         _ => return,
     };
-    // A directory is named with a slash at its end.
+    // The name of a directory ends with a slash.
     if path.ends_with('/') {
         if open == "r" {
             parts.step = as_subject(&format!("file: {{path: {}, open: list}}", quoted(path)));
@@ -140,13 +140,13 @@ pub(super) fn limit(record: &Record, parts: &mut Parts) {
     if limit == "memlock" && record.peer.is_none() {
         parts.subject = format!(", memlock: {}", value / 2);
     }
-    // Of another process where the record names one.
+    // Of another process, if the record names one.
     let of = record.peer.as_ref().map_or("", |_| ", of: other");
     parts.other = record.peer.clone();
     parts.step = as_subject(&format!("set-limit: {{resource: {limit}, to: {value}{of}}}"));
 }
 
-/// No probe mounts; the programs that do must stay in the subject's label to be denied.
+/// No probe mounts. Programs that mount must stay in the subject's label to be denied.
 pub(super) fn mount(record: &Record, parts: &mut Parts) {
     let Some(target) = record.name.as_deref() else {
         return;

@@ -26,7 +26,7 @@ fn document(text: &str) -> Document {
     Document::parse(&source).unwrap().swap_remove(0)
 }
 
-/// What the case loader says of it.
+/// The errors of the case loader.
 fn errors(text: &str) -> Vec<String> {
     let document = document(text);
     let case: Case = document.read().unwrap_or_else(|error| panic!("{error}\n{text}"));
@@ -44,7 +44,7 @@ fn errors(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// As an author would fill it in.
+/// The skeleton as an author would fill it in.
 fn filled(text: &str) -> String {
     text.replace("summary: \"\"", "summary: Something is done")
         .replace("run: []", "run: [/bin/true]\n    expect: {label: [inherit]}")
@@ -92,7 +92,7 @@ const SHADOW: &str = r#"operation="open" class="file" profile="libvirt-5b6c0f6a-
 fn a_skeleton_loads_once_it_is_filled_in(#[case] fields: &str) {
     let text = skeleton(fields);
     assert_eq!(errors(&filled(&text)), [""; 0], "{text}");
-    // What is to be filled in is refused until then, and all of that is marked.
+    // Every place to fill in is marked, and rejected until it is filled in.
     let lines: Vec<&str> = text.lines().collect();
     let open = errors(&text);
     assert!(!open.is_empty());

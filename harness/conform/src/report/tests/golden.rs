@@ -1,4 +1,4 @@
-//! Each format's whole text, as it was looked at once.
+//! Each format's whole text, as it was reviewed once.
 
 use expect_test::expect_file;
 use rstest::rstest;

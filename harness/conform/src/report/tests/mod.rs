@@ -1,4 +1,5 @@
-//! Every format over made-up runs. `UPDATE_EXPECT=1 cargo test -p virt-aa-conform --lib report::` writes the files anew.
+//! Tests every format with made-up runs. `UPDATE_EXPECT=1 cargo test -p virt-aa-conform --lib report::` writes the
+//! files anew.
 
 mod edited;
 mod golden;

@@ -1,4 +1,4 @@
-//! What each format counts as success, told without its writer: by what a reader of it looks for.
+//! What each format counts as success, checked without the writer's code, by what a reader of the format looks for.
 
 use rstest::rstest;
 
@@ -46,7 +46,7 @@ fn of_junit(#[values(false, true)] strict: bool) {
     let text = junit::text(&Outline::of_run(&report(strict))).unwrap();
     let bad_ones = text.matches("<failure").count() + text.matches("<error").count();
     assert_eq!(bad_ones, bad(strict));
-    // A test case that has nothing in it is a success.
+    // An empty test case is a success.
     let good = text
         .lines()
         .filter(|line| line.contains("<testcase ") && line.ends_with("/>"))
@@ -122,12 +122,12 @@ fn no_line_of_the_outside_is_a_command_or_a_row() {
     );
     let markdown = markdown::text(&outline);
     let rows: Vec<&str> = markdown.lines().filter(|line| line.starts_with('|')).collect();
-    // Of three cells each, and the backslash before a bar in the text does not count.
+    // Each row has three cells. A bar after a backslash is part of the text.
     let bars = |row: &str| row.replace("\\|", "").matches('|').count();
     assert!(rows.iter().all(|row| bars(row) == 4), "{rows:#?}");
 }
 
-/// Passes alone, and a file of the set that could not be loaded.
+/// A report with only passes, and a file of the set that could not be loaded.
 fn green_but_for_a_file() -> Report {
     let mut report = report(false);
     report.cases.retain(|case| case.verdict == Verdict::Pass);
@@ -153,7 +153,7 @@ fn a_file_that_cannot_be_loaded_is_red_in_every_format() {
     ] {
         assert!(text.contains("usr.sbin.new"), "{text}");
     }
-    // The control.
+    // The same report without that file is green.
     let mut report = report;
     report.run.profile_set.unusable.clear();
     assert_eq!(exit::of_report(&report), exit::OK);
@@ -201,7 +201,7 @@ fn of_two_sets_only_what_is_worse_is_red() {
         let comparison = comparison(&[(&id, kind)]);
         let outline = comparison.outline();
         assert_eq!(outline.entries[0].standing, want, "{}", kind.name());
-        // What is red with both is as before, and no success.
+        // A case that is red with both sets has not changed, and is no success.
         let bad = outline
             .entries
             .iter()
@@ -212,7 +212,7 @@ fn of_two_sets_only_what_is_worse_is_red() {
     }
     let none = comparison(&[]);
     assert!(!none.is_worse() && none.closing().contains("is no worse"));
-    // A file that the base has and the set cannot load is worse, and one that neither can is not.
+    // A file that only the set cannot load makes it worse. One that neither can load does not.
     let mut one = comparison(&[]);
     one.other.profile_set.unusable = green_but_for_a_file().run.profile_set.unusable;
     assert!(one.is_worse());

@@ -19,16 +19,16 @@ use virt_aa_model::testing::evidence::{DENIED, Made, POSITIVE, errno};
 
 pub const LONG: Duration = Duration::from_secs(20);
 
-/// What the machine does when it is asked the next time.
+/// What the machine does at the next request.
 pub enum Next {
     Say(Response),
-    /// Evidence of the steps that it was told to do.
+    /// Returns evidence of the requested steps.
     Case(Box<Made>),
-    /// Evidence of a case, with a gap in its serial numbers.
+    /// Returns evidence of a case, with a gap in its serial numbers.
     Gap(Box<Made>),
-    /// It ends.
+    /// Ends.
     End,
-    /// It stays silent until the other side hangs up.
+    /// Stays silent until the other side hangs up.
     Silence,
 }
 
@@ -88,7 +88,7 @@ fn name(request: &Request) -> &'static str {
     }
 }
 
-/// Evidence of that, with the canary's own token.
+/// The evidence of `made`, with the canary's own token.
 fn evidence(made: &Made, plan: &CasePlan) -> CaseEvidence {
     let mut evidence = made.evidence();
     evidence.steps.truncate(plan.steps.len());
@@ -177,7 +177,7 @@ impl Machine for Fake {
     }
 }
 
-/// A machine that is up, and what it is asked.
+/// A running machine, and the requests that it receives.
 pub fn machine(script: impl IntoIterator<Item = Next>) -> (Session, Receiver<&'static str>) {
     let (here, there) = UnixStream::pair().unwrap();
     let (asked, heard) = mpsc::channel();

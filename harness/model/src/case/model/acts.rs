@@ -1,4 +1,4 @@
-//! What a step may do, beside running a program.
+//! Acts of a step other than running a program.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ pub struct Socket {
     /// `stream`, `dgram`, `raw`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// As given to socket(2) (768 is htons(ETH_P_ALL)); 0 where not given.
+    /// The protocol as passed to socket(2) (768 is htons(ETH_P_ALL)); 0 by default.
     #[serde(default = "zero")]
     pub protocol: Scalar,
 }
@@ -41,7 +41,7 @@ pub struct File {
     pub path: String,
     /// `r`, `w`, `rw`, `a`, or `list` for a directory.
     pub open: String,
-    /// Create it if it is not there.
+    /// Create it if it does not exist.
     #[serde(default)]
     pub create: bool,
     /// Take an exclusive lock.
@@ -53,7 +53,7 @@ pub struct File {
     /// Text to write.
     #[serde(default)]
     pub write: Option<String>,
-    /// Bytes to read at most.
+    /// Maximum number of bytes to read.
     #[serde(default)]
     pub read: Option<u64>,
     /// Map it shared and touch it.
@@ -71,7 +71,7 @@ pub struct Ioctl {
     pub open: String,
     /// The request's number, `0x…` or decimal.
     pub request: Scalar,
-    /// The argument's bytes in hex; as many come back.
+    /// The argument's bytes in hex; the same number of bytes is returned.
     #[serde(default)]
     pub argument: String,
 }
@@ -94,7 +94,7 @@ pub struct SetLimit {
     pub resource: String,
     /// The new value.
     pub to: u64,
-    /// Of another subject; its own where not given.
+    /// The subject whose limit to set; the acting subject by default.
     #[serde(default)]
     pub of: Option<String>,
 }
@@ -109,17 +109,17 @@ pub struct Signal {
     pub signal: String,
 }
 
-/// A look into another process.
+/// A ptrace access to another process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Ptrace {
-    /// The subject that is looked into.
+    /// The subject whose process is accessed.
     pub of: String,
-    /// `read` (what /proc shows to few) or `trace` (attach to it, and let it go).
+    /// `read` (restricted files in /proc) or `trace` (attach and detach).
     pub how: String,
 }
 
-/// A reset.
+/// A reset of a PCI function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PciReset {

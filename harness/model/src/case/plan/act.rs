@@ -1,4 +1,4 @@
-//! A step's action to the agent's act: words checked, numbers read.
+//! Converts a step's action to the agent's act: checks words and reads numbers.
 
 use virt_aa_probe::protocol::{
     Act, FileSpec, IoctlSpec, LockMemory, PacketExchange, PciReset, Ptrace, RunSpec, SetLimit, SocketSpec,
@@ -12,7 +12,7 @@ use crate::yaml::path::Path;
 /// Every key that is an action.
 const ACTIONS: &str = "run, socket, packet-exchange, file, ioctl, lock-memory, acct, set-limit, signal, change-profile, ptrace, pci-reset, start";
 
-/// The actions that a step names; a right one names exactly one.
+/// The actions that a step names; a correct step names exactly one.
 pub fn actions(step: &Step) -> Vec<&'static str> {
     [
         ("run", step.run.is_some()),
@@ -209,7 +209,7 @@ fn absolute(text: &str, path: &Path) -> Result<String, Located> {
     .at(path.clone()))
 }
 
-/// A number as such, or as a text that a template was filled into: decimal or `0x…`.
+/// A number, or a text that a template was filled into: decimal or `0x…`.
 fn number<T: TryFrom<i128>>(scalar: &Scalar, wanted: &'static str, path: &Path) -> Result<T, Located> {
     let read = match scalar {
         Scalar::Int(number) => Some(i128::from(*number)),

@@ -1,11 +1,11 @@
-//! Filling in makes texts of everything. In a record, which tells the number 768 from the text, a value that is
-//! nothing but a template of `with` takes the value's own kind.
+//! Filling in templates turns every value into a text, but a record distinguishes the number 768 from the text. So a
+//! value that is only a template of `with` gets the type of the value in `with`.
 
 use std::collections::BTreeMap;
 
 use crate::case::model::{Case, RecordMatch, Scalar, Step};
 
-/// Numbers of `values` back into the records of `filled`, which was filled in from `raw`.
+/// Restores the numbers of `values` in the records of `filled`, which was filled in from `raw`.
 pub fn restore(raw: &Case, filled: &mut Case, values: &BTreeMap<String, Scalar>) {
     for (raw, filled) in raw.guards.iter().zip(&mut filled.guards) {
         if let (Some(raw), Some(filled)) = (&raw.denial, &mut filled.denial) {

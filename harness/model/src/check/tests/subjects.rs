@@ -1,10 +1,10 @@
-//! Rules about subjects, and about steps that check what another one did.
+//! Rules about subjects, and about steps that check another step.
 
 use rstest::rstest;
 
 use super::{RIGHT, errors};
 
-/// The steps by it are wrong then too.
+/// The steps by the subject are then wrong too.
 #[rstest]
 #[case(
     "user: tester",
@@ -36,7 +36,7 @@ fn what_is_wrong_with_a_subject_is_told_first(#[case] from: &str, #[case] to: &s
     assert_eq!(errors(&RIGHT.replace(from, to))[0], want);
 }
 
-/// A program that does nothing exits with 0 too, and prints nothing.
+/// A program that does nothing also exits with 0 and prints nothing.
 #[rstest]
 #[case::only_a_status("run: [/bin/true]", "exit: 0", false)]
 #[case::nothing("run: [/bin/true]", "stdout: {equals: \"\"}", false)]
@@ -71,7 +71,7 @@ fn a_daemon_that_is_given_orders_is_an_error_at_each() {
     assert_eq!(errors(&case), [want(15), want(18)]);
 }
 
-/// A subject that another one runs: the right case has none, so it is put in.
+/// A subject that another one runs. The right case has none, so the test adds it.
 #[rstest]
 #[case::right("{role: guest, run-by: d}", "as: g", &[])]
 #[case::of_nobody("{role: guest, run-by: e}", "as: g", &["c.yaml:8:28: unknown subject `e` (known are: d, g, late)"])]

@@ -10,7 +10,7 @@ fn guard(text: &str) -> Guard {
 const WITHOUT: &str = "{of: d, without: {network: packet raw}, denial: {operation: create}}";
 const ADD: &str = "{of: d, add: 'network packet raw,'}";
 
-/// The kill of that guard in the run `after`, where `before` is the base run.
+/// The finding that kills the guard's mutant in the run `after`, with `before` as the base run.
 fn kill(text: &str, before: &Made, after: &Made) -> Option<String> {
     let base = findings_of(&before.judge());
     let guard = guard(text);
@@ -53,7 +53,7 @@ fn the_guards_own_denial_kills() {
 
 #[test]
 fn a_denial_that_another_step_expects_does_not_kill() {
-    // The case is red by something that has nothing to do with the guard, and the denial is one of the green run too.
+    // The case is red by something unrelated to the guard, and the green run has the same denial.
     let guard = "{of: d, without: {network: packet raw}, denial: {operation: open}}";
     let red = two().ending(errno(libc::EACCES)).saying(0, DENIED);
     assert_eq!(kill(guard, &two(), &red), None);
@@ -96,7 +96,7 @@ fn an_added_rule_kills_by_the_act_that_now_succeeds() {
         .ending(errno(libc::EACCES))
         .saying(0, DENIED);
     assert!(kill(ADD, &denied, &Made::of(&[NEGATIVE]).ending(ok())).is_some());
-    // Not by one that another subject does.
+    // An act of another subject does not kill.
     let other = two();
     let mut undenied = two();
     undenied.outcomes[1] = ok();

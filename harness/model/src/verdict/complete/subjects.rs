@@ -1,4 +1,4 @@
-//! Was each subject who it should be, and was what it did done in its label?
+//! Checks that each subject was who it should be, and that it acted in its label.
 
 use aa_audit::{Kind, Verdict};
 use virt_aa_probe::protocol::{CaseEvidence, CasePlan, Identity, Outcome, SubjectFacts};
@@ -7,11 +7,11 @@ use crate::case::names;
 use crate::verdict::expected::Expected;
 use crate::verdict::records::Attribution;
 
-/// Points 2 and 3: each subject stood at the barrier in its label, in enforce mode, as the user it should be, and
-/// was at rest before the closing canary.
+/// Points 2 and 3: each subject waited at the barrier in its label, in enforce mode, as the user it should be, and was
+/// at rest before the closing canary.
 pub fn subjects_were_confined(evidence: &CaseEvidence, plan: &CasePlan, expected: &Expected) -> Vec<String> {
     let mut gaps = Vec::new();
-    // Where a case ended early the step that ended it is what speaks; subjects of later steps were not needed.
+    // If a case ended early, the step that ended it explains that. Subjects of later steps were not needed.
     let whole = evidence.steps.len() == plan.steps.len();
     for (name, subject) in &plan.subjects {
         let Some(facts) = evidence.subjects.get(name) else {
@@ -21,7 +21,7 @@ pub fn subjects_were_confined(evidence: &CaseEvidence, plan: &CasePlan, expected
                     .iter()
                     .any(|step| matches!(step.outcome, Outcome::NoSubject { .. }))
             {
-                gaps.push(format!("subject {name} was never seen"));
+                gaps.push(format!("the agent reported nothing about subject {name}"));
             }
             continue;
         };
@@ -36,7 +36,7 @@ pub fn subjects_were_confined(evidence: &CaseEvidence, plan: &CasePlan, expected
         gaps.extend(another_identity(name, expected, facts));
         if who.no_new_privs || who.seccomp != 0 {
             gaps.push(format!(
-                "subject {name} was held back by something else: no_new_privs or seccomp"
+                "subject {name} was restricted by something other than AppArmor: no_new_privs or seccomp"
             ));
         }
         if let Some((soft, hard)) = subject.memlock
@@ -49,14 +49,14 @@ pub fn subjects_were_confined(evidence: &CaseEvidence, plan: &CasePlan, expected
         }
         if !facts.quiesced {
             gaps.push(format!(
-                "subject {name} could not be brought to rest before the closing canary"
+                "subject {name} was still running when the final canary was sent"
             ));
         }
     }
     gaps
 }
 
-/// Says so if a subject was not the user that the case names (root if it names none), with that user's groups and
+/// Reports a subject that was not the user that the case names (root if it names none), with that user's groups and
 /// capabilities. Capabilities that the case drops must be missing.
 fn another_identity(name: &str, expected: &Expected, facts: &SubjectFacts) -> Option<String> {
     let user = expected.user_of(name);
@@ -82,10 +82,10 @@ fn another_identity(name: &str, expected: &Expected, facts: &SubjectFacts) -> Op
     })
 }
 
-/// The same without these capabilities.
+/// The identity without these capabilities.
 fn without(drops: &[String], identity: &Identity) -> Identity {
     let mut identity = identity.clone();
-    // Text that is no number stays as it is.
+    // Text that is not a number stays as it is.
     if let Ok(all) = u64::from_str_radix(&identity.cap_eff, 16) {
         let dropped = drops.iter().filter_map(|name| names::capability(name));
         let left = dropped.fold(all, |left, number| left & !(1 << number));
@@ -94,8 +94,8 @@ fn without(drops: &[String], identity: &Identity) -> Identity {
     identity
 }
 
-/// Point 2, for a subject that is a program which another one runs: the kernel's record of an exec names its label, or
-/// it was seen to run by that label, enforced.
+/// Point 2, for a subject that is a program run by another one: the kernel's record of an exec names its label, or its
+/// process was seen running with that label in enforce mode.
 pub fn programs_entered_their_labels(
     evidence: &CaseEvidence,
     expected: &Expected,
@@ -125,11 +125,12 @@ pub fn programs_entered_their_labels(
             })
     });
     not_seen
-        .map(|(name, by)| format!("no program of {by} was seen to enter the label of subject {name}"))
+        .map(|(name, by)| format!("no program of {by} entered the label of subject {name}"))
         .collect()
 }
 
-/// Point 3: a program that leaves its subject's label does not do the subject's act, unless the case says where it goes.
+/// Point 3: a program that leaves its subject's label does not do the subject's act, unless the case names its new
+/// label.
 pub fn acts_outside_the_label(
     evidence: &CaseEvidence,
     expected: &Expected,
@@ -160,13 +161,13 @@ pub fn acts_outside_the_label(
             .as_ref()
             .map(|expect| expect.label.as_slice())
             .unwrap_or_default();
-        // What the case says of the program's own label is judged as its effect.
+        // An expected label of the program itself is judged as the step's effect.
         let is_named = (is_the_program && !wanted.is_empty())
             || wanted.iter().any(|wanted| wanted == target)
             || expected.labels_of_run_by(&step.by).any(|known| known == target);
         if !is_named {
             gaps.push(format!(
-                "{} ran with the label {target}, outside the label of subject {}; if it should, the step says so by \
+                "{} ran with the label {target}, outside the label of subject {}; if that is intended, add to the step \
                  `expect: {{label: [{target}]}}`",
                 record.name.as_deref().unwrap_or("a program"),
                 step.by

@@ -10,7 +10,7 @@ use crate::case::expand::SubjectProfile;
 use crate::verdict::features::Features;
 use crate::verdict::records::{Attributed, Class};
 
-/// A guest that the daemon starts by itself is loaded as often as it takes, without a count.
+/// A guest that the daemon starts itself may be loaded any number of times, without a count.
 #[rstest]
 #[case::by_its_own_daemon("d", 2, 0)]
 #[case::by_another("other", 2, 3)]
@@ -29,7 +29,7 @@ fn loads_for_an_own_guest_are_recognised(#[case] owner: &str, #[case] moved: u64
     assert_eq!(found.len(), gaps, "{found:?}");
 }
 
-/// A case that loads `own` and removes it again, by a program that enters `helper`.
+/// A case that loads `own` and removes it again, with a program that enters `helper`.
 fn expected() -> Expected {
     let case = "
 name: c
@@ -128,9 +128,9 @@ fn a_revision_that_went_back_is_a_gap() {
 #[rstest]
 #[case::whole(2, &[EXEC, LOAD, REMOVE], &[])]
 #[case::not_loaded(0, &[EXEC], &["revision moved from 5 to 5"])]
-#[case::never_ran(2, &[LOAD, REMOVE], &["enter the label of subject h"])]
-#[case::ran_elsewhere(2, &[ELSEWHERE, LOAD, REMOVE], &["enter the label of subject h"])]
-#[case::was_denied(2, &[DENIED, LOAD, REMOVE], &["enter the label of subject h"])]
+#[case::never_ran(2, &[LOAD, REMOVE], &["entered the label of subject h"])]
+#[case::ran_elsewhere(2, &[ELSEWHERE, LOAD, REMOVE], &["entered the label of subject h"])]
+#[case::was_denied(2, &[DENIED, LOAD, REMOVE], &["entered the label of subject h"])]
 fn a_pass_needs_every_load_and_every_label(
     #[case] moved: u64,
     #[case] records: &[&str],

@@ -1,4 +1,4 @@
-//! Whose a record is, and whether it counts.
+//! The owner of a record, and whether the record counts.
 
 use rstest::rstest;
 
@@ -16,7 +16,7 @@ fn foreign(pid: i32, profile: &str) -> String {
 #[rstest]
 #[case::started_by_a_subject(foreign(77, "elsewhere"), Some("d"), Some("d"))]
 #[case::agents(foreign(77, "elsewhere"), Some("agent"), Some("agent"))]
-// Neither a subject's label nor its number make a process the subject's.
+// A subject's label or process number does not make a process the subject's.
 #[case::with_its_number(foreign(40, "elsewhere"), None, None)]
 #[case::with_its_label(foreign(77, "daemon"), None, None)]
 #[case::with_a_childs_label(foreign(77, "daemon//child"), None, None)]
@@ -28,7 +28,7 @@ fn a_record_is_charged_to_the_subject_that_started_its_process(
 ) {
     let judgement = Made::of(&[POSITIVE]).saying_from(0, &text, started_by).judge();
     assert_eq!(judgement.records[0].owner.as_deref(), owner);
-    // Whosever it is, a denial is never passed over.
+    // A denial always counts, whoever owns it.
     let verdict = if owner.is_some() {
         Verdict::Fail
     } else {
@@ -105,7 +105,7 @@ fn a_denial_that_a_deny_rule_covers_is_quieted(
     assert_eq!(matches!(judgement.records[0].class, Class::Quieted(_)), quieted);
     let verdict = if quieted { Verdict::Pass } else { Verdict::Fail };
     assert_eq!(judgement.verdict, verdict);
-    // With all its effect lost, a quieted denial does not save it.
+    // A quieted denial does not excuse a step that loses its effect.
     let failing = Made::of(&[POSITIVE])
         .ending(crate::testing::evidence::errno(libc::EACCES))
         .saying(0, &open(path, profile));

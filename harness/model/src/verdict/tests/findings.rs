@@ -1,4 +1,4 @@
-//! A step against what the case says of it, both ways.
+//! Findings of a step: unexpected denials and unmet expectations.
 
 use rstest::rstest;
 use virt_aa_probe::protocol::{Effect, Outcome};
@@ -179,7 +179,7 @@ fn only_the_steps_own_subject_can_be_denied_as_expected(
     #[case] owner: Option<&'static str>,
     #[case] verdict: Verdict,
 ) {
-    // The act failed for another reason, and meanwhile somebody is denied what the case names.
+    // The act failed for another reason, while the owner of the record was denied what the case names.
     let judgement = Made::of(&[NEGATIVE])
         .ending(errno(libc::EACCES))
         .saying_from(0, DENIED, owner)
@@ -234,11 +234,7 @@ fn a_refusal_that_no_record_tells_is_said_not_to_be_apparmors(#[case] code: i32,
     let judgement = Made::of(&[POSITIVE]).ending(errno(code)).judge();
     assert_eq!(judgement.verdict, Verdict::Fail);
     let reason = judgement.reason.unwrap();
-    assert_eq!(
-        reason.contains("no record says that AppArmor denied it"),
-        said,
-        "{reason}"
-    );
+    assert_eq!(reason.contains("there is no AppArmor record"), said, "{reason}");
 }
 
 #[rstest]
@@ -320,7 +316,7 @@ fn a_case_names_the_classes_that_it_is_about(#[case] classes: &str, #[case] verd
     assert_eq!(made.judge().verdict, verdict);
 }
 
-/// What was denied before a step came to no end is told beside it, and makes the case the profile's fault.
+/// Denials before a step that does not end are reported with it. They make the failure the profile's fault.
 #[rstest]
 #[case::hangs(POSITIVE, Outcome::TimedOut)]
 #[case::subject_gone(POSITIVE, no_subject())]
@@ -357,7 +353,7 @@ fn killed_by(signal: i32) -> Outcome {
     })
 }
 
-/// A program that dies proves neither that it was denied nor that it was not.
+/// A program that dies proves neither a denial nor its absence.
 #[test]
 fn a_crash_is_no_success_of_what_should_be_denied() {
     let step = "{as: d, run: [/x], denied: {records: [{operation: create, family: packet}]}}";
@@ -374,14 +370,14 @@ fn a_crash_is_no_success_of_what_should_be_denied() {
             .iter()
             .any(|finding| matches!(finding, Finding::NotDenied(_)))
     );
-    // With the denial it is one, but a program that dies of it is told all the same.
+    // With the denial the step counts as denied, but the program's death is reported too.
     let denied = Made::of(&[step])
         .ending(killed_by(libc::SIGABRT))
         .saying(0, DENIED);
     assert_eq!(denied.judge().verdict, Verdict::Fail);
 }
 
-/// `lacks` says nothing of text that was dropped.
+/// `lacks` proves nothing about text that was dropped.
 #[rstest]
 #[case::stdout("{stdout: {lacks: [secret]}}", Verdict::Inconclusive)]
 #[case::nothing_asked("{label: [inherit], exit: 0}", Verdict::Pass)]
@@ -398,7 +394,7 @@ fn output_that_was_cut_is_a_gap_where_it_is_judged(#[case] expect: &str, #[case]
     assert_eq!(judgement.verdict, verdict, "{:?}", judgement.reason);
 }
 
-/// A denial is expected of each side, and each must come.
+/// A denial is expected of each side, and each must occur.
 #[rstest]
 #[case::both(&["packet", "inet"], Verdict::Pass)]
 #[case::one(&["packet"], Verdict::Fail)]
@@ -414,8 +410,8 @@ fn every_denial_that_is_named_must_come(#[case] families: &[&str], #[case] verdi
     assert_eq!(judgement.verdict, verdict, "{:?}", judgement.reason);
 }
 
-/// AppArmor refuses with EACCES. A file that is not there is the case's or the image's fault, unless a step before was
-/// kept from making it.
+/// AppArmor refuses with EACCES. A missing file is the fault of the case or the image, unless an earlier step was
+/// denied creating it.
 #[rstest]
 #[case::no_program("execve", libc::ENOENT, Verdict::Error)]
 #[case::no_file("open", libc::ENOENT, Verdict::Error)]

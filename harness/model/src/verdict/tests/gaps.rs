@@ -77,8 +77,8 @@ type Spoil = fn(&mut E);
 #[case::complain(|e: &mut E| profile(&mut e.policy_before.profiles, "daemon").mode = "complain".into(), "is in complain mode")]
 #[case::complain_later(|e: &mut E| profile(&mut e.policy_after.profiles, "daemon").mode = "complain".into(), "after the case")]
 #[case::child_in_complain(|e: &mut E| profile(&mut e.policy_before.profiles, "daemon//child").mode = "complain".into(), "daemon//child")]
-#[case::another_policy(|e: &mut E| profile(&mut e.policy_before.profiles, "other").hash = Some(("sha256".into(), "0".into())), "not that of the compiled")]
-#[case::hash_of_another_kind(|e: &mut E| profile(&mut e.policy_after.profiles, "other").hash = Some(("md5".into(), "hash of other".into())), "not that of the compiled")]
+#[case::another_policy(|e: &mut E| profile(&mut e.policy_before.profiles, "other").hash = Some(("sha256".into(), "0".into())), "differs from that of the compiled")]
+#[case::hash_of_another_kind(|e: &mut E| profile(&mut e.policy_after.profiles, "other").hash = Some(("md5".into(), "hash of other".into())), "differs from that of the compiled")]
 #[case::no_hash(|e: &mut E| profile(&mut e.policy_before.profiles, "daemon").hash = None, "keeps no hash")]
 #[case::not_loaded(|e: &mut E| e.policy_before.profiles.retain(|p| p.name != "daemon"), "is not loaded")]
 #[case::taken_away(|e: &mut E| e.policy_after.profiles.clear(), "is not loaded")]
@@ -94,40 +94,40 @@ type Spoil = fn(&mut E);
 #[case::a_group_more(|e: &mut E| subject(e).credentials.groups = vec![29], "should be root")]
 #[case::fewer_capabilities(|e: &mut E| subject(e).credentials.cap_eff = "0000000000000001".into(), "should be root")]
 #[case::not_even_the_agent_is_root(|e: &mut E| { subject(e).should_be.uid = 5; subject(e).credentials.uid = 5 }, "should be root")]
-#[case::no_new_privs(|e: &mut E| subject(e).credentials.no_new_privs = true, "held back")]
-#[case::seccomp(|e: &mut E| subject(e).credentials.seccomp = 2, "held back")]
-#[case::not_at_rest(|e: &mut E| subject(e).quiesced = false, "brought to rest")]
-#[case::never_seen(|e: &mut E| e.subjects.clear(), "never seen")]
+#[case::no_new_privs(|e: &mut E| subject(e).credentials.no_new_privs = true, "restricted by something other")]
+#[case::seccomp(|e: &mut E| subject(e).credentials.seccomp = 2, "restricted by something other")]
+#[case::not_at_rest(|e: &mut E| subject(e).quiesced = false, "still running")]
+#[case::never_seen(|e: &mut E| e.subjects.clear(), "reported nothing")]
 // 5: the log path.
 #[case::no_opening_canary(|e: &mut E| e.canary_before = None, "open canary")]
 #[case::no_closing_canary(|e: &mut E| e.canary_after = None, "close canary")]
 #[case::canary_of_another_serial(|e: &mut E| e.canary_after = e.canary_before, "close canary")]
-#[case::no_barrier(|e: &mut E| e.steps[0].barrier = None, "behind step 0")]
-#[case::barrier_of_another(|e: &mut E| e.steps[0].barrier = e.canary_after, "behind step 0")]
+#[case::no_barrier(|e: &mut E| e.steps[0].barrier = None, "after step 0")]
+#[case::barrier_of_another(|e: &mut E| e.steps[0].barrier = e.canary_after, "after step 0")]
 #[case::gaps_told(|e: &mut E| e.serial_gaps = 3, "3 audit messages never arrived")]
 #[case::lost(|e: &mut E| e.audit_after.lost += 7, "lost 7")]
 #[case::lost_counter_reset(|e: &mut E| e.audit_after.lost = 0, "lost")]
 #[case::overrun(|e: &mut E| e.audit_after.overruns = 1, "ENOBUFS")]
-#[case::not_ours(|e: &mut E| e.audit_after.ours = false, "nobody of ours")]
-#[case::not_reading(|e: &mut E| e.audit_after.reading = false, "nobody of ours")]
+#[case::not_ours(|e: &mut E| e.audit_after.ours = false, "the agent was not reading")]
+#[case::not_reading(|e: &mut E| e.audit_after.reading = false, "the agent was not reading")]
 #[case::backlog(|e: &mut E| e.audit_before.backlog_limit = 64, "backlog limit was 64")]
 #[case::rate(|e: &mut E| e.audit_after.rate_limit = 1, "rate limit 1")]
 #[case::auditing_off(|e: &mut E| e.audit_before.enabled = false, "auditing was off")]
 #[case::excluding(|e: &mut E| e.audit_before.exclude_rules = 1, "exclude records")]
 #[case::quiet(|e: &mut E| e.audit_after.mode = "normal".into(), "not `noquiet`")]
-// 5: the switches, also where they are as they should be when it is looked at them.
-#[case::a_switch_put_back(|e: &mut E| e.switches.writers.push(77), "process 77 set what AppArmor logs")]
-#[case::a_switch_healed(|e: &mut E| e.switches.other_values.push("quiet".into()), "audit mode to `quiet`")]
+// 5: the switches, even if they have the right values when they are checked.
+#[case::a_switch_put_back(|e: &mut E| e.switches.writers.push(77), "process 77 changed AppArmor's logging")]
+#[case::a_switch_healed(|e: &mut E| e.switches.other_values.push("quiet".into()), "audit mode was changed to `quiet`")]
 #[case::switches_not_watched(|e: &mut E| e.switches.unavailable = Some("no".into()), "could not be watched")]
 #[case::complain_for_all(|e: &mut E| e.audit_after.enforcement = "complain".into(), "not `enforce`")]
-#[case::audit_set_anew(|e: &mut E| e.records.push(RawRecord { kind: 1305, serial: 101, text: "op=set".into(), subject: None }), "set anew")]
-// 6: whose processes there are.
-#[case::not_followed(|e: &mut E| e.processes.unavailable = Some("no".into()), "does not tell of processes")]
+#[case::audit_set_anew(|e: &mut E| e.records.push(RawRecord { kind: 1305, serial: 101, text: "op=set".into(), subject: None }), "the audit configuration changed")]
+// 6: the processes and who started them.
+#[case::not_followed(|e: &mut E| e.processes.unavailable = Some("no".into()), "does not report processes")]
 #[case::followed_in_part(|e: &mut E| e.processes.overruns = 1, "some are missing")]
 #[case::left(|e: &mut E| e.escaped.push(escaped("daemon", true)), "left its control group")]
 #[case::not_brought_back(|e: &mut E| e.escaped.push(escaped("guest", false)), "left its control group")]
-// What was done is what was planned.
-#[case::a_step_more(|e: &mut E| e.steps.push(e.steps[0].clone()), "2 steps were told of")]
+// The steps that were done are those of the plan.
+#[case::a_step_more(|e: &mut E| e.steps.push(e.steps[0].clone()), "2 steps, but the plan has")]
 #[case::a_cleanup_more(|e: &mut E| e.cleanup.push(e.steps[0].clone()), "1 cleanup steps")]
 fn a_gap_is_inconclusive(#[case] spoil: Spoil, #[case] reason: &str) {
     let judgement = Made::of(&[POSITIVE]).judge_spoilt(spoil);
@@ -137,7 +137,7 @@ fn a_gap_is_inconclusive(#[case] spoil: Spoil, #[case] reason: &str) {
         "{:?}",
         judgement.gaps
     );
-    // Nor does a finding outweigh it: where evidence is incomplete the finding may be of something else.
+    // A finding does not outweigh a gap: with incomplete evidence, the finding may have another cause.
     let failing = Made::of(&[POSITIVE])
         .ending(errno(libc::EACCES))
         .saying(0, DENIED);

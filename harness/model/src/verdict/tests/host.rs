@@ -1,4 +1,4 @@
-//! On a host the set has a policy namespace, and the log is not ours alone.
+//! On a host the set has a policy namespace, and others use the log too.
 
 use rstest::rstest;
 use virt_aa_probe::protocol::{AuditState, CaseEvidence, RawRecord};
@@ -7,7 +7,7 @@ use crate::testing::evidence::{DENIED, Made, POSITIVE};
 use crate::verdict::complete::gaps_after_the_last;
 use crate::verdict::judge::{Judgement, Verdict};
 
-/// Judge as on a host whose audit settings are its own, the canaries in that namespace.
+/// Judges as on a host that keeps its own audit settings, with the canaries in that namespace.
 fn on_a_host(mut made: Made, canaries_in: &str, spoil: impl FnOnce(&mut CaseEvidence)) -> Judgement {
     made.policy.namespace = Some("own".into());
     made.judge_spoilt(|evidence| {
@@ -49,12 +49,12 @@ fn the_hosts_settings_are_no_gap() {
 }
 
 #[rstest]
-#[case::canaries_elsewhere("", |_: &mut CaseEvidence| {}, "canary's denial did not arrive")]
-#[case::canaries_of_another("namespace=\"root//own2\"", |_: &mut CaseEvidence| {}, "canary's denial did not arrive")]
+#[case::canaries_elsewhere("", |_: &mut CaseEvidence| {}, "canary did not arrive")]
+#[case::canaries_of_another("namespace=\"root//own2\"", |_: &mut CaseEvidence| {}, "canary did not arrive")]
 #[case::silent(OWN, |e: &mut CaseEvidence| e.audit_after.mode = "quiet".into(), "is silent")]
 #[case::silent_on_denials(OWN, |e: &mut CaseEvidence| e.audit_before.mode = "quiet_denied".into(), "is silent")]
 #[case::excluding(OWN, |e: &mut CaseEvidence| e.audit_before.exclude_rules = 1, "exclude records")]
-#[case::not_reading(OWN, |e: &mut CaseEvidence| e.audit_after.reading = false, "nobody of ours")]
+#[case::not_reading(OWN, |e: &mut CaseEvidence| e.audit_after.reading = false, "the agent was not reading")]
 #[case::lost(OWN, |e: &mut CaseEvidence| e.audit_after.lost += 1, "lost 1")]
 #[case::overrun(OWN, |e: &mut CaseEvidence| e.audit_after.overruns = 1, "ENOBUFS")]
 fn what_hides_records_is_a_gap(

@@ -1,4 +1,4 @@
-//! Failures known of a shipped set: as said, gone, or other.
+//! Known failures of a shipped set: as described, gone, or different.
 
 use rstest::rstest;
 
@@ -48,7 +48,7 @@ fn an_effect_is_known_by_its_text_and_is_no_denial() {
         failed().knowing("step: 0, effect: bind failed").judge().verdict,
         Verdict::Fail
     );
-    // The text stands in the sentence that tells the denial.
+    // The text occurs in the sentence about the denial.
     let denied = failing().saying(0, DENIED).knowing("step: 0, effect: was denied");
     assert_eq!(denied.judge().verdict, Verdict::Fail);
 }
@@ -58,7 +58,7 @@ fn one_more_failure_beside_it_is_red() {
     let more = DENIED.replace("packet", "inet");
     let made = failing().saying(0, DENIED).saying(1, &more).knowing(BY_DENIAL);
     assert_eq!(made.judge().verdict, Verdict::Fail);
-    // The same denial in another step is another failure, unless it is known in each.
+    // The same denial in another step is another failure, unless it is known in each step.
     let twice = failing().saying(0, DENIED).saying(1, DENIED);
     assert_eq!(twice.knowing(BY_DENIAL).judge().verdict, Verdict::Fail);
     let twice = failing().saying(0, DENIED).saying(1, DENIED);

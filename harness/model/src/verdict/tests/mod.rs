@@ -1,4 +1,4 @@
-//! The verdict over made-up evidence: whole and clean it passes, and whatever is changed in it takes that away.
+//! The verdict on made-up evidence: complete and clean evidence passes, and any change to it prevents that.
 
 mod attribution;
 mod findings;

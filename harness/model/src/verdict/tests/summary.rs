@@ -1,4 +1,4 @@
-//! What reports tell of a case's evidence.
+//! What reports show of a case's evidence.
 
 use crate::testing::evidence::{DENIED, Made, PID, POSITIVE, exited, ok};
 use crate::verdict::summary::{Evidence, Guards};
@@ -45,7 +45,7 @@ fn a_step_is_told_with_the_label_that_its_own_program_got() {
         .iter()
         .map(|step| (step.outcome.as_str(), step.label.as_deref()))
         .collect();
-    // The record is in the time of the first of the two.
+    // The record was written during the first of the two steps.
     assert_eq!(
         outcomes,
         [("ok", None), ("exit 0", Some("helper")), ("exit 3", None)]

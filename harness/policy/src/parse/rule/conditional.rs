@@ -1,4 +1,4 @@
-//! Rules written as accesses and conditions, network rules among them.
+//! Rules written as accesses and conditions, including network rules.
 
 use super::super::Reader;
 use super::Read;
@@ -12,7 +12,7 @@ const SOCKET_TYPES: [&str; 5] = ["stream", "dgram", "seqpacket", "rdm", "raw"];
 /// Protocols, each with the socket type it stands for.
 const PROTOCOLS: [(&str, &str); 3] = [("tcp", "stream"), ("udp", "dgram"), ("icmp", "raw")];
 
-/// Accesses of socket rules: each word that rules use, with the one name it has here.
+/// Accesses of socket rules: each word that rules use, with its canonical names.
 pub(super) const SOCKET: &[(&str, &[&str])] = &[
     ("create", &["create"]),
     ("bind", &["bind"]),
@@ -135,7 +135,7 @@ impl Parts {
                         peer(scanner, &mut conditions)?;
                     } else {
                         let values = values(scanner)?;
-                        // A whole peer is a label.
+                        // A `peer` that has no parentheses is a label.
                         let key = if key == "peer" { "label".to_owned() } else { key };
                         conditions.push((key == "label", key, values));
                     }
@@ -164,7 +164,7 @@ impl Parts {
         Ok(parts)
     }
 
-    /// The rule, if there was no word that is neither access nor condition.
+    /// The rule; an error if some word is neither access nor condition.
     pub(super) fn plain(self, scanner: &Scanner) -> Read<Conditional> {
         match self.words.into_iter().next() {
             None => Ok(self.conditional),
@@ -193,7 +193,7 @@ pub(super) fn values(scanner: &mut Scanner) -> Read<Vec<Word>> {
     }
 }
 
-/// The conditions of `peer=(…)` after its opening parenthesis.
+/// Reads the conditions of `peer=(…)` after its opening parenthesis.
 fn peer(scanner: &mut Scanner, conditions: &mut Vec<(bool, String, Vec<Word>)>) -> Read<()> {
     loop {
         scanner.skip();

@@ -9,7 +9,7 @@ use crate::error::PolicyErrorKind;
 use crate::rule::{Mount, MountOp, MountOptions, Pattern, RuleKind};
 use crate::scan::{Ends, Scanner, Word};
 
-/// What a mount rule is made of.
+/// The parts of a mount rule.
 #[derive(Default)]
 struct MountParts {
     options: Vec<MountOptions>,
@@ -80,7 +80,7 @@ pub(super) fn mount(reader: &Reader, scanner: &mut Scanner, op: MountOp) -> Read
     let (source, target) = match op {
         MountOp::Mount => (before, pattern(parts.after.first())?),
         MountOp::Remount | MountOp::Umount => (None, before),
-        // What follows the arrow is the profile to change to.
+        // The name after the arrow is the profile to change to.
         MountOp::PivotRoot => (
             pattern(parts.conditions.get("oldroot").and_then(|words| words.first()))?,
             before,

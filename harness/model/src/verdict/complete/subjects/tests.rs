@@ -27,7 +27,7 @@ fn a_subject_that_no_step_came_to_need_is_not_missed() {
         evidence.steps.pop();
     });
     assert_eq!(ended_early, Vec::<String>::new());
-    // The step says so already.
+    // The step already reports it.
     let not_started = wrong(|_, evidence, _| {
         evidence.subjects.clear();
         evidence.steps[1].outcome = Outcome::NoSubject {
@@ -110,7 +110,8 @@ fn a_program_that_was_seen_to_run_needs_no_record(
 
 const EXEC: &str = r#"apparmor="AUDIT" operation="exec" class="file" profile="daemon" name="/x" pid=50 comm="x" requested_mask="x" fsuid=0 ouid=0 target="other""#;
 
-/// The gaps of a step by `d` that runs a program, and of `h`, which `d` runs, where this was said in its time.
+/// The number of gaps of a step by `d` that runs a program, and of `h`, which `d` runs, if this record was written
+/// during it.
 fn outside(expect: &str, text: &str, owner: Option<&'static str>) -> usize {
     let step = format!("{{as: d, run: [/x], expect: {expect}}}");
     let mut made = Made::of(&[&step]).ending(exited(0)).saying_from(0, text, owner);
@@ -141,7 +142,7 @@ fn only_what_the_subject_itself_runs_leaves_its_label(
     assert_eq!(outside("{}", &record, owner), 0);
 }
 
-/// The program of the step is the process 41.
+/// The program of the step is process 41.
 #[rstest]
 #[case::a_program_of_its("{label: [other]}", 50, 0)]
 #[case::a_program_of_its_elsewhere("{label: [third]}", 50, 1)]
