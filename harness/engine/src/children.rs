@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use duct::{Expression, Handle};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use nix::unistd::Pid;
+use virt_aa_probe::wait::until_ready;
 
 /// Which process group a child gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -342,17 +343,7 @@ pub(crate) fn readable(fd: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool
 
 /// Waits until one of the events occurs; `false` if the deadline passes first.
 pub(crate) fn ready(fd: BorrowedFd<'_>, events: PollFlags, deadline: Instant) -> io::Result<bool> {
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // Rounded up, so that the last millisecond is not spent in a busy loop.
-        let timeout = PollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(fd, events)], timeout) {
-            Ok(0) if Instant::now() >= deadline => return Ok(false),
-            Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => return Ok(true),
-            Err(errno) => return Err(errno.into()),
-        }
-    }
+    Ok(until_ready(&mut [PollFd::new(fd, events)], Some(deadline))?)
 }
 
 /// A reader that gives up at a deadline, with [`io::ErrorKind::TimedOut`].
@@ -432,7 +423,7 @@ mod tests {
             return gone(pid);
         };
         let mut waiting = [PollFd::new(end.as_fd(), PollFlags::POLLIN)];
-        poll(&mut waiting, PollTimeout::from(10_000u16)).unwrap() == 1
+        until_ready(&mut waiting, Some(Instant::now() + Duration::from_secs(10))).unwrap()
     }
 
     /// Whether it has ended, though perhaps not yet been reaped by the process that inherited it.

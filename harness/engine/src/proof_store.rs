@@ -14,7 +14,6 @@ use virt_aa_probe::lock::lock_within;
 use virt_aa_model::case::expand::SubjectProfile;
 use virt_aa_model::case::model::{Case, Guard};
 use virt_aa_model::data::Data;
-use virt_aa_model::hex::hex;
 use virt_aa_model::report::model::PROGRAM_VERSION;
 use virt_aa_model::verdict::summary::Guards;
 
@@ -67,7 +66,7 @@ impl ProofStore {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
-        hex(hash.finalize())
+        hex::encode(hash.finalize())
     }
 
     /// Records how a guard ended.
@@ -154,7 +153,7 @@ impl ProofBasis {
 /// The hash of the running program, which is also the agent. If it cannot be read, no stored proof matches.
 fn own_hash() -> &'static str {
     static HASH: LazyLock<String> = LazyLock::new(|| match fs::read("/proc/self/exe") {
-        Ok(program) => hex(Sha256::digest(program)),
+        Ok(program) => hex::encode(Sha256::digest(program)),
         Err(error) => format!("{error} {:?}", SystemTime::now()),
     });
     &HASH
@@ -230,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_ground_is_of_the_data_and_of_the_program_that_runs() {
-        let own = hex(Sha256::digest(fs::read("/proc/self/exe").unwrap()));
+        let own = hex::encode(Sha256::digest(fs::read("/proc/self/exe").unwrap()));
         let data = |up: &str, fix: &str| {
             let fixture = format!("{{name: disk, summary: s, timeout: 1, up: '{up}'}}");
             let known = format!(

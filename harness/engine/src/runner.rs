@@ -299,7 +299,7 @@ impl From<SessionError> for Stopped {
 fn token() -> Result<String, Stopped> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| Stopped::Error(format!("no random numbers: {error}")))?;
-    Ok(format!("canary-{}", virt_aa_model::hex::hex(bytes)))
+    Ok(format!("canary-{}", hex::encode(bytes)))
 }
 
 #[cfg(test)]

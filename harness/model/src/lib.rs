@@ -10,7 +10,6 @@ pub mod data;
 pub mod denial;
 pub mod fixture;
 pub mod guard;
-pub mod hex;
 pub mod known;
 pub mod merge;
 pub mod profile_set;

@@ -105,14 +105,14 @@ pub fn profiles(bytes: &[u8]) -> Result<Vec<BlobProfile>, BlobError> {
                 mode
             },
             classes,
-            sha1: crate::hex(
-                &Sha1::new()
+            sha1: hex::encode(
+                Sha1::new()
                     .chain_update(version.to_le_bytes())
                     .chain_update(body)
                     .finalize(),
             ),
-            sha256: crate::hex(
-                &Sha256::new()
+            sha256: hex::encode(
+                Sha256::new()
                     .chain_update(version.to_le_bytes())
                     .chain_update(body)
                     .finalize(),

@@ -62,15 +62,3 @@ pub use rule::{
 };
 pub use source::Location;
 pub use tree::{Tree, TreeError};
-
-/// Bytes as lower-case hex.
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-            // Writing to a string can not fail.
-            let _ = write!(out, "{byte:02x}");
-            out
-        })
-}

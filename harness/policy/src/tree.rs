@@ -241,7 +241,7 @@ impl Tree {
             digest.update((bytes.len() as u64).to_le_bytes());
             digest.update(bytes);
         }
-        crate::hex(&digest.finalize())
+        hex::encode(digest.finalize())
     }
 }
 

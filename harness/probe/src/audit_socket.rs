@@ -12,8 +12,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use crate::wait::until_ready;
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, send, setsockopt,
     socket, sockopt::RcvBufForce,
@@ -289,13 +289,8 @@ fn answers(socket: &OwnedFd, until: impl Fn(u16) -> bool) -> io::Result<Vec<(u16
     let deadline = Instant::now() + CONTROL_TIMEOUT;
     let mut all = Vec::new();
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
         let mut waiting = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-        if poll(
-            &mut waiting,
-            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
-        )? == 0
-        {
+        if !until_ready(&mut waiting, Some(deadline))? {
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
                 "the audit system did not answer",
@@ -395,9 +390,8 @@ fn read_all(socket: &OwnedFd, stopped: &OwnedFd, shared: &Shared, raw: &mpsc::Se
             PollFd::new(socket.as_fd(), PollFlags::POLLIN),
             PollFd::new(stopped.as_fd(), PollFlags::POLLIN),
         ];
-        match poll(&mut waiting, PollTimeout::NONE) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(_) => return,
+        if until_ready(&mut waiting, None).is_err() {
+            return;
         }
         if waiting[1].any().unwrap_or(true) {
             return;

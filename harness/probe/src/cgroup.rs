@@ -9,7 +9,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use crate::wait::until_ready;
+use nix::poll::{PollFd, PollFlags};
 
 const MOUNT: &str = "/sys/fs/cgroup";
 
@@ -203,10 +204,7 @@ impl Cgroup {
                 return Ok(());
             }
             let mut waiting = [PollFd::new(file.as_fd(), PollFlags::POLLPRI)];
-            poll(
-                &mut waiting,
-                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
-            )?;
+            until_ready(&mut waiting, Some(deadline))?;
         }
     }
 }

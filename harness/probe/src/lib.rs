@@ -50,4 +50,6 @@ pub mod timed;
 #[cfg(feature = "agent")]
 mod users;
 #[cfg(feature = "agent")]
+pub mod wait;
+#[cfg(feature = "agent")]
 mod worker;

@@ -4,8 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::time::Instant;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use crate::wait::until_ready;
+use nix::poll::{PollFd, PollFlags};
 
 /// A descriptor that becomes readable when the process ends.
 pub fn open(pid: i32) -> io::Result<OwnedFd> {
@@ -25,19 +25,8 @@ pub fn await_end(pid: i32, deadline: Instant) -> io::Result<bool> {
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(true),
         other => other?,
     };
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let mut waiting = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
-        match poll(
-            &mut waiting,
-            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
-        ) {
-            Ok(0) if left.is_zero() => return Ok(false),
-            Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => return Ok(true),
-            Err(errno) => return Err(errno.into()),
-        }
-    }
+    let mut waiting = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+    Ok(until_ready(&mut waiting, Some(deadline))?)
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::{Child, ExitCode};
 use std::time::{Duration, Instant};
 
+use crate::wait::until_ready;
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use crate::pidfd;
@@ -74,14 +75,9 @@ fn appears(path: &Path, end: Option<BorrowedFd<'_>>, deadline: Instant) -> io::R
         if deepest_folder(path) != dir && Instant::now() < deadline {
             continue;
         }
-        let left = deadline.saturating_duration_since(Instant::now());
         let mut waiting = vec![PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
         waiting.extend(end.map(|end| PollFd::new(end, PollFlags::POLLIN)));
-        if poll(
-            &mut waiting,
-            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
-        )? == 0
-        {
+        if !until_ready(&mut waiting, Some(deadline))? {
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
                 format!("{} did not appear in time", path.display()),

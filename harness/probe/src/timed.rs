@@ -2,10 +2,12 @@
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
+
+use crate::wait::until_ready;
 
 /// A stream that fails with [`io::ErrorKind::TimedOut`] at its deadline. It becomes non-blocking and stays so.
 #[derive(Debug)]
@@ -23,16 +25,10 @@ impl<'s, S: AsFd> Timed<'s, S> {
 
     /// Wait until the stream is ready or the other side is gone.
     fn wait(&self, for_what: PollFlags) -> io::Result<()> {
-        // poll counts whole milliseconds, and would return before the deadline.
-        let left = self.deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
         let mut waiting = [PollFd::new(self.stream.as_fd(), for_what)];
-        match poll(
-            &mut waiting,
-            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
-        ) {
-            Ok(0) if Instant::now() >= self.deadline => Err(io::ErrorKind::TimedOut.into()),
-            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
-            Err(errno) => Err(errno.into()),
+        match until_ready(&mut waiting, Some(self.deadline))? {
+            true => Ok(()),
+            false => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 }
@@ -83,6 +79,7 @@ mod tests {
 
     use super::*;
     use crate::protocol::{receive, send};
+    use std::time::Duration;
 
     const SOON: Duration = Duration::from_millis(50);
     const LATER: Duration = Duration::from_secs(20);

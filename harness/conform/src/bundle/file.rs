@@ -128,7 +128,7 @@ fn json(value: &impl Serialize) -> io::Result<Vec<u8>> {
 }
 
 fn hash(text: &[u8]) -> String {
-    virt_aa_model::hex::hex(Sha256::digest(text))
+    hex::encode(Sha256::digest(text))
 }
 
 /// Reads a bundle and checks every hash.

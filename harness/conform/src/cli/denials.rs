@@ -8,7 +8,10 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use aa_audit::{Found, Posted, Problem, Record};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags};
+use virt_aa_probe::wait::until_ready;
 
 use super::args::{DenialsArgs, DenialsFormat};
 use super::audit_text::{self, LogItem, Stopped};
@@ -30,7 +33,7 @@ const INSTALLED: &str = "/etc/apparmor.d";
 /// A file by which a set is recognized as libvirt's.
 const OF_LIBVIRT: &str = "abstractions/libvirt-qemu";
 /// After so many milliseconds without input, the records so far are printed.
-const PAUSE_MS: u16 = 200;
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Read every input to its end, even if something in it is wrong.
 pub fn denials(root: Result<Root, Failure>, args: &DenialsArgs) -> Result<u8, Failure> {
@@ -115,7 +118,7 @@ impl Work<'_> {
         let fd = input.as_fd().try_clone_to_owned()?;
         let waits = || {
             let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
-            matches!(poll(&mut fds, PollTimeout::from(PAUSE_MS)), Ok(0))
+            matches!(until_ready(&mut fds, Some(Instant::now() + PAUSE)), Ok(false))
         };
         self.read(input, waits, name)
     }

@@ -223,7 +223,7 @@ fn append(file: &Path, text: &str) -> io::Result<()> {
 fn token() -> Result<String, Failure> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| Failure::broken(format!("no random numbers: {error}")))?;
-    Ok(virt_aa_model::hex::hex(bytes))
+    Ok(hex::encode(bytes))
 }
 
 #[cfg(test)]

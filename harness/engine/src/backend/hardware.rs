@@ -1,10 +1,10 @@
 //! What every machine has besides what it boots from: an IOMMU, and the PCI devices that fixtures select by their
 //! features.
 //!
-//! One machine serves every case. With these devices a boot costs the same processor time, within the variation of
-//! boots (4.6–4.9 s of QEMU's and our own, emulated). A second machine would cost another boot.
+//! One virtual machine serves every case. A boot takes as much processor time with these devices as without them: 4.6–4.9 s
+//! for QEMU and our program together, without KVM. A second machine for the PCI cases would cost one more boot.
 //!
-//! | where | what | supports |
+//! | PCI address | device | what cases can do with it |
 //! |---|---|---|
 //! | 08.0 | root port, behind it a network card of two functions | power reset, bus reset through the port; no FLR |
 //! | 09.0 | root port, behind it an entropy source of two functions | FLR |

@@ -10,10 +10,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use virt_aa_probe::wait::until_ready;
 
 use super::console::{Fatal, Tail};
 use crate::children::Child;
@@ -259,14 +259,7 @@ impl Watcher {
             .as_ref()
             .map(|console| push(&mut fds, console.as_fd()));
         let stderr = self.stderr.as_ref().map(|stderr| push(&mut fds, stderr.as_fd()));
-        let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
-            PollTimeout::try_from(deadline.saturating_duration_since(Instant::now()))
-                .unwrap_or(PollTimeout::MAX)
-        });
-        match poll(&mut fds, timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
+        until_ready(&mut fds, deadline)?;
         let any = |at: usize| fds[at].any().unwrap_or(false);
         Ok(Ready {
             exited: any(0),

@@ -112,7 +112,7 @@ impl Recipe {
         }
         let content = content.to_string();
         let digest = Sha256::digest(content.as_bytes());
-        virt_aa_model::hex::hex(digest)[..KEY_DIGITS].to_owned()
+        hex::encode(digest)[..KEY_DIGITS].to_owned()
     }
 }
 

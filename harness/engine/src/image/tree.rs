@@ -15,8 +15,6 @@ use sha2::{Digest, Sha256};
 
 use super::error::ImageError;
 
-use virt_aa_model::hex::hex;
-
 /// Prefix of the notes' names. No recipe's name begins with it.
 pub const NOTE_PREFIX: &str = ".tree-";
 
@@ -102,7 +100,7 @@ pub fn default_trees(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
 fn of_file(path: &Path, found: &Metadata, notes: &Path) -> Result<String, ImageError> {
     let name = format!(
         "{NOTE_PREFIX}{}",
-        &hex(Sha256::digest(path.as_os_str().as_bytes()))[..16]
+        &hex::encode(Sha256::digest(path.as_os_str().as_bytes()))[..16]
     );
     let note = notes.join(name);
     let state = state(found);
@@ -121,7 +119,7 @@ fn of_file(path: &Path, found: &Metadata, notes: &Path) -> Result<String, ImageE
             count => hash.update(&buffer[..count]),
         }
     }
-    let hash = hex(hash.finalize());
+    let hash = hex::encode(hash.finalize());
     // Without the note, the next call reads the file again.
     let _ = fs::create_dir_all(notes).and_then(|()| fs::write(&note, format!("{state} {hash}\n")));
     Ok(hash)
@@ -147,7 +145,7 @@ fn of_folder(root: &Path) -> Result<String, ImageError> {
             waiting.extend(below);
         }
     }
-    Ok(hex(hash.finalize()))
+    Ok(hex::encode(hash.finalize()))
 }
 
 /// Everything that changes when a file does, in one word.

@@ -146,7 +146,7 @@ fn key(target: &Target) -> Result<String, KeeperPathsError> {
         add_files(&target.root.join(mark), &mut hash)?;
     }
     hash.update(profiles(&target.target, Path::new(POLICY_DIR)));
-    Ok(virt_aa_model::hex::hex(&hash.finalize()[..8]))
+    Ok(hex::encode(&hash.finalize()[..8]))
 }
 
 /// A text that changes whenever the profiles under test change. An image's profiles change only with its recipe,

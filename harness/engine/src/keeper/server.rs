@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use virt_aa_probe::protocol::{receive, send};
+use virt_aa_probe::wait::until_ready;
 
 use super::paths::{KeeperPaths, KeeperPathsError};
 use super::wire::{Ask, KeeperMessage};
@@ -95,13 +96,8 @@ fn accept_until_idle(listener: &UnixListener, jobs: &Sender<Job>) -> io::Result<
             return Ok(());
         }
         let mut waiting = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
-        match poll(
-            &mut waiting,
-            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
-        ) {
-            Ok(0) | Err(nix::errno::Errno::EINTR) => continue,
-            Ok(_) => {}
-            Err(errno) => return Err(errno.into()),
+        if !until_ready(&mut waiting, Some(Instant::now() + left))? {
+            continue;
         }
         let stream = match listener.accept() {
             Ok((stream, _)) => stream,

@@ -65,7 +65,7 @@ pub fn check(
                 text,
             });
         }
-        let digest = virt_aa_model::hex::hex(Sha256::digest(&here.policy.binary));
+        let digest = hex::encode(Sha256::digest(&here.policy.binary));
         if text.split_whitespace().next() != Some(digest.as_str()) {
             return Err(AlikeError::Differs { file: file.clone() });
         }

@@ -71,7 +71,7 @@ fn hash(files: &Files<&[u8]>) -> String {
         hash.update(bytes.len().to_le_bytes());
         hash.update(bytes);
     }
-    virt_aa_model::hex::hex(&hash.finalize()[..8])
+    hex::encode(&hash.finalize()[..8])
 }
 
 /// The folder with the built-in data, below the folder `cache`. It is made if it is missing or was changed.

@@ -5,8 +5,8 @@
 //! | `run` | text in `stdout` or `stderr`, `label`, `checked-by-next`, or a failure: `errno`, `denied` |
 //! | `file` with `read` | `bytes` or `content`: a short read is no error |
 //! | `ioctl` | `content`: what came back |
-//! | `lock-memory` | the subject has a `memlock` below the size, else no capability is asked for |
-//! | `set-limit` of `memlock` | the process meant has a `memlock` below the new one, likewise; of a subject with another role any change asks for it |
+//! | `lock-memory` | the case gives the subject a `memlock` below the size, else the kernel does not check the capability |
+//! | `set-limit` of `memlock` | the case gives the target process a lower `memlock`: only raising it needs a privilege. With a target of another role AppArmor mediates every change |
 //!
 //! Everything else succeeds only by being done: a descriptor of the socket's kind and what came over it, a frame that
 //! arrived, bytes written, a lock taken, a label entered, a function reset and read again.

@@ -187,7 +187,7 @@ fn of_probe(expect: &Expect, effect: &Effect) -> Vec<String> {
 fn readable(data: &[u8]) -> String {
     match std::str::from_utf8(data) {
         Ok(text) if !text.contains('\0') => text.to_string(),
-        _ => crate::hex::hex(data),
+        _ => hex::encode(data),
     }
 }
 

@@ -3,8 +3,9 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use crate::wait::until_ready;
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 
 use super::perform::{Called, Done, Failure};
 use super::socket;
@@ -49,15 +50,8 @@ pub fn exchange(spec: &PacketExchange) -> Done {
     let deadline = Instant::now() + EXCHANGE_TIMEOUT;
     let mut buffer = [0; 2048];
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
         let mut waiting = [PollFd::new(receiver.as_fd(), PollFlags::POLLIN)];
-        if poll(
-            &mut waiting,
-            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
-        )
-        .called("poll")?
-            == 0
-        {
+        if !until_ready(&mut waiting, Some(deadline)).called("poll")? {
             return Err(Errno::ETIMEDOUT).called("recv");
         }
         let length = nix::unistd::read(&receiver, &mut buffer).called("recv")?;

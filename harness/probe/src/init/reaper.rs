@@ -6,9 +6,9 @@ use nix::unistd::{ForkResult, fork};
 
 /// Run `work` in a child process, and reap everything that ends until that child has ended.
 ///
-/// In a separate process, neither side waits for the other's children, and orphans are reaped at once. Otherwise
-/// libvirtd, which starts a daemonized QEMU to ask for its capabilities and ends it, waits half a minute for the
-/// zombie.
+/// This process is PID 1, so it inherits orphans. It only reaps them; `work` waits for its own children. Orphans must be
+/// reaped at once: to query QEMU's capabilities, libvirtd starts a daemonized QEMU and kills it. If nobody reaps that QEMU,
+/// libvirtd waits half a minute.
 ///
 /// Call it while there is only one thread.
 pub fn reap_around(work: impl FnOnce()) {

@@ -3,8 +3,9 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Instant;
 
+use crate::wait::until_ready;
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
@@ -49,10 +50,9 @@ impl Events {
                 return Ok(None);
             }
             let mut wait = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut wait, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
-                Ok(_) | Err(Errno::EINTR) => self.drain()?,
-                Err(errno) => return Err(InitError::io("wait for device events", errno)),
-            }
+            until_ready(&mut wait, Some(deadline))
+                .map_err(|errno| InitError::io("wait for device events", errno))?;
+            self.drain()?;
         }
     }
 

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use crate::wait::until_ready;
+use nix::poll::{PollFd, PollFlags};
 use serde::{Deserialize, Serialize};
 
 use super::holder::{HOLDER, Holder};
@@ -178,19 +179,15 @@ impl Starting {
             PollFd::new(listener.as_fd(), PollFlags::POLLIN),
             PollFd::new(ended.as_fd(), PollFlags::POLLIN),
         ];
-        let left = deadline.saturating_duration_since(Instant::now());
-        let ready = poll(
-            &mut waiting,
-            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
-        )?;
-        if ready > 0 && waiting[0].any().unwrap_or(false) {
+        let is_ready = until_ready(&mut waiting, Some(deadline))?;
+        if is_ready && waiting[0].any().unwrap_or(false) {
             return Ok(listener.accept()?.0);
         }
         let said = fs::read_to_string(log).unwrap_or_default();
-        let how = if ready == 0 {
-            "did not start"
-        } else {
+        let how = if is_ready {
             "ended before it started"
+        } else {
+            "did not start"
         };
         Err(io::Error::other(format!(
             "{} {how} the container: {}",

@@ -10,8 +10,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::wait::until_ready;
 use nix::mount::{MntFlags, umount2};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize};
 
@@ -193,7 +194,8 @@ fn watch(stream: &UnixStream) -> io::Result<()> {
     let stream = stream.try_clone()?;
     thread::Builder::new().name("watch".into()).spawn(move || {
         let mut waiting = [PollFd::new(stream.as_fd(), PollFlags::empty())];
-        while let Err(nix::errno::Errno::EINTR) = poll(&mut waiting, PollTimeout::NONE) {}
+        // If the wait fails, the harness counts as gone.
+        let _ = until_ready(&mut waiting, None);
         cgroup::kill_all();
     })?;
     Ok(())

@@ -99,7 +99,7 @@ pub fn act(step: &Step, path: &Path) -> Result<Act, Located> {
                 &path.key("open"),
             )?,
             request: number(&ioctl.request, "a request's number", &path.key("request"))?,
-            argument: hex(&ioctl.argument, &path.key("argument"))?,
+            argument: bytes_of(&ioctl.argument, &path.key("argument"))?,
         }));
     }
     if let Some(memory) = &step.lock_memory {
@@ -231,7 +231,7 @@ fn number<T: TryFrom<i128>>(scalar: &Scalar, wanted: &'static str, path: &Path) 
     })
 }
 
-fn hex(text: &str, path: &Path) -> Result<Vec<u8>, Located> {
+fn bytes_of(text: &str, path: &Path) -> Result<Vec<u8>, Located> {
     let bad = || {
         Problem::NotA {
             text: text.to_owned(),
@@ -240,18 +240,5 @@ fn hex(text: &str, path: &Path) -> Result<Vec<u8>, Located> {
         .at(path.clone())
     };
     let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b' ').collect();
-    let (pairs, rest) = digits.as_chunks::<2>();
-    if !rest.is_empty() {
-        return Err(bad());
-    }
-    let value = |digit: u8| {
-        char::from(digit)
-            .to_digit(16)
-            .and_then(|value| u8::try_from(value).ok())
-    };
-    pairs
-        .iter()
-        .map(|[high, low]| Some(value(*high)? << 4 | value(*low)?))
-        .collect::<Option<Vec<u8>>>()
-        .ok_or_else(bad)
+    hex::decode(digits).map_err(|_| bad())
 }
