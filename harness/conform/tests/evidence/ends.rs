@@ -24,7 +24,7 @@ pub fn hanging_step() -> Result<(), String> {
         is_red(
             &bench.run_as_loaded("hang")?,
             Verdict::Error,
-            "did not end in time",
+            "did not end within its time limit",
         )?;
         // What it was denied before it hung is not lost, and is the profile's fault.
         is_red(&bench.run_as_loaded("hang-denied")?, Verdict::Fail, "was denied")?;

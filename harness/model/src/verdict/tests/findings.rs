@@ -337,7 +337,7 @@ fn a_known_lost_effect_does_not_excuse_a_new_denial() {
     let known = || {
         Made::of(&[POSITIVE])
             .ending(Outcome::TimedOut)
-            .knowing("step: 0, effect: did not end in time")
+            .knowing("step: 0, effect: did not end within its time limit")
     };
     assert_eq!(known().saying(0, DENIED).judge().verdict, Verdict::Fail);
 }
