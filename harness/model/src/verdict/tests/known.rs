@@ -93,6 +93,16 @@ fn all_that_one_entry_says_must_occur() {
 }
 
 #[test]
+fn an_entry_that_names_nothing_excuses_nothing() {
+    assert_eq!(
+        failing().knowing("step: 0").judge().verdict,
+        Verdict::UnexpectedPass
+    );
+    let denied = failing().saying(0, DENIED);
+    assert_eq!(denied.knowing("step: 0").judge().verdict, Verdict::Fail);
+}
+
+#[test]
 fn a_gap_outweighs_it() {
     let made = failing().saying(0, DENIED).knowing(BY_DENIAL);
     let judgement = made.judge_spoilt(|evidence| evidence.audit_after.lost += 1);
