@@ -20,8 +20,20 @@ fn main() -> ExitCode {
         Trial::test("what_differs_is_told", || Ok(what_differs_is_told()?)),
     ];
     for page in pages() {
-        let text = std::fs::read_to_string(project().join(&page)).unwrap_or_default();
-        for (index, sample) in samples(&text).into_iter().enumerate() {
+        let text = match std::fs::read_to_string(project().join(&page)) {
+            Ok(text) => text,
+            Err(error) => {
+                eprintln!("{}: {error}", page.display());
+                return ExitCode::FAILURE;
+            }
+        };
+        let samples = samples(&text);
+        // README.md always has some; without this, a broken reader of blocks would pass.
+        if page == Path::new("README.md") && samples.is_empty() {
+            eprintln!("README.md has no `console` block");
+            return ExitCode::FAILURE;
+        }
+        for (index, sample) in samples.into_iter().enumerate() {
             let name = format!("{} {}", page.display(), index + 1);
             let page = page.clone();
             trials.push(Trial::test(name, move || Ok(check(&page, &sample)?)));
