@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollTimeout, poll};
 
-/// Waits until one of the descriptors is ready, which it then says itself; `false` if the deadline passes first. A signal
-/// does not end the wait.
+/// Waits until one of the descriptors is ready; its [`PollFd`] then has the events. Returns `false` if the deadline passes
+/// first. A signal does not end the wait.
 pub fn until_ready(descriptors: &mut [PollFd<'_>], deadline: Option<Instant>) -> nix::Result<bool> {
     loop {
         let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
