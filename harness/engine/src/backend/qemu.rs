@@ -21,6 +21,9 @@ const KERNEL_ARGUMENTS: &[&str] = &[
     "apparmor.audit=noquiet",
     "mitigations=off",
     "random.trust_cpu=on",
+    // The kernel tests its own cryptography at each boot, which takes most of a second under emulation.
+    "cryptomgr.notests",
+    "initcall_blacklist=jent_mod_init",
 ];
 
 /// Memory for Xen and for the guests that cases start. The rest is dom0's.
