@@ -2,11 +2,13 @@
 
 pub mod backend;
 pub mod children;
+mod file_identity;
 pub mod image;
 pub mod keeper;
 pub mod placement;
 pub mod prepare;
 pub mod profile_set;
+mod program_hash;
 pub mod proof_store;
 pub mod prove;
 pub mod root;
@@ -15,6 +17,7 @@ pub mod runner;
 pub mod selftest;
 pub mod session;
 pub mod setup;
+pub mod state;
 pub mod suite;
 pub mod target;
 pub mod tools;

@@ -17,6 +17,7 @@ use crate::profile_set::programs::{self, Programs};
 use crate::profile_set::spec::SetSpec;
 use crate::proof_store::{self, ProofStore};
 use crate::session::{Session, SessionError};
+use crate::state;
 use virt_aa_model::data::Data;
 use virt_aa_model::profile_set::Unusable;
 use virt_aa_model::verdict::features::Features;
@@ -211,7 +212,7 @@ pub fn prepare(
         let compiling = scope.spawn(|| {
             (features.exists() && programs.exists()).then(|| compile(data, image, wanted, &ground))
         });
-        let session = Session::start(image, backend);
+        let session = state::start(image, backend);
         let early = compiling.join().ok().flatten();
         let mut session = session?;
         if !session.facts.apparmor {

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use std::time::Duration;
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use virt_aa_probe::lock::lock_within;
 
+use crate::program_hash;
 use virt_aa_model::case::expand::SubjectProfile;
 use virt_aa_model::case::model::{Case, Guard};
 use virt_aa_model::data::Data;
@@ -151,12 +151,9 @@ impl ProofBasis {
 }
 
 /// The hash of the running program, which is also the agent. If it cannot be read, no stored proof matches.
-fn own_hash() -> &'static str {
-    static HASH: LazyLock<String> = LazyLock::new(|| match fs::read("/proc/self/exe") {
-        Ok(program) => hex::encode(Sha256::digest(program)),
-        Err(error) => format!("{error} {:?}", SystemTime::now()),
-    });
-    &HASH
+fn own_hash() -> String {
+    program_hash::of(Path::new(program_hash::OWN))
+        .unwrap_or_else(|error| format!("{error} {:?}", SystemTime::now()))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::backend::Backend;
 use crate::prepare::{Candidate, Prepared};
 use crate::profile_set::assemble::SetUnderTest;
 use crate::session::{Session, SessionError};
+use crate::state;
 use virt_aa_model::case::expand::Variant;
 use virt_aa_model::case::plan::{Facts, Planned, plan};
 use virt_aa_model::case_run::{CaseRun, Ran, profile_of};
@@ -76,10 +77,10 @@ impl<'a> Runner<'a> {
 
     fn boot(&self) -> Result<Session, SessionError> {
         let Some(until) = self.until else {
-            return Session::start(&self.prepared.image, self.backend);
+            return state::start(&self.prepared.image, self.backend);
         };
         let left = until.saturating_duration_since(Instant::now());
-        Session::start(&self.prepared.image, &self.backend.within(left)).map_err(|error| {
+        state::start(&self.prepared.image, &self.backend.within(left)).map_err(|error| {
             if Instant::now() >= until {
                 SessionError::OutOfTime
             } else {

@@ -165,6 +165,8 @@ impl<'a> Bench<'a> {
         let variant = self.variant(&sabotage.case, sabotage)?;
         let backend = Backend::Vm(VmConfig {
             cmdline_extra: format!("{} {words}", self.config.cmdline_extra),
+            // Nobody boots this kernel again.
+            saved_states: false,
             ..self.config.clone()
         });
         let mut runner = Runner::new(self.data, self.prepared, &backend, None);

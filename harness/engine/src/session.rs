@@ -1,8 +1,10 @@
 //! A running machine and the protocol session with its agent.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::Signal;
 use virt_aa_probe::protocol::{
@@ -10,9 +12,13 @@ use virt_aa_probe::protocol::{
     RawRecord, Request, Response, RunSpec, Sabotage, receive, send,
 };
 
-use crate::backend::{AgentStream, Backend, Machine, VmDeath, VmError};
+use crate::backend::saved::{SaveError, SavedMachine};
+use crate::backend::{self, AgentStream, Backend, Machine, VmConfig, VmDeath, VmError};
 use crate::image::Image;
 use virt_aa_model::fixture::Fixture;
+
+/// What the kernel's random number generator gets in a restored machine, in bytes.
+const SEED_BYTES: usize = 64;
 
 /// Time limits for answers. A late answer ends the machine.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +86,34 @@ impl Session {
         Session::greet(backend.start(image)?)
     }
 
+    /// Boots a machine with its memory in a file, so that it can be saved.
+    pub fn start_in_file(image: &Image, config: &VmConfig, memory: &File) -> Result<Session, SessionError> {
+        Session::greet(backend::start_in_file(image, config, memory)?)
+    }
+
+    /// Saves the machine into a folder and ends it. Its memory is in the file that it was started with.
+    pub fn save(self, dir: &Path, image: &Image) -> Result<(), SaveError> {
+        self.machine.save(dir, image)
+    }
+
+    /// Restores a machine, and tells it the time and new random numbers: all machines of one state begin alike.
+    pub fn restore(image: &Image, config: &VmConfig, saved: &SavedMachine) -> Result<Session, SessionError> {
+        let limits = Limits::default();
+        let mut machine = backend::restore(image, config, saved)?;
+        let mut seed = vec![0; SEED_BYTES];
+        getrandom::fill(&mut seed)
+            .map_err(|error| SessionError::Agent(format!("no random numbers: {error}")))?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let request = Request::Resume {
+            now: now.unwrap_or_default(),
+            seed,
+        };
+        match exchange(machine.as_mut(), &request, limits.short, None)? {
+            Response::Facts(facts) => Ok(Session::of(machine, facts)),
+            other => Err(nonsense(&other)),
+        }
+    }
+
     /// Greet the agent of a machine.
     pub(crate) fn greet(mut machine: Box<dyn Machine>) -> Result<Session, SessionError> {
         let limits = Limits::default();
@@ -96,12 +130,16 @@ impl Session {
             Ok(other) => return Err(nonsense(&other)),
             Err(_) => return Err(SessionError::Died(Box::new(machine.post_mortem()))),
         };
-        Ok(Session {
+        Ok(Session::of(machine, facts))
+    }
+
+    fn of(machine: Box<dyn Machine>, facts: MachineFacts) -> Session {
+        Session {
             machine,
             facts,
-            limits,
+            limits: Limits::default(),
             fixtures: BTreeMap::new(),
-        })
+        }
     }
 
     /// The last lines of the machine's console, oldest first.

@@ -77,6 +77,7 @@ pub fn vm_config(root: &Root, image: &str) -> Result<VmConfig, SetupError> {
     let plain = VmConfig {
         devices: hardware::arguments(),
         cmdline_extra: hardware::KERNEL_ARGUMENTS.into(),
+        saved_states: true,
         ..VmConfig::default()
     };
     let recipe = store(root)?.recipe(image).map_err(of_image)?;
@@ -92,7 +93,13 @@ pub fn vm_config(root: &Root, image: &str) -> Result<VmConfig, SetupError> {
 /// The backend that a command line requests, for `jobs` machines side by side.
 pub fn backend(root: &Root, target: &Target, jobs: u8) -> Result<Backend, SetupError> {
     let kind = match target.backend {
-        BackendName::Vm => return vm_config(root, &target.image).map(Backend::Vm),
+        BackendName::Vm => {
+            let config = vm_config(root, &target.image)?;
+            return Ok(Backend::Vm(VmConfig {
+                saved_states: target.saved_states,
+                ..config
+            }));
+        }
         BackendName::Host => Kind::Host,
         BackendName::Container => Kind::Container(engine(target.engine)?),
     };

@@ -49,6 +49,8 @@ pub struct Target {
     pub set_dirs: Vec<(String, String)>,
     /// Whether the image is built even if its suite's index is past its valid-until date.
     pub allow_expired_index: bool,
+    /// Whether machines begin from saved states.
+    pub saved_states: bool,
 }
 
 impl Target {
@@ -62,6 +64,7 @@ impl Target {
             profiles: DEFAULT_SET.into(),
             set_dirs: Vec::new(),
             allow_expired_index: false,
+            saved_states: true,
         }
     }
 
@@ -82,6 +85,9 @@ impl Target {
         }
         for (name, dir) in &self.set_dirs {
             words.extend(["--set-dir".into(), format!("{name}={dir}")]);
+        }
+        if !self.saved_states && self.backend == BackendName::Vm {
+            words.push("--no-saved-state".into());
         }
         if self.allow_host_daemon && self.backend != BackendName::Vm {
             words.push("--allow-host-daemon".into());

@@ -20,6 +20,7 @@ use crate::protocol::{
     Act, CaseEvidence, CasePlan, MachineFacts, Outcome, PROTOCOL_VERSION, Request, Response, Sabotage,
     receive, send,
 };
+use crate::resume;
 use crate::subject::{self, PROGRAM};
 use crate::subject_env::SubjectEnv;
 use crate::switches::Switches;
@@ -110,6 +111,15 @@ impl Agent<'_> {
     fn answer(&mut self, request: Request) -> io::Result<Response> {
         Ok(match request {
             Request::Facts => Response::Facts(facts()?),
+            Request::Resume { now, seed } => {
+                if self.local.is_some() {
+                    return Err(io::Error::other("only a machine of its own is restored"));
+                }
+                resume::set_clock(now)?;
+                resume::seed_random(&seed)?;
+                self.audit.take(&self.watch);
+                Response::Facts(facts()?)
+            }
             Request::Features => Response::Features {
                 text: policy::features()?,
             },

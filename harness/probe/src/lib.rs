@@ -38,6 +38,8 @@ pub mod protocol;
 #[cfg(feature = "agent")]
 mod ready;
 #[cfg(feature = "agent")]
+mod resume;
+#[cfg(feature = "agent")]
 mod standin;
 #[cfg(feature = "agent")]
 mod subject;

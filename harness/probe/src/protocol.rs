@@ -3,6 +3,7 @@
 //! The guest is not trusted. A frame has a size limit, and every read on the harness's side has a deadline.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,7 @@ pub use wire::{receive, send};
 use wire::bytes;
 
 /// Raised with every change of a message. Both sides are the same program, so the versions must be equal.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// The profile whose denials mark the ends of each step in the audit stream.
 pub const CANARY_PROFILE: &str = "virt-aa-conform-canary";
@@ -39,6 +40,15 @@ pub const MAX_FRAME: usize = 64 << 20;
 pub enum Request {
     /// Facts about the machine.
     Facts,
+    /// Go on in a machine that was just restored: take the time and the random numbers, and drop the audit messages that
+    /// have arrived. The answer is as to [`Request::Facts`].
+    Resume {
+        /// The time since the epoch.
+        now: Duration,
+        /// Random bytes for the kernel's generator.
+        #[serde(with = "bytes")]
+        seed: Vec<u8>,
+    },
     /// The kernel's features directory, flattened as `--kernel-features` of apparmor_parser expects it.
     Features,
     /// Remove every profile, write these files, then load each compiled policy in one write.
@@ -111,7 +121,7 @@ pub enum Response {
         /// Seconds since the kernel started.
         uptime: f64,
     },
-    /// Answer to [`Request::Facts`].
+    /// Answer to [`Request::Facts`] and [`Request::Resume`].
     Facts(MachineFacts),
     /// Answer to [`Request::Features`].
     Features {

@@ -41,6 +41,9 @@ pub struct TargetArgs {
     /// Build the image even if the package index of its suite is past its valid-until date
     #[arg(long)]
     pub allow_expired_index: bool,
+    /// Boot every machine, instead of restoring it from a state that was saved after an earlier boot
+    #[arg(long)]
+    pub no_saved_state: bool,
 }
 
 impl TargetArgs {
@@ -54,6 +57,7 @@ impl TargetArgs {
             profiles: self.profiles.clone(),
             set_dirs: self.set_dirs.clone(),
             allow_expired_index: self.allow_expired_index,
+            saved_states: !self.no_saved_state,
         }
     }
 }

@@ -1,13 +1,16 @@
 //! The selected backend, and a machine that it runs.
 
 use std::fmt::Debug;
+use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use super::accel::Accelerator;
 use super::local::{Kind, LocalConfig, LocalMachine};
+use super::saved::{SaveError, SavedMachine};
 use super::stream::AgentStream;
 use super::vm::{Vm, VmConfig, VmError};
 use super::watch::VmDeath;
@@ -96,6 +99,16 @@ impl Backend {
     }
 }
 
+/// Boots a machine with its memory in a file, so that it can be saved, and waits until its agent has reported.
+pub fn start_in_file(image: &Image, config: &VmConfig, memory: &File) -> Result<Box<dyn Machine>, VmError> {
+    Ok(Box::new(Vm::start_in_file(image, config, memory)?))
+}
+
+/// Restores a machine that was made with the same configuration. Its agent awaits a request.
+pub fn restore(image: &Image, config: &VmConfig, saved: &SavedMachine) -> Result<Box<dyn Machine>, VmError> {
+    Ok(Box::new(Vm::restore(image, config, saved)?))
+}
+
 /// A running machine. Dropping it ends it.
 pub trait Machine: Debug + Send {
     /// The stream to the agent, after its greeting.
@@ -109,6 +122,11 @@ pub trait Machine: Debug + Send {
 
     /// The last lines of its console, oldest first; empty if it has no console of its own.
     fn console(&self) -> Vec<String>;
+
+    /// Saves a machine that was started by [`start_in_file`] into a folder, and ends it.
+    fn save(self: Box<Self>, _dir: &Path, _image: &Image) -> Result<(), SaveError> {
+        Err(SaveError::Io(io::ErrorKind::Unsupported.into()))
+    }
 
     /// How the machine ended. A machine that still runs is ended now, as not responding.
     fn post_mortem(&mut self) -> VmDeath;

@@ -6,12 +6,15 @@ pub mod hardware;
 mod local;
 mod machine;
 mod qemu;
+mod qmp;
+pub mod saved;
 mod stream;
 mod vm;
 mod watch;
 
 pub use local::{Kind, LocalConfig};
-pub use machine::{Backend, Machine};
+pub use machine::{Backend, Machine, restore, start_in_file};
+pub use qmp::QmpError;
 pub use stream::AgentStream;
 pub use vm::{Console, VmConfig, VmError};
 pub use watch::{DeathReason, VmDeath};

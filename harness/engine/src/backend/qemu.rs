@@ -26,6 +26,9 @@ const KERNEL_ARGUMENTS: &[&str] = &[
     "initcall_blacklist=jent_mod_init",
 ];
 
+/// The name of the root disk's drive.
+pub const ROOT_DISK: &str = "root";
+
 /// Memory for Xen and for the guests that cases start. The rest is dom0's.
 const OUTSIDE_DOM0_MIB: u32 = 512;
 
@@ -39,9 +42,25 @@ pub enum Boots<'a> {
     Xen { hypervisor: &'a Path, kernel_fd: RawFd },
 }
 
+/// How a machine's memory and disk begin.
+#[derive(Debug, Clone, Copy)]
+pub enum Begins {
+    /// With empty memory and the image's disk.
+    Empty,
+    /// Likewise, with the memory in a file, so that the machine can be saved.
+    EmptyInFile { memory_fd: RawFd, monitor_fd: RawFd },
+    /// As they were saved. Neither file is written to.
+    Saved {
+        memory_fd: RawFd,
+        disk_fd: RawFd,
+        monitor_fd: RawFd,
+    },
+}
+
 /// What a machine is started from.
 #[derive(Debug, Clone, Copy)]
 pub struct Machine<'a> {
+    pub begins: Begins,
     pub accelerator: Accelerator,
     pub memory_mib: u32,
     pub cpus: u32,
@@ -64,7 +83,7 @@ pub fn arguments(machine: &Machine<'_>) -> Vec<String> {
     add("-smp", machine.cpus.to_string());
     add("-m", machine.memory_mib.to_string());
     add("-display", "none".into());
-    let initrd = format!("/proc/self/fd/{}", machine.initrd_fd);
+    let initrd = descriptor(machine.initrd_fd);
     match machine.boots {
         Boots::Kernel(kernel) => {
             add("-kernel", kernel.display().to_string());
@@ -80,20 +99,23 @@ pub fn arguments(machine: &Machine<'_>) -> Vec<String> {
             // Multiboot modules: the first is dom0's kernel with its arguments.
             add(
                 "-initrd",
-                format!("/proc/self/fd/{kernel_fd} {arguments},{initrd}"),
+                format!("{} {arguments},{initrd}", descriptor(kernel_fd)),
             );
             add("-append", xen_command_line(machine.memory_mib));
         }
     }
     // snapshot=on: writes go to a file that is unlinked right after it is opened, so nothing is left of it.
-    let disk = quoted(&machine.disk.display().to_string());
+    let (disk, format) = match machine.begins {
+        Begins::Saved { disk_fd, .. } => (descriptor(disk_fd), "qcow2"),
+        _ => (quoted(&machine.disk.display().to_string()), "raw"),
+    };
     add(
         "-drive",
-        format!("file={disk},format=raw,if=none,id=root,snapshot=on,cache=unsafe"),
+        format!("file={disk},format={format},if=none,id={ROOT_DISK},snapshot=on,cache=unsafe"),
     );
     add(
         "-device",
-        format!("virtio-blk-pci,drive=root,serial={ROOT_DISK_SERIAL}"),
+        format!("virtio-blk-pci,drive={ROOT_DISK},serial={ROOT_DISK_SERIAL}"),
     );
     add("-device", "virtio-serial-pci,max_ports=2".into());
     add("-chardev", format!("socket,id=agent,fd={}", machine.agent_fd));
@@ -114,6 +136,34 @@ pub fn arguments(machine: &Machine<'_>) -> Vec<String> {
         .any(|argument| argument == "-M" || argument == "-machine")
     {
         add("-machine", "q35".into());
+    }
+    let in_file = match machine.begins {
+        Begins::Empty => None,
+        Begins::EmptyInFile {
+            memory_fd,
+            monitor_fd,
+        } => Some((memory_fd, "on", monitor_fd)),
+        Begins::Saved {
+            memory_fd,
+            monitor_fd,
+            ..
+        } => Some((memory_fd, "off", monitor_fd)),
+    };
+    if let Some((memory, share, monitor)) = in_file {
+        add(
+            "-object",
+            format!(
+                "memory-backend-file,id=ram,mem-path={},size={}M,share={share}",
+                descriptor(memory),
+                machine.memory_mib
+            ),
+        );
+        add("-machine", "memory-backend=ram".into());
+        add("-chardev", format!("socket,id=monitor,fd={monitor}"));
+        add("-mon", "chardev=monitor,mode=control".into());
+    }
+    if matches!(machine.begins, Begins::Saved { .. }) {
+        add("-incoming", "defer".into());
     }
     arguments.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(str::to_owned));
     arguments.extend_from_slice(machine.extra_devices);
@@ -149,6 +199,11 @@ fn cpu(accelerator: Accelerator, boots: Boots<'_>) -> &'static str {
     }
 }
 
+/// The path of a descriptor that QEMU inherits.
+fn descriptor(fd: RawFd) -> String {
+    format!("/proc/self/fd/{fd}")
+}
+
 /// Doubles each comma, as QEMU's syntax requires.
 fn quoted(value: &str) -> String {
     value.replace(',', ",,")
@@ -160,6 +215,7 @@ mod tests {
 
     fn machine<'a>(devices: &'a [String], cmdline: &'a str) -> Machine<'a> {
         Machine {
+            begins: Begins::Empty,
             accelerator: Accelerator::Tcg,
             memory_mib: 512,
             cpus: 1,
@@ -188,6 +244,37 @@ mod tests {
             line.contains("fd=8") && line.contains("socket,id=console,fd=9"),
             "{line}"
         );
+    }
+
+    #[test]
+    fn a_machine_to_be_saved_shares_its_memory_with_the_file_and_a_restored_one_does_not() {
+        let line = |begins: Begins| {
+            let machine = Machine {
+                begins,
+                ..machine(&[], "")
+            };
+            arguments(&machine).join(" ")
+        };
+        let saving = line(Begins::EmptyInFile {
+            memory_fd: 20,
+            monitor_fd: 21,
+        });
+        assert!(
+            saving.contains("mem-path=/proc/self/fd/20,size=512M,share=on"),
+            "{saving}"
+        );
+        assert!(saving.contains("file=/i,,j/root.ext4,format=raw") && !saving.contains("-incoming"));
+        let saved = line(Begins::Saved {
+            memory_fd: 20,
+            disk_fd: 22,
+            monitor_fd: 21,
+        });
+        assert!(
+            saved.contains("share=off") && saved.contains("-incoming defer"),
+            "{saved}"
+        );
+        assert!(saved.contains("file=/proc/self/fd/22,format=qcow2") && saved.contains("snapshot=on"));
+        assert!(!line(Begins::Empty).contains("memory-backend"));
     }
 
     #[test]

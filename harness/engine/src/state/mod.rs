@@ -1,0 +1,105 @@
+//! Saved states: a machine is booted once, saved when it is ready, and from then on restored in less than a second.
+//!
+//! A state is a shortcut and never evidence. Whatever is wrong with it, the machine boots instead, and one line says why.
+
+mod key;
+mod store;
+mod sum;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use self::key::StateKey;
+pub use self::store::{SPACE, StateError, StateOnDisk, all};
+use self::store::{States, make_room};
+use crate::backend::saved::{SaveError, SavedMachine};
+use crate::backend::{Backend, Console, VmConfig};
+use crate::image::Image;
+use crate::session::{Session, SessionError};
+
+/// Set once a state could not be made. Every machine of this process boots from then on.
+static CANNOT_SAVE: AtomicBool = AtomicBool::new(false);
+
+/// Why a machine does not begin from a saved state.
+#[derive(Debug, thiserror::Error)]
+enum NotSaved {
+    /// Its files.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// QEMU did not save it.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    /// The machine did not come up, which has nothing to do with states.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+/// Starts a machine: restored from a saved state if the backend has them, else booted.
+pub fn start(image: &Image, backend: &Backend) -> Result<Session, SessionError> {
+    let Backend::Vm(config) = backend else {
+        return Session::start(image, backend);
+    };
+    let wanted = config.saved_states && config.console == Console::Captured;
+    let key = (wanted && !CANNOT_SAVE.load(Ordering::Relaxed))
+        .then(|| StateKey::of(image, config))
+        .flatten();
+    let Some(key) = key else {
+        return Session::start(image, backend);
+    };
+    let states = States::of(&image.dir);
+    if let Some(session) = restored(image, config, &states, &key) {
+        return Ok(session);
+    }
+    match make(image, config, &states, &key) {
+        Ok(saved) => match Session::restore(image, config, &saved) {
+            Ok(session) => return Ok(session),
+            Err(error) => not_restored(&states, &key, &error.to_string()),
+        },
+        // The same would happen without a state.
+        Err(NotSaved::Session(error)) => return Err(error),
+        Err(error) => eprintln!("machines boot, because their state cannot be saved: {error}"),
+    }
+    CANNOT_SAVE.store(true, Ordering::Relaxed);
+    Session::start(image, backend)
+}
+
+/// A machine of the state, if there is a state and it restores.
+fn restored(image: &Image, config: &VmConfig, states: &States, key: &StateKey) -> Option<Session> {
+    match states.find(key) {
+        Ok(None) => None,
+        Ok(Some(saved)) => match Session::restore(image, config, &saved) {
+            Ok(session) => Some(session),
+            Err(error) => {
+                not_restored(states, key, &error.to_string());
+                None
+            }
+        },
+        Err(error) => {
+            not_restored(states, key, &error.to_string());
+            None
+        }
+    }
+}
+
+fn not_restored(states: &States, key: &StateKey, why: &str) {
+    eprintln!("the saved state is made anew: {why}");
+    if let Err(error) = states.remove(key) {
+        eprintln!("it cannot be removed: {error}");
+    }
+}
+
+/// Boots a machine and saves it, unless somebody else has just done so.
+fn make(image: &Image, config: &VmConfig, states: &States, key: &StateKey) -> Result<SavedMachine, NotSaved> {
+    let partial = states.begin(key, config.boot_timeout)?;
+    if let Some(saved) = states.find(key).ok().flatten() {
+        return Ok(saved);
+    }
+    let memory = partial.memory(config.memory_mib)?;
+    let session = Session::start_in_file(image, config, &memory)?;
+    session.save(partial.dir(), image)?;
+    partial.commit()?;
+    if let Some(images) = image.dir.parent() {
+        make_room(images, SPACE);
+    }
+    let saved = states.find(key)?;
+    saved.ok_or_else(|| NotSaved::Save(SaveError::Io(std::io::ErrorKind::NotFound.into())))
+}
