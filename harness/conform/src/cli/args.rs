@@ -387,7 +387,8 @@ pub enum ImageCommand {
         #[arg(default_value = DEFAULT_IMAGE)]
         name: String,
     },
-    /// Remove images whose recipe changed or is gone, and the remains of interrupted builds
+    /// Remove images whose recipe changed or is gone, the remains of interrupted builds, and saved states of another
+    /// program or another QEMU
     Prune,
 }
 

@@ -16,6 +16,7 @@ use virt_aa_engine::children;
 use virt_aa_engine::image::{self, Store};
 use virt_aa_engine::root::Root;
 use virt_aa_engine::setup;
+use virt_aa_engine::state;
 use virt_aa_engine::tools::{self, GIT, NEWUIDMAP, Tool, UNSHARE};
 
 const MIB: u64 = 1024 * 1024;
@@ -217,7 +218,7 @@ fn images(root: &Root) -> Vec<Finding> {
         Ok(looked) => looked,
         Err(error) => return vec![Finding::new(State::Broken, WHAT, error.to_string())],
     };
-    let mut findings = vec![space(&store)];
+    let mut findings = vec![space(&store), states(&store)];
     findings.extend(rows.iter().map(|row| {
         let state = match row.state {
             image::ImageState::Built => State::Good,
@@ -252,6 +253,16 @@ fn space(store: &Store) -> Finding {
         dir.display()
     );
     Finding::new(state, WHAT, detail)
+}
+
+fn states(store: &Store) -> Finding {
+    let states = state::all(store.images_dir());
+    let bytes: u64 = states.iter().map(|state| state.bytes).sum();
+    let detail = match states.len() {
+        0 => "none yet; the first machine of an image boots and is saved".to_owned(),
+        count => format!("{count}, {} MiB of at most {}", bytes / MIB, state::SPACE / MIB),
+    };
+    Finding::new(State::Note, "saved states", detail)
 }
 
 fn git() -> Finding {

@@ -7,6 +7,7 @@ use crate::exit;
 use virt_aa_engine::image::{self, Store};
 use virt_aa_engine::root::Root;
 use virt_aa_engine::setup;
+use virt_aa_engine::state;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -37,13 +38,15 @@ pub fn image(root: &Root, command: &ImageCommand) -> Result<u8, Failure> {
             output::print(&format!("{}\n", found.dir.display()))?;
         }
         ImageCommand::Prune => {
-            let pruned = image::prune(&setup::store(root)?).map_err(setup::of_image)?;
-            let mut text: String = pruned
-                .removed
-                .iter()
+            let store = setup::store(root)?;
+            let pruned = image::prune(&store).map_err(setup::of_image)?;
+            let states = state::prune(store.images_dir());
+            let bytes = pruned.bytes + states.iter().map(|state| state.bytes).sum::<u64>();
+            let removed = pruned.removed.iter().chain(states.iter().map(|state| &state.dir));
+            let mut text: String = removed
                 .map(|dir| format!("removed {}\n", dir.display()))
                 .collect();
-            text += &format!("{} MiB freed\n", pruned.bytes / MIB);
+            text += &format!("{} MiB freed\n", bytes / MIB);
             output::print(&text)?;
         }
     }

@@ -312,9 +312,10 @@ mod tests {
         let (here, there) = UnixStream::pair().unwrap();
         let got = thread::spawn(move || {
             let mut reader = BufReader::new(there.try_clone().unwrap());
-            writeln!(&there, "{GREETING}\n{DONE}").unwrap();
+            writeln!(&there, "{GREETING}").unwrap();
             let mut command = String::new();
             reader.read_line(&mut command).unwrap();
+            writeln!(&there, "{DONE}").unwrap();
             let mut buffer = [0; 200];
             let mut slices = [io::IoSliceMut::new(&mut buffer)];
             let mut space = nix::cmsg_space!(std::os::fd::RawFd);

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::backend::VmConfig;
@@ -23,7 +23,7 @@ pub(super) const DIGITS: usize = 16;
 const CPU_INFO: &str = "/proc/cpuinfo";
 
 /// Everything that the machine of a state was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateKey {
     format: u32,
     image: String,
@@ -65,6 +65,14 @@ impl StateKey {
     pub fn text(&self) -> String {
         // Plain data always has a JSON form.
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Whether a state with that key's text may be used again by this program with the QEMU that is installed.
+    pub fn may_return(text: &str) -> bool {
+        let own = program_hash::of(Path::new(program_hash::OWN)).ok();
+        let qemu = tools::find(QEMU).and_then(|qemu| identity(&qemu));
+        serde_json::from_str::<StateKey>(text)
+            .is_ok_and(|key| key.format == FORMAT && Some(key.program) == own && Some(key.qemu) == qemu)
     }
 
     /// The name of the state's folder.
@@ -149,6 +157,19 @@ pub(super) mod tests {
         assert_ne!(other.name(), key().name());
         assert_ne!(other.text(), key().text());
         assert_eq!(key().name().len(), DIGITS);
+    }
+
+    #[test]
+    fn only_a_state_of_this_program_and_this_qemu_may_return() {
+        assert!(!StateKey::may_return("{}"));
+        assert!(!StateKey::may_return(&key().text()));
+        let own = StateKey {
+            program: program_hash::of(Path::new(program_hash::OWN)).unwrap(),
+            qemu: identity(&tools::find(QEMU).unwrap()).unwrap(),
+            ..key()
+        };
+        assert!(StateKey::may_return(&own.text()));
+        assert!(!StateKey::may_return(&StateKey { format: 0, ..own }.text()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod sum;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::key::StateKey;
-pub use self::store::{SPACE, StateError, StateOnDisk, all};
+pub use self::store::{SPACE, StateError, StateOnDisk, all, dir_of, prune};
 use self::store::{States, make_room};
 use crate::backend::saved::{SaveError, SavedMachine};
 use crate::backend::{Backend, Console, VmConfig};
@@ -33,8 +33,18 @@ enum NotSaved {
     Session(#[from] SessionError),
 }
 
-/// Starts a machine: restored from a saved state if the backend has them, else booted.
+/// Starts a machine: restored from a saved state if the backend has them, else booted. What is wrong with a state is
+/// printed on standard error.
 pub fn start(image: &Image, backend: &Backend) -> Result<Session, SessionError> {
+    start_and_tell(image, backend, &mut |line| eprintln!("{line}"))
+}
+
+/// Like [`start`]. `tell` gets a line for each thing that is wrong with a state.
+pub fn start_and_tell(
+    image: &Image,
+    backend: &Backend,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Session, SessionError> {
     let Backend::Vm(config) = backend else {
         return Session::start(image, backend);
     };
@@ -46,44 +56,48 @@ pub fn start(image: &Image, backend: &Backend) -> Result<Session, SessionError> 
         return Session::start(image, backend);
     };
     let states = States::of(&image.dir);
-    if let Some(session) = restored(image, config, &states, &key) {
+    if let Some(session) = restored(image, config, &states, &key, tell) {
         return Ok(session);
     }
     match make(image, config, &states, &key) {
         Ok(saved) => match Session::restore(image, config, &saved) {
             Ok(session) => return Ok(session),
-            Err(error) => not_restored(&states, &key, &error.to_string()),
+            Err(error) => not_restored(&states, &key, &error.to_string(), tell),
         },
         // The same would happen without a state.
         Err(NotSaved::Session(error)) => return Err(error),
-        Err(error) => eprintln!("machines boot, because their state cannot be saved: {error}"),
+        Err(error) => tell(&format!(
+            "machines boot, because their state cannot be saved: {error}"
+        )),
     }
     CANNOT_SAVE.store(true, Ordering::Relaxed);
     Session::start(image, backend)
 }
 
 /// A machine of the state, if there is a state and it restores.
-fn restored(image: &Image, config: &VmConfig, states: &States, key: &StateKey) -> Option<Session> {
-    match states.find(key) {
-        Ok(None) => None,
+fn restored(
+    image: &Image,
+    config: &VmConfig,
+    states: &States,
+    key: &StateKey,
+    tell: &mut dyn FnMut(&str),
+) -> Option<Session> {
+    let why = match states.find(key) {
+        Ok(None) => return None,
         Ok(Some(saved)) => match Session::restore(image, config, &saved) {
-            Ok(session) => Some(session),
-            Err(error) => {
-                not_restored(states, key, &error.to_string());
-                None
-            }
+            Ok(session) => return Some(session),
+            Err(error) => error.to_string(),
         },
-        Err(error) => {
-            not_restored(states, key, &error.to_string());
-            None
-        }
-    }
+        Err(error) => error.to_string(),
+    };
+    not_restored(states, key, &why, tell);
+    None
 }
 
-fn not_restored(states: &States, key: &StateKey, why: &str) {
-    eprintln!("the saved state is made anew: {why}");
+fn not_restored(states: &States, key: &StateKey, why: &str, tell: &mut dyn FnMut(&str)) {
+    tell(&format!("the saved state is made anew: {why}"));
     if let Err(error) = states.remove(key) {
-        eprintln!("it cannot be removed: {error}");
+        tell(&format!("it cannot be removed: {error}"));
     }
 }
 

@@ -13,8 +13,10 @@ use virt_aa_probe::lock::lock_within;
 
 use super::key::StateKey;
 use super::sum;
+use crate::backend::VmConfig;
 use crate::backend::saved::{DEVICES, DISK, MEMORY, SavedMachine};
 use crate::file_identity::FileIdentity;
+use crate::image::Image;
 
 /// The folder of the states, in an image's folder.
 pub const DIR: &str = "states";
@@ -249,6 +251,23 @@ pub fn make_room(images: &Path, space: u64) -> Vec<PathBuf> {
         }
     }
     removed
+}
+
+/// Removes the states of all images that cannot be used again: those of another program or another QEMU. Returns them.
+pub fn prune(images: &Path) -> Vec<StateOnDisk> {
+    let may_return = |state: &StateOnDisk| {
+        let text = fs::read_to_string(state.dir.join(MANIFEST)).unwrap_or_default();
+        serde_json::from_str::<Manifest>(&text).is_ok_and(|manifest| StateKey::may_return(&manifest.key))
+    };
+    let mut gone = all(images);
+    gone.retain(|state| !may_return(state) && remove(&state.dir).is_ok());
+    gone
+}
+
+/// The folder of the state of a machine, whether or not there is one; `None` if its key cannot be made.
+pub fn dir_of(image: &Image, config: &VmConfig) -> Option<PathBuf> {
+    let key = StateKey::of(image, config)?;
+    Some(States::of(&image.dir).dir.join(key.name()))
 }
 
 /// A state on disk.

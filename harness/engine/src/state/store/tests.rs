@@ -138,3 +138,12 @@ fn the_states_that_were_not_used_for_longest_make_room() {
     assert_eq!(make_room(images, 0), Vec::<PathBuf>::new());
     assert_eq!(all(images).len(), 1);
 }
+
+#[test]
+fn states_of_another_program_are_pruned() {
+    let images = tempfile::tempdir().unwrap();
+    make(images.path(), 1).commit().unwrap();
+    let pruned = prune(images.path());
+    assert_eq!(pruned.len(), 1);
+    assert!(pruned[0].bytes > 0 && all(images.path()).is_empty());
+}
