@@ -22,9 +22,10 @@ pub fn shell(root: &Root, args: &ShellArgs) -> Result<u8, Failure> {
     let data = setup::data(root)?;
     let backend = Backend::Vm(VmConfig {
         console: Console::Stdio,
+        saved_states: !args.target.no_saved_state,
         ..setup::vm_config(root, &args.target.image)?
     });
-    eprintln!("booting {}; the shell's end ends the machine", args.target.image);
+    eprintln!("starting {}; the shell's end ends the machine", args.target.image);
     let (prepared, mut session) = setup::prepared(
         root,
         &data,

@@ -48,8 +48,7 @@ pub fn start_and_tell(
     let Backend::Vm(config) = backend else {
         return Session::start(image, backend);
     };
-    let wanted = config.saved_states && config.console == Console::Captured;
-    let key = (wanted && !CANNOT_SAVE.load(Ordering::Relaxed))
+    let key = (config.saved_states && !CANNOT_SAVE.load(Ordering::Relaxed))
         .then(|| StateKey::of(image, config))
         .flatten();
     let Some(key) = key else {
@@ -108,7 +107,12 @@ fn make(image: &Image, config: &VmConfig, states: &States, key: &StateKey) -> Re
         return Ok(saved);
     }
     let memory = partial.memory(config.memory_mib)?;
-    let session = Session::start_in_file(image, config, &memory)?;
+    // What the kernel says while it boots is nobody's concern here.
+    let quiet = VmConfig {
+        console: Console::Captured,
+        ..config.clone()
+    };
+    let session = Session::start_in_file(image, &quiet, &memory)?;
     session.save(partial.dir(), image)?;
     partial.commit()?;
     if let Some(images) = image.dir.parent() {
