@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,9 @@ use std::time::{Duration, SystemTime};
 use virt_aa_engine::backend::{Backend, VmConfig};
 use virt_aa_engine::image::{self, BuildOptions, Image, Store};
 use virt_aa_engine::session::Session;
-use virt_aa_engine::state;
+use virt_aa_engine::state::{self, LoadedSet};
+use virt_aa_model::fixture::Fixture;
+use virt_aa_probe::protocol::FixtureOutcome;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -35,13 +38,20 @@ impl Machines {
             program: env!("CARGO_BIN_EXE_virt-aa-conform").into(),
             ..VmConfig::default()
         };
-        let state = state::dir_of(&image, &config).unwrap();
+        let state = state::dir_of(&image, &config, None).unwrap();
         // One of an earlier run of this test may be there.
         let _ = fs::remove_dir_all(&state);
         Machines {
             image,
             backend: Backend::Vm(config),
             state,
+        }
+    }
+
+    fn config(&self) -> &VmConfig {
+        match &self.backend {
+            Backend::Vm(config) => config,
+            Backend::Local(_) => unreachable!("they are virtual machines"),
         }
     }
 
@@ -106,6 +116,67 @@ fn a_state_is_made_once_and_its_machines_differ_in_what_must_differ() {
     let (mut third, told) = machines.start();
     assert_eq!(told, Vec::<String>::new());
     assert_eq!(output(&mut third, "ls /root"), "");
+}
+
+fn fixture(name: &str, up: &str) -> Fixture {
+    Fixture {
+        name: name.into(),
+        summary: String::new(),
+        facts: BTreeMap::new(),
+        timeout: 60,
+        machine: Vec::new(),
+        modules: Vec::new(),
+        saved: true,
+        up: up.into(),
+    }
+}
+
+#[test]
+fn a_fixture_of_a_state_comes_up_once_and_one_that_does_not_come_up_has_no_state() {
+    let machines = Machines::of_memory(643);
+    let set = LoadedSet {
+        policies: Vec::new(),
+        files: BTreeMap::from([("/etc/apparmor.d/made-up".to_owned(), Some("text".to_owned()))]),
+    };
+    let start = |fixtures: &[&Fixture]| state::start_with(&machines.image, &machines.backend, &set, fixtures);
+    let first = fixture(
+        "first",
+        "echo once >> /root/first; (echo 0 > $KEEP; touch /run/kept; exec sleep 1000 >/dev/null 2>&1) & \
+         \"$AGENT\" await /run/kept 20; \
+         echo random=$(cat /proc/sys/kernel/random/uuid)",
+    );
+    let second = fixture("second", "test -e /root/first; echo random=2");
+    let random = |session: &mut Session| match session.fixture(&first).unwrap() {
+        FixtureOutcome::Up { facts } => facts["random"].clone(),
+        other => panic!("{other:?}"),
+    };
+    let mut one = start(&[&first, &second]).unwrap();
+    let mut other = start(&[&first, &second]).unwrap();
+    assert_eq!(random(&mut one), random(&mut other));
+    assert!(one.has_fixture("second"));
+    assert_eq!(
+        output(&mut one, "cat /root/first /etc/apparmor.d/made-up"),
+        "once\ntext"
+    );
+    assert_eq!(output(&mut one, "cat /proc/[0-9]*/comm | grep -cx sleep"), "1");
+    assert!(start(&[&fixture("broken", "exit 1")]).is_none());
+    assert!(start(&[&fixture("unavailable", "exit 77")]).is_none());
+    // Nothing of an unfinished state is left.
+    let left = fs::read_dir(machines.image.dir.join("states")).unwrap();
+    let names: Vec<String> = left
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(
+        !names.iter().any(|name| name.starts_with(".partial-")),
+        "{names:?}"
+    );
+    drop((one, other));
+    let dir = state::dir_of(
+        &machines.image,
+        machines.config(),
+        Some((&set, &[&first, &second])),
+    );
+    fs::remove_dir_all(dir.unwrap()).unwrap();
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What virt-aa-conform runs cases on (images, machines, other backends, sessions with the agent), and how.
 
 pub mod backend;
+pub mod capacity;
 pub mod children;
 mod file_identity;
 pub mod image;
@@ -17,6 +18,7 @@ pub mod runner;
 pub mod selftest;
 pub mod session;
 pub mod setup;
+mod sparse;
 pub mod state;
 pub mod suite;
 pub mod target;

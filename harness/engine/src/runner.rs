@@ -9,7 +9,7 @@ use crate::backend::Backend;
 use crate::prepare::{Candidate, Prepared};
 use crate::profile_set::assemble::SetUnderTest;
 use crate::session::{Session, SessionError};
-use crate::state;
+use crate::state::{self, LoadedSet};
 use virt_aa_model::case::expand::Variant;
 use virt_aa_model::case::plan::{Facts, Planned, plan};
 use virt_aa_model::case_run::{CaseRun, Ran, profile_of};
@@ -87,6 +87,33 @@ impl<'a> Runner<'a> {
                 error
             }
         })
+    }
+
+    /// Takes a machine from a saved state, if the variant needs fixtures that are saved and this machine lacks one. A state
+    /// has the base set loaded, whatever set the variant runs with.
+    fn take_saved(&mut self, variant: &Variant) {
+        let needs = variant.loaded.case.needs.iter();
+        let fixtures: Vec<_> = needs
+            .filter_map(|name| self.data.fixtures.get(name))
+            .filter(|fixture| fixture.saved)
+            .collect();
+        let has = |session: &Session| fixtures.iter().all(|fixture| session.has_fixture(&fixture.name));
+        if fixtures.is_empty() || self.session.as_ref().is_some_and(has) {
+            return;
+        }
+        let base = &self.prepared.base;
+        let set = LoadedSet {
+            policies: base.compiled.policies(),
+            files: base.set.overlay(),
+        };
+        let left = self
+            .until
+            .map(|until| until.saturating_duration_since(Instant::now()));
+        let backend = left.map_or_else(|| self.backend.clone(), |left| self.backend.within(left));
+        if let Some(session) = state::start_with(&self.prepared.image, &backend, &set, &fixtures) {
+            self.session = Some(session);
+            self.loaded = Some(base.set.tree.hash());
+        }
     }
 
     /// Loads a set unless it is loaded already.
@@ -202,6 +229,7 @@ impl<'a> Runner<'a> {
         if self.until.is_some_and(|until| Instant::now() >= until) {
             return Err(Stopped::Session(SessionError::OutOfTime));
         }
+        self.take_saved(variant);
         self.load(candidate)?;
         let planned = self.plan(variant, &candidate.set)?;
         let expected = Expected {

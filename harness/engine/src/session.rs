@@ -96,10 +96,31 @@ impl Session {
         self.machine.save(dir, image)
     }
 
-    /// Restores a machine, and tells it the time and new random numbers: all machines of one state begin alike.
-    pub fn restore(image: &Image, config: &VmConfig, saved: &SavedMachine) -> Result<Session, SessionError> {
+    /// Restores a machine in which these fixtures are up.
+    pub fn restore(
+        image: &Image,
+        config: &VmConfig,
+        saved: &SavedMachine,
+        fixtures: BTreeMap<String, FixtureOutcome>,
+    ) -> Result<Session, SessionError> {
+        let session = Session::resume(backend::restore(image, config, saved)?)?;
+        Ok(Session { fixtures, ..session })
+    }
+
+    /// Restores a machine in a copy of its files, so that it can be saved again.
+    pub fn restore_in_files(
+        image: &Image,
+        config: &VmConfig,
+        copy: &SavedMachine,
+        fixtures: BTreeMap<String, FixtureOutcome>,
+    ) -> Result<Session, SessionError> {
+        let session = Session::resume(backend::restore_in_files(image, config, copy)?)?;
+        Ok(Session { fixtures, ..session })
+    }
+
+    /// Tells a restored machine the time and new random numbers: all machines of one state begin alike.
+    fn resume(mut machine: Box<dyn Machine>) -> Result<Session, SessionError> {
         let limits = Limits::default();
-        let mut machine = backend::restore(image, config, saved)?;
         let mut seed = vec![0; SEED_BYTES];
         getrandom::fill(&mut seed)
             .map_err(|error| SessionError::Agent(format!("no random numbers: {error}")))?;
@@ -182,6 +203,16 @@ impl Session {
             Response::Policy(state) => Ok(state),
             other => Err(nonsense(&other)),
         }
+    }
+
+    /// Whether a fixture was brought up in this machine, whatever came of it.
+    pub fn has_fixture(&self, name: &str) -> bool {
+        self.fixtures.contains_key(name)
+    }
+
+    /// The fixtures that were brought up, with their outcomes.
+    pub fn fixtures(&self) -> &BTreeMap<String, FixtureOutcome> {
+        &self.fixtures
     }
 
     /// Brings a fixture up, or returns its earlier outcome.

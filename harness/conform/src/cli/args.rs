@@ -166,9 +166,10 @@ pub struct RunArgs {
     /// Count skipped and vacuous cases as failures
     #[arg(long)]
     pub strict: bool,
-    /// Number of machines that run at the same time
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16), value_name = "N")]
-    pub jobs: u8,
+    /// Number of machines that run at the same time (default: one for each processor, as far as the memory suffices; 1 with
+    /// the host and container backends)
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16), value_name = "N")]
+    pub jobs: Option<u8>,
     /// Print how long each part took
     #[arg(long)]
     pub timings: bool,
@@ -189,9 +190,10 @@ pub struct ProveArgs {
     /// Time limit for the whole run in seconds, not counting the image's build
     #[arg(long, default_value = "3600", value_parser = seconds, value_name = "SECONDS")]
     pub timeout: Duration,
-    /// Number of machines that run at the same time
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16), value_name = "N")]
-    pub jobs: u8,
+    /// Number of machines that run at the same time (default: one for each processor, as far as the memory suffices; 1 with
+    /// the host and container backends)
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16), value_name = "N")]
+    pub jobs: Option<u8>,
 }
 
 /// Arguments of `selftest`.
@@ -206,9 +208,9 @@ pub struct SelftestArgs {
     /// Print the table and run nothing
     #[arg(long)]
     pub list: bool,
-    /// Number of machines that run at the same time
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16), value_name = "N")]
-    pub jobs: u8,
+    /// Number of machines that run at the same time (default: one for each processor, as far as the memory suffices)
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16), value_name = "N")]
+    pub jobs: Option<u8>,
     /// Time limit for the whole run in seconds, not counting the image's build
     #[arg(long, default_value = "3600", value_parser = seconds, value_name = "SECONDS")]
     pub timeout: Duration,

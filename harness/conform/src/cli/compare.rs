@@ -32,7 +32,7 @@ pub fn compare(root: &Root, args: &RunArgs, base: &str) -> Result<u8, Failure> {
         return Err(Failure::usage(FormatError::NoComparison));
     }
     let reports = Reports::open(&args.reports)?;
-    let backend = prologue.backend(args.jobs, args.timeout)?;
+    let (backend, machines) = prologue.backend(args.jobs, args.timeout)?;
     let image = setup::image_for(root, target, &backend)?;
     let (prepared, mut session) = prepare(data, &image, &wanted_base, &backend).map_err(setup::of_prepare)?;
     let other = prepared.other(data, &wanted).map_err(setup::of_prepare)?;
@@ -49,7 +49,7 @@ pub fn compare(root: &Root, args: &RunArgs, base: &str) -> Result<u8, Failure> {
         data,
         prepared: &prepared,
         backend: &backend,
-        bounds: Bounds::new(args.jobs, args.timeout, started.elapsed()),
+        bounds: Bounds::new(machines, args.timeout, started.elapsed()),
     };
     let begun = |variant: &Variant| bar.set_message(variant.id.clone());
     let mut ended = |_: &CaseRun| bar.inc(1);

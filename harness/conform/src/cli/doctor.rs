@@ -1,6 +1,5 @@
 //! `doctor`: reports what this machine can run, what is missing, and how to install it.
 
-use std::fs;
 use std::time::Duration;
 
 use nix::sys::statvfs::statvfs;
@@ -12,6 +11,7 @@ use super::output;
 use crate::exit;
 use virt_aa_engine::backend::VmConfig;
 use virt_aa_engine::backend::accel::Accelerator;
+use virt_aa_engine::capacity::{self, BESIDE_MIB};
 use virt_aa_engine::children;
 use virt_aa_engine::image::{self, Store};
 use virt_aa_engine::root::Root;
@@ -22,8 +22,6 @@ use virt_aa_engine::tools::{self, GIT, NEWUIDMAP, Tool, UNSHARE};
 const MIB: u64 = 1024 * 1024;
 /// Timeout for a tool that only reports whether it works.
 const SHORT: Duration = Duration::from_secs(20);
-/// Memory that the harness and QEMU need besides the guest's.
-const BESIDE_MIB: u64 = 256;
 
 /// The state of one requirement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +59,7 @@ pub fn doctor(root: Result<Root, Failure>) -> Result<u8, Failure> {
     let mut findings = vec![accelerator()];
     findings.extend(needed_tools().map(tool));
     findings.push(image_building());
-    findings.push(memory(&meminfo()));
+    findings.push(memory(capacity::available_mib()));
     findings.extend(data(root));
     findings.push(git());
     findings.push(nextest());
@@ -164,23 +162,9 @@ fn image_building() -> Finding {
     }
 }
 
-fn meminfo() -> String {
-    fs::read_to_string("/proc/meminfo").unwrap_or_default()
-}
-
-fn memory(meminfo: &str) -> Finding {
+fn memory(available: Option<u64>) -> Finding {
     const WHAT: &str = "memory";
     let needed = u64::from(VmConfig::default().memory_mib) + BESIDE_MIB;
-    let available = meminfo
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix("MemAvailable:")?
-                .split_whitespace()
-                .next()?
-                .parse::<u64>()
-                .ok()
-        })
-        .map(|kib| kib / 1024);
     match available {
         Some(free) if free < needed => Finding::new(
             State::Missing,
@@ -336,11 +320,11 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case("MemTotal: 9 kB\nMemAvailable:    2097152 kB\n", State::Good)]
-    #[case("MemAvailable:    204800 kB\n", State::Missing)]
-    #[case("", State::Note)]
-    fn a_machine_must_fit_the_memory(#[case] meminfo: &str, #[case] state: State) {
-        assert_eq!(memory(meminfo).state, state);
+    #[case(Some(2048), State::Good)]
+    #[case(Some(200), State::Missing)]
+    #[case(None, State::Note)]
+    fn a_machine_must_fit_the_memory(#[case] available: Option<u64>, #[case] state: State) {
+        assert_eq!(memory(available).state, state);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use virt_aa_engine::backend::Backend;
+use virt_aa_engine::capacity;
 use virt_aa_engine::profile_set::assemble::SetUnderTest;
 use virt_aa_engine::root::Root;
 use virt_aa_engine::setup;
@@ -49,9 +50,12 @@ impl<'a> Prologue<'a> {
         })
     }
 
-    /// The backend for this number of machines and this timeout.
-    pub fn backend(&self, jobs: u8, timeout: Duration) -> Result<Backend, Failure> {
-        Ok(setup::backend(self.root, &self.target, jobs)?.within(timeout))
+    /// The backend, and how many machines of it run side by side. If `jobs` does not say it, the host decides, and a line
+    /// on standard error tells how many it bears.
+    pub fn backend(&self, jobs: Option<u8>, timeout: Duration) -> Result<(Backend, u8), Failure> {
+        let backend = setup::backend(self.root, &self.target, jobs.unwrap_or(1))?.within(timeout);
+        let machines = jobs.unwrap_or_else(|| machines(&backend));
+        Ok((backend, machines))
     }
 
     /// The variants that run with a set, and a line about those left to other images.
@@ -61,6 +65,15 @@ impl<'a> Prologue<'a> {
         let left = leave_to_others(&mut selection, &self.data, self.root, &self.target, named)?;
         Ok((selection, left))
     }
+}
+
+/// As many machines as this host bears.
+pub fn machines(backend: &Backend) -> u8 {
+    let machines = backend.memory_mib().map_or(1, capacity::machines);
+    if machines > 1 {
+        eprintln!("up to {machines} machines side by side; --jobs changes that");
+    }
+    machines
 }
 
 /// Colours, if standard output is a terminal that shows them.

@@ -40,7 +40,7 @@ pub fn prove_all(root: &Root, args: &ProveArgs) -> Result<u8, Failure> {
         return Err(Failure::usage(FormatError::NoProofs));
     }
     let reports = Reports::open(&args.reports)?;
-    let backend = prologue.backend(args.jobs, args.timeout)?;
+    let (backend, machines) = prologue.backend(args.jobs, args.timeout)?;
     let (prepared, session) = setup::prepared(root, data, &prologue.target, None, &backend)?;
     let (selection, left) = prologue.choose(&prepared.base.set)?;
     let info = run_info::of_base(&prepared, &backend, None);
@@ -52,7 +52,7 @@ pub fn prove_all(root: &Root, args: &ProveArgs) -> Result<u8, Failure> {
         data,
         prepared: &prepared,
         backend: &backend,
-        bounds: Bounds::new(args.jobs, args.timeout, prepared.timings.whole),
+        bounds: Bounds::new(machines, args.timeout, prepared.timings.whole),
     };
     let mut proofs = Vec::new();
     let mut printed = Ok(());

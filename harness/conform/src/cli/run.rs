@@ -41,7 +41,7 @@ pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
     if let Some(file) = &args.bundle {
         bundle::writable(file).map_err(Failure::usage)?;
     }
-    let backend = prologue.backend(args.jobs, args.timeout)?;
+    let (backend, machines) = prologue.backend(args.jobs, args.timeout)?;
     let (prepared, session) =
         setup::prepared(root, data, &prologue.target, args.known_bad.as_deref(), &backend)?;
     let (mut selection, left) = prologue.choose(&prepared.base.set)?;
@@ -55,7 +55,7 @@ pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
         data,
         prepared: &prepared,
         backend: &backend,
-        bounds: Bounds::new(args.jobs, args.timeout, prepared.timings.whole),
+        bounds: Bounds::new(machines, args.timeout, prepared.timings.whole),
     };
     let again = again(root, args);
     let context = Context {

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::args::{DEFAULT_SET, SelftestArgs};
 use super::failure::Failure;
+use super::prologue::machines;
 use crate::exit;
 use crate::report::human::count;
 use virt_aa_engine::backend::Backend;
@@ -40,6 +41,7 @@ pub fn selftest(root: &Root, args: &SelftestArgs) -> Result<u8, Failure> {
     let (prepared, session) =
         prepare(&data, &image, &SetRequest::plain(DEFAULT_SET), &backend).map_err(setup::of_prepare)?;
     let until = started + args.timeout;
+    let machines = args.jobs.unwrap_or_else(|| machines(&backend));
     let bench = |session| {
         let runner = Runner::new(&data, &prepared, &backend, session).until(until);
         Bench::new(&data, &prepared, &config, runner)
@@ -51,7 +53,7 @@ pub fn selftest(root: &Root, args: &SelftestArgs) -> Result<u8, Failure> {
     let mut printed = Ok(());
     let (mut caught, mut refused, mut not_done) = (0, 0, 0);
     thread::scope(|scope| {
-        for _ in 0..args.jobs {
+        for _ in 0..machines {
             let (session, tell) = (session.take(), tell.clone());
             let (next, chosen, bench) = (&next, &chosen, &bench);
             scope.spawn(move || {

@@ -109,6 +109,15 @@ pub fn restore(image: &Image, config: &VmConfig, saved: &SavedMachine) -> Result
     Ok(Box::new(Vm::restore(image, config, saved)?))
 }
 
+/// Likewise, in a copy of the saved machine's files, so that the machine can be saved again.
+pub fn restore_in_files(
+    image: &Image,
+    config: &VmConfig,
+    copy: &SavedMachine,
+) -> Result<Box<dyn Machine>, VmError> {
+    Ok(Box::new(Vm::restore_in_files(image, config, copy)?))
+}
+
 /// A running machine. Dropping it ends it.
 pub trait Machine: Debug + Send {
     /// The stream to the agent, after its greeting.

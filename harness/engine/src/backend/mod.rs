@@ -13,7 +13,7 @@ mod vm;
 mod watch;
 
 pub use local::{Kind, LocalConfig};
-pub use machine::{Backend, Machine, restore, start_in_file};
+pub use machine::{Backend, Machine, restore, restore_in_files, start_in_file};
 pub use qmp::QmpError;
 pub use stream::AgentStream;
 pub use vm::{Console, VmConfig, VmError};

@@ -49,11 +49,12 @@ pub enum Begins {
     Empty,
     /// Likewise, with the memory in a file, so that the machine can be saved.
     EmptyInFile { memory_fd: RawFd, monitor_fd: RawFd },
-    /// As they were saved. Neither file is written to.
+    /// As they were saved. The files are written to only if the machine is to be saved again.
     Saved {
         memory_fd: RawFd,
         disk_fd: RawFd,
         monitor_fd: RawFd,
+        to_be_saved: bool,
     },
 }
 
@@ -104,14 +105,20 @@ pub fn arguments(machine: &Machine<'_>) -> Vec<String> {
             add("-append", xen_command_line(machine.memory_mib));
         }
     }
-    // snapshot=on: writes go to a file that is unlinked right after it is opened, so nothing is left of it.
-    let (disk, format) = match machine.begins {
-        Begins::Saved { disk_fd, .. } => (descriptor(disk_fd), "qcow2"),
-        _ => (quoted(&machine.disk.display().to_string()), "raw"),
+    // Where it is on, writes go to a file that is unlinked right after it is opened, so nothing is left of it.
+    let (disk, format, snapshot) = match machine.begins {
+        Begins::Saved {
+            disk_fd, to_be_saved, ..
+        } => (
+            descriptor(disk_fd),
+            "qcow2",
+            if to_be_saved { "off" } else { "on" },
+        ),
+        _ => (quoted(&machine.disk.display().to_string()), "raw", "on"),
     };
     add(
         "-drive",
-        format!("file={disk},format={format},if=none,id={ROOT_DISK},snapshot=on,cache=unsafe"),
+        format!("file={disk},format={format},if=none,id={ROOT_DISK},snapshot={snapshot},cache=unsafe"),
     );
     add(
         "-device",
@@ -146,8 +153,9 @@ pub fn arguments(machine: &Machine<'_>) -> Vec<String> {
         Begins::Saved {
             memory_fd,
             monitor_fd,
+            to_be_saved,
             ..
-        } => Some((memory_fd, "off", monitor_fd)),
+        } => Some((memory_fd, if to_be_saved { "on" } else { "off" }, monitor_fd)),
     };
     if let Some((memory, share, monitor)) = in_file {
         add(
@@ -264,16 +272,29 @@ mod tests {
             "{saving}"
         );
         assert!(saving.contains("file=/i,,j/root.ext4,format=raw") && !saving.contains("-incoming"));
-        let saved = line(Begins::Saved {
-            memory_fd: 20,
-            disk_fd: 22,
-            monitor_fd: 21,
-        });
+        let restored = |to_be_saved| {
+            line(Begins::Saved {
+                memory_fd: 20,
+                disk_fd: 22,
+                monitor_fd: 21,
+                to_be_saved,
+            })
+        };
+        let saved = restored(false);
         assert!(
             saved.contains("share=off") && saved.contains("-incoming defer"),
             "{saved}"
         );
         assert!(saved.contains("file=/proc/self/fd/22,format=qcow2") && saved.contains("snapshot=on"));
+        let again = restored(true);
+        assert!(
+            again.contains("share=on") && again.contains("-incoming defer"),
+            "{again}"
+        );
+        assert!(
+            again.contains("format=qcow2") && again.contains("snapshot=off"),
+            "{again}"
+        );
         assert!(!line(Begins::Empty).contains("memory-backend"));
     }
 

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::qemu::ROOT_DISK;
 use super::qmp::{Qmp, QmpError};
+use crate::sparse;
 
 /// The file of the memory, in a saved machine's folder.
 pub const MEMORY: &str = "memory";
@@ -40,6 +41,20 @@ impl SavedMachine {
             disk: File::open(dir.join(DISK))?,
         })
     }
+
+    /// Copies memory and disk into a folder, where a machine goes on in them until it is saved there.
+    pub fn copy_into(&self, dir: &Path) -> io::Result<SavedMachine> {
+        let copy = |from: &File, name: &str| {
+            let to = File::create_new(dir.join(name))?;
+            sparse::copy(from, &to)?;
+            Ok::<File, io::Error>(to)
+        };
+        Ok(SavedMachine {
+            memory: copy(&self.memory, MEMORY)?,
+            devices: self.devices.try_clone()?,
+            disk: copy(&self.disk, DISK)?,
+        })
+    }
 }
 
 /// Why a machine was not saved.
@@ -53,10 +68,30 @@ pub enum SaveError {
     Qemu(#[from] QmpError),
 }
 
+/// Where a machine's disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DiskPlace {
+    /// In an overlay that QEMU throws away.
+    Temporary,
+    /// In the file where it is to be saved.
+    InPlace,
+}
+
 /// Stops the machine and saves its devices and its disk into the folder. The memory is there already. The machine does not
 /// go on, because its memory would change.
-pub(super) fn save(qmp: &mut Qmp, dir: &Path, image_disk: &Path) -> Result<(), SaveError> {
+pub(super) fn save(qmp: &mut Qmp, dir: &Path, image_disk: &Path, place: DiskPlace) -> Result<(), SaveError> {
     qmp.execute("stop", &json!({}))?;
+    if place == DiskPlace::Temporary {
+        save_disk(qmp, dir, image_disk)?;
+    }
+    let devices = File::create_new(dir.join(DEVICES))?;
+    qmp.pass("devices", &devices)?;
+    // In the end QEMU writes out what it has not yet written of a disk.
+    qmp.migrate("migrate", "devices")?;
+    Ok(())
+}
+
+fn save_disk(qmp: &mut Qmp, dir: &Path, image_disk: &Path) -> Result<(), SaveError> {
     let disk = dir.join(DISK);
     let size = image_disk.metadata()?.len();
     qmp.job(
@@ -83,9 +118,6 @@ pub(super) fn save(qmp: &mut Qmp, dir: &Path, image_disk: &Path) -> Result<(), S
     )?;
     qmp.execute("blockdev-del", &json!({"node-name": "saved-disk"}))?;
     qmp.execute("blockdev-del", &json!({"node-name": "saved-file"}))?;
-    let devices = File::create_new(dir.join(DEVICES))?;
-    qmp.pass("devices", &devices)?;
-    qmp.migrate("migrate", "devices")?;
     Ok(())
 }
 

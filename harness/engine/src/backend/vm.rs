@@ -14,7 +14,7 @@ use super::accel::Accelerator;
 use super::machine::Machine;
 use super::qemu::{self, Begins, Boots};
 use super::qmp::{Qmp, QmpError};
-use super::saved::{self, SaveError, SavedMachine};
+use super::saved::{self, DiskPlace, SaveError, SavedMachine};
 use super::stream::AgentStream;
 use super::watch::{VmDeath, Watch};
 use crate::children::{self, Group};
@@ -68,6 +68,7 @@ pub(super) struct Vm {
     boot_time: Duration,
     /// The monitor of a machine that can be saved.
     monitor: Option<Qmp>,
+    disk: DiskPlace,
 }
 
 /// Why a machine did not come up.
@@ -131,6 +132,8 @@ enum Source<'a> {
     ImageInto(&'a File),
     /// A saved machine.
     Saved(&'a SavedMachine),
+    /// A copy of one, in which the machine goes on until it is saved again.
+    SavedInto(&'a SavedMachine),
 }
 
 impl Vm {
@@ -146,9 +149,31 @@ impl Vm {
 
     /// Restores a machine that was made with the same configuration. Its agent reports nothing until it is asked.
     pub(super) fn restore(image: &Image, config: &VmConfig, saved: &SavedMachine) -> Result<Self, VmError> {
+        Vm::resume(image, config, saved, Source::Saved(saved))
+    }
+
+    /// Likewise, with memory and disk in the files themselves, so that the machine can be saved again.
+    pub(super) fn restore_in_files(
+        image: &Image,
+        config: &VmConfig,
+        copy: &SavedMachine,
+    ) -> Result<Self, VmError> {
+        let vm = Vm::resume(image, config, copy, Source::SavedInto(copy))?;
+        Ok(Vm {
+            disk: DiskPlace::InPlace,
+            ..vm
+        })
+    }
+
+    fn resume(
+        image: &Image,
+        config: &VmConfig,
+        saved: &SavedMachine,
+        source: Source<'_>,
+    ) -> Result<Self, VmError> {
         let start = Instant::now();
         let limit = SAVE_TIMEOUT.min(config.boot_timeout);
-        let Launched { mut vm, monitor } = Vm::launch(image, config, Source::Saved(saved))?;
+        let Launched { mut vm, monitor } = Vm::launch(image, config, source)?;
         let done = monitor
             .ok_or_else(|| QmpError::Io(io::ErrorKind::NotConnected.into()))
             .and_then(|monitor| {
@@ -210,13 +235,14 @@ impl Vm {
                 inherited.extend([memory, monitor.into()]);
                 begins
             }
-            (Source::Saved(saved), Some(monitor)) => {
+            (Source::Saved(saved) | Source::SavedInto(saved), Some(monitor)) => {
                 let memory = OwnedFd::from(saved.memory.try_clone()?);
                 let disk = OwnedFd::from(saved.disk.try_clone()?);
                 let begins = Begins::Saved {
                     memory_fd: memory.as_raw_fd(),
                     disk_fd: disk.as_raw_fd(),
                     monitor_fd: monitor.as_raw_fd(),
+                    to_be_saved: matches!(source, Source::SavedInto(_)),
                 };
                 inherited.extend([memory, disk, monitor.into()]);
                 begins
@@ -260,6 +286,7 @@ impl Vm {
             watch,
             boot_time: Duration::ZERO,
             monitor: None,
+            disk: DiskPlace::Temporary,
         };
         Ok(Launched { vm, monitor })
     }
@@ -325,7 +352,7 @@ impl Machine for Vm {
             return Err(SaveError::Io(io::ErrorKind::Unsupported.into()));
         };
         qmp.set_deadline(Instant::now() + SAVE_TIMEOUT);
-        saved::save(qmp, dir, &image.disk)
+        saved::save(qmp, dir, &image.disk, self.disk)
     }
 
     fn post_mortem(&mut self) -> VmDeath {

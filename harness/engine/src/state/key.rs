@@ -6,7 +6,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use virt_aa_model::fixture::Fixture;
 
+use super::LoadedSet;
 use crate::backend::VmConfig;
 use crate::backend::accel::Accelerator;
 use crate::image::Image;
@@ -38,6 +40,17 @@ pub struct StateKey {
     cmdline: String,
     /// The host's processor and kernel under KVM.
     host: Option<String>,
+    /// What was done in the machine after it had booted.
+    then: Vec<Prepared>,
+}
+
+/// What was done in a machine, one after another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Prepared {
+    /// A profile set was loaded, by the hash of its policies and files.
+    Set(String),
+    /// A fixture was brought up, with all that its file says.
+    Fixture(String),
 }
 
 impl StateKey {
@@ -58,7 +71,22 @@ impl StateKey {
             devices: config.devices.clone(),
             cmdline: config.cmdline_extra.clone(),
             host,
+            then: Vec::new(),
         })
+    }
+
+    /// The key of a machine with the same beginning, in which a set was loaded and fixtures were brought up then.
+    pub fn with(&self, set: &LoadedSet, fixtures: &[&Fixture]) -> StateKey {
+        // Plain data always has a JSON form.
+        let fixtures = fixtures
+            .iter()
+            .map(|fixture| Prepared::Fixture(serde_json::to_string(fixture).unwrap_or_default()));
+        StateKey {
+            then: std::iter::once(Prepared::Set(set.hash()))
+                .chain(fixtures)
+                .collect(),
+            ..self.clone()
+        }
     }
 
     /// The key as text, which a state keeps.
@@ -118,7 +146,10 @@ fn host(cpu_info: &str) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::collections::BTreeMap;
+
     use rstest::rstest;
+    use virt_aa_probe::protocol::Policy;
 
     use super::*;
 
@@ -134,6 +165,7 @@ pub(super) mod tests {
             devices: vec!["-device".into(), "x".into()],
             cmdline: "a=b".into(),
             host: None,
+            then: Vec::new(),
         }
     }
 
@@ -153,10 +185,48 @@ pub(super) mod tests {
     #[case::devices(StateKey { devices: vec!["-device x".into()], ..key() })]
     #[case::command_line(StateKey { cmdline: "a=c".into(), ..key() })]
     #[case::host(StateKey { host: Some("flags: vmx".into()), ..key() })]
+    #[case::set(key().with(&set("a"), &[]))]
     fn each_part_makes_another_state(#[case] other: StateKey) {
         assert_ne!(other.name(), key().name());
         assert_ne!(other.text(), key().text());
         assert_eq!(key().name().len(), DIGITS);
+    }
+
+    fn set(binary: &str) -> LoadedSet {
+        let policy = Policy {
+            name: "p".into(),
+            binary: binary.into(),
+        };
+        LoadedSet {
+            policies: vec![policy],
+            files: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn the_set_and_the_fixtures_with_their_scripts_and_order_make_another_state() {
+        let fixture = |name: &str, up: &str| Fixture {
+            name: name.into(),
+            summary: String::new(),
+            facts: BTreeMap::new(),
+            timeout: 1,
+            machine: Vec::new(),
+            modules: Vec::new(),
+            saved: true,
+            up: up.into(),
+        };
+        let (one, other) = (fixture("one", "a"), fixture("two", "a"));
+        let with = |set_of: &str, fixtures: &[&Fixture]| key().with(&set(set_of), fixtures).name();
+        let all = [
+            with("a", &[]),
+            with("b", &[]),
+            with("a", &[&one]),
+            with("a", &[&one, &other]),
+            with("a", &[&other, &one]),
+            with("a", &[&fixture("one", "b")]),
+        ];
+        let different: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
     }
 
     #[test]

@@ -9,14 +9,17 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use virt_aa_model::fixture::Fixture;
 use virt_aa_probe::lock::lock_within;
+use virt_aa_probe::protocol::FixtureOutcome;
 
+use super::LoadedSet;
 use super::key::StateKey;
-use super::sum;
 use crate::backend::VmConfig;
 use crate::backend::saved::{DEVICES, DISK, MEMORY, SavedMachine};
 use crate::file_identity::FileIdentity;
 use crate::image::Image;
+use crate::sparse;
 
 /// The folder of the states, in an image's folder.
 pub const DIR: &str = "states";
@@ -31,10 +34,11 @@ const LOCK_SUFFIX: &str = ".lock";
 const FILES: [&str; 3] = [MEMORY, DEVICES, DISK];
 
 /// What a state's folder says of itself. It is written last.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Manifest {
     key: String,
     files: BTreeMap<String, FileSum>,
+    fixtures: BTreeMap<String, FixtureOutcome>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +83,15 @@ impl StateError {
     }
 }
 
+/// A state whose files are as they were saved.
+#[derive(Debug)]
+pub struct Found {
+    /// The machine.
+    pub machine: SavedMachine,
+    /// The fixtures that are up in it.
+    pub fixtures: BTreeMap<String, FixtureOutcome>,
+}
+
 /// The saved states of one image.
 #[derive(Debug, Clone)]
 pub struct States {
@@ -103,7 +116,7 @@ impl States {
     }
 
     /// The state, if there is one and all its files are as they were saved. That is checked once in each process.
-    pub fn find(&self, key: &StateKey) -> Result<Option<SavedMachine>, StateError> {
+    pub fn find(&self, key: &StateKey) -> Result<Option<Found>, StateError> {
         let dir = self.dir.join(key.name());
         let path = dir.join(MANIFEST);
         let text = match fs::read_to_string(&path) {
@@ -118,8 +131,8 @@ impl States {
         if manifest.key != key.text() {
             return Err(StateError::Other(dir));
         }
-        let mut saved = SavedMachine::open(&dir).map_err(StateError::io(&dir))?;
-        let files = [&mut saved.memory, &mut saved.devices, &mut saved.disk];
+        let machine = SavedMachine::open(&dir).map_err(StateError::io(&dir))?;
+        let files = [&machine.memory, &machine.devices, &machine.disk];
         for (name, file) in FILES.into_iter().zip(files) {
             let path = dir.join(name);
             let sum = manifest.files.get(name);
@@ -129,7 +142,10 @@ impl States {
         }
         // The least recently used state is the first to be removed. Without the right to write, the order is that of making.
         let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
-        Ok(Some(saved))
+        Ok(Some(Found {
+            machine,
+            fixtures: manifest.fixtures,
+        }))
     }
 
     /// Waits until nobody else makes this state, and begins to make it. If it was made meanwhile, it must be removed first.
@@ -176,19 +192,20 @@ impl Partial {
         Ok(file)
     }
 
-    /// Notes what was saved and puts the state in its place.
-    pub fn commit(self) -> Result<(), StateError> {
+    /// Notes what was saved, with the fixtures that are up in it, and puts the state in its place.
+    pub fn commit(self, fixtures: BTreeMap<String, FixtureOutcome>) -> Result<(), StateError> {
         let mut files = BTreeMap::new();
         for name in FILES {
             let path = self.dir.join(name);
             let (bytes, crc32) = File::open(&path)
-                .and_then(|mut file| sum::of(&mut file))
+                .and_then(|file| sparse::sum(&file))
                 .map_err(StateError::io(&path))?;
             files.insert(name.to_owned(), FileSum { bytes, crc32 });
         }
         let manifest = Manifest {
             key: self.key.clone(),
             files,
+            fixtures,
         };
         let path = self.dir.join(MANIFEST);
         let text = serde_json::to_string_pretty(&manifest).unwrap_or_default();
@@ -213,7 +230,7 @@ fn remove(dir: &Path) -> Result<(), StateError> {
 }
 
 /// Whether a file has that size and checksum.
-fn is_whole(file: &mut File, wanted: Option<&FileSum>) -> io::Result<bool> {
+fn is_whole(file: &File, wanted: Option<&FileSum>) -> io::Result<bool> {
     static SEEN: Mutex<BTreeSet<FileIdentity>> = Mutex::new(BTreeSet::new());
     let found = file.metadata()?;
     let Some(wanted) = wanted.filter(|wanted| wanted.bytes == found.size()) else {
@@ -227,7 +244,7 @@ fn is_whole(file: &mut File, wanted: Option<&FileSum>) -> io::Result<bool> {
     {
         return Ok(true);
     }
-    let whole = sum::of(file)?.1 == wanted.crc32;
+    let whole = sparse::sum(file)?.1 == wanted.crc32;
     if whole {
         SEEN.lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -264,9 +281,11 @@ pub fn prune(images: &Path) -> Vec<StateOnDisk> {
     gone
 }
 
-/// The folder of the state of a machine, whether or not there is one; `None` if its key cannot be made.
-pub fn dir_of(image: &Image, config: &VmConfig) -> Option<PathBuf> {
-    let key = StateKey::of(image, config)?;
+/// The folder of the state of a machine that has booted, or in which fixtures are up with a set, whether or not there is
+/// one; `None` if its key cannot be made.
+pub fn dir_of(image: &Image, config: &VmConfig, with: Option<(&LoadedSet, &[&Fixture])>) -> Option<PathBuf> {
+    let booted = StateKey::of(image, config)?;
+    let key = with.map_or_else(|| booted.clone(), |(set, fixtures)| booted.with(set, fixtures));
     Some(States::of(&image.dir).dir.join(key.name()))
 }
 

@@ -20,7 +20,7 @@ fn make(images: &Path, mib: u32) -> Partial {
     partial
 }
 
-fn find(images: &Path, mib: u32) -> Result<Option<SavedMachine>, StateError> {
+fn find(images: &Path, mib: u32) -> Result<Option<Found>, StateError> {
     states(images).find(&of_memory(mib))
 }
 
@@ -35,7 +35,7 @@ fn a_state_is_found_once_it_is_whole_and_only_by_its_key() {
     assert!(find(images, 1).unwrap().is_none());
     let partial = make(images, 1);
     assert!(find(images, 1).unwrap().is_none());
-    partial.commit().unwrap();
+    partial.commit(BTreeMap::new()).unwrap();
     assert!(find(images, 1).unwrap().is_some());
     assert!(find(images, 2).unwrap().is_none());
     states(images).remove(&of_memory(1)).unwrap();
@@ -55,7 +55,7 @@ fn a_state_that_is_not_finished_leaves_nothing_and_another_may_begin() {
     let partial = make(images, 1);
     drop(partial);
     assert!(!left.exists());
-    make(images, 1).commit().unwrap();
+    make(images, 1).commit(BTreeMap::new()).unwrap();
     assert!(!left.exists());
 }
 
@@ -69,7 +69,7 @@ fn two_do_not_make_one_state_at_once() {
         .unwrap_err();
     assert!(error.to_string().contains("not let go"), "{error}");
     drop(held);
-    make(images, 1).commit().unwrap();
+    make(images, 1).commit(BTreeMap::new()).unwrap();
 }
 
 #[rstest]
@@ -82,7 +82,7 @@ fn two_do_not_make_one_state_at_once() {
 fn a_damaged_file_is_named(#[case] name: &str, #[case] damage: fn(&File)) {
     let images = tempfile::tempdir().unwrap();
     let images = images.path();
-    make(images, 1).commit().unwrap();
+    make(images, 1).commit(BTreeMap::new()).unwrap();
     let path = dir_of(images, 1).join(name);
     damage(&File::options().write(true).open(&path).unwrap());
     let error = find(images, 1).unwrap_err();
@@ -98,7 +98,7 @@ fn a_damaged_file_is_named(#[case] name: &str, #[case] damage: fn(&File)) {
 fn a_missing_file_is_an_error(#[case] name: &str) {
     let images = tempfile::tempdir().unwrap();
     let images = images.path();
-    make(images, 1).commit().unwrap();
+    make(images, 1).commit(BTreeMap::new()).unwrap();
     fs::remove_file(dir_of(images, 1).join(name)).unwrap();
     assert!(matches!(find(images, 1), Err(StateError::Io { .. })));
 }
@@ -107,14 +107,14 @@ fn a_missing_file_is_an_error(#[case] name: &str) {
 fn a_manifest_that_is_none_and_one_of_another_state_are_told() {
     let images = tempfile::tempdir().unwrap();
     let images = images.path();
-    make(images, 1).commit().unwrap();
-    make(images, 2).commit().unwrap();
+    make(images, 1).commit(BTreeMap::new()).unwrap();
+    make(images, 2).commit(BTreeMap::new()).unwrap();
     fs::copy(dir_of(images, 2).join(MANIFEST), dir_of(images, 1).join(MANIFEST)).unwrap();
     assert!(matches!(find(images, 1), Err(StateError::Other(_))));
     fs::write(dir_of(images, 1).join(MANIFEST), "{").unwrap();
     assert!(matches!(find(images, 1), Err(StateError::Manifest { .. })));
     // It can be made again over what is there.
-    make(images, 1).commit().unwrap();
+    make(images, 1).commit(BTreeMap::new()).unwrap();
     assert!(find(images, 1).unwrap().is_some());
 }
 
@@ -123,7 +123,7 @@ fn the_states_that_were_not_used_for_longest_make_room() {
     let images = tempfile::tempdir().unwrap();
     let images = images.path();
     for (mib, age) in [(1, 30), (2, 10), (3, 20)] {
-        make(images, mib).commit().unwrap();
+        make(images, mib).commit(BTreeMap::new()).unwrap();
         let manifest = File::open(dir_of(images, mib).join(MANIFEST)).unwrap();
         manifest
             .set_modified(SystemTime::now() - Duration::from_secs(age))
@@ -142,7 +142,7 @@ fn the_states_that_were_not_used_for_longest_make_room() {
 #[test]
 fn states_of_another_program_are_pruned() {
     let images = tempfile::tempdir().unwrap();
-    make(images.path(), 1).commit().unwrap();
+    make(images.path(), 1).commit(BTreeMap::new()).unwrap();
     let pruned = prune(images.path());
     assert_eq!(pruned.len(), 1);
     assert!(pruned[0].bytes > 0 && all(images.path()).is_empty());
