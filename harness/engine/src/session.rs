@@ -12,7 +12,7 @@ use virt_aa_probe::protocol::{
     RawRecord, Request, Response, RunSpec, Sabotage, receive, send,
 };
 
-use crate::backend::saved::{SaveError, SavedMachine};
+use crate::backend::saved::SaveError;
 use crate::backend::{self, AgentStream, Backend, Machine, VmConfig, VmDeath, VmError};
 use crate::image::Image;
 use virt_aa_model::fixture::Fixture;
@@ -96,30 +96,12 @@ impl Session {
         self.machine.save(dir, image)
     }
 
-    /// Restores a machine in which these fixtures are up.
-    pub fn restore(
-        image: &Image,
-        config: &VmConfig,
-        saved: &SavedMachine,
+    /// Takes a restored machine in which these fixtures are up. It gets the time and new random numbers, because all
+    /// machines of one state begin alike.
+    pub fn resume(
+        mut machine: Box<dyn Machine>,
         fixtures: BTreeMap<String, FixtureOutcome>,
     ) -> Result<Session, SessionError> {
-        let session = Session::resume(backend::restore(image, config, saved)?)?;
-        Ok(Session { fixtures, ..session })
-    }
-
-    /// Restores a machine in a copy of its files, so that it can be saved again.
-    pub fn restore_in_files(
-        image: &Image,
-        config: &VmConfig,
-        copy: &SavedMachine,
-        fixtures: BTreeMap<String, FixtureOutcome>,
-    ) -> Result<Session, SessionError> {
-        let session = Session::resume(backend::restore_in_files(image, config, copy)?)?;
-        Ok(Session { fixtures, ..session })
-    }
-
-    /// Tells a restored machine the time and new random numbers: all machines of one state begin alike.
-    fn resume(mut machine: Box<dyn Machine>) -> Result<Session, SessionError> {
         let limits = Limits::default();
         let mut seed = vec![0; SEED_BYTES];
         getrandom::fill(&mut seed)
@@ -130,7 +112,10 @@ impl Session {
             seed,
         };
         match exchange(machine.as_mut(), &request, limits.short, None)? {
-            Response::Facts(facts) => Ok(Session::of(machine, facts)),
+            Response::Facts(facts) => Ok(Session {
+                fixtures,
+                ..Session::of(machine, facts)
+            }),
             other => Err(nonsense(&other)),
         }
     }

@@ -19,7 +19,7 @@ use self::key::StateKey;
 use self::store::{Found, States, make_room};
 pub use self::store::{SPACE, StateError, StateOnDisk, all, dir_of, prune};
 use crate::backend::saved::SaveError;
-use crate::backend::{Backend, Console, VmConfig};
+use crate::backend::{self, Backend, Console, VmConfig};
 use crate::image::Image;
 use crate::session::{Session, SessionError};
 
@@ -125,7 +125,8 @@ pub fn start_with(
         let booted = machines.states.find(&machines.booted)?;
         let booted = booted.ok_or_else(|| SaveError::Io(std::io::ErrorKind::NotFound.into()))?;
         let copy = booted.machine.copy_into(partial.dir()).map_err(SaveError::Io)?;
-        let mut session = Session::restore_in_files(image, &machines.config, &copy, booted.fixtures)?;
+        let machine = backend::restore_in_files(image, &machines.config, &copy);
+        let mut session = Session::resume(machine.map_err(SessionError::Boot)?, booted.fixtures)?;
         session.load(set.policies.clone(), set.files.clone())?;
         for fixture in fixtures {
             if !matches!(session.fixture(fixture)?, FixtureOutcome::Up { .. }) {
@@ -187,7 +188,9 @@ impl<'a> Machines<'a> {
     }
 
     fn restore(&self, found: Found) -> Result<Session, NotSaved> {
-        let restored = Session::restore(self.image, &self.config, &found.machine, found.fixtures);
+        let restored = backend::restore(self.image, &self.config, &found.machine)
+            .map_err(SessionError::Boot)
+            .and_then(|machine| Session::resume(machine, found.fixtures));
         restored.map_err(|error| NotSaved::Save(SaveError::Io(std::io::Error::other(error.to_string()))))
     }
 
