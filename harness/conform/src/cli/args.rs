@@ -389,8 +389,8 @@ pub enum ImageCommand {
         #[arg(default_value = DEFAULT_IMAGE)]
         name: String,
     },
-    /// Remove images whose recipe changed or is gone, the remains of interrupted builds, and saved states of another
-    /// program or another QEMU
+    /// Remove images whose recipe changed or is gone, the remains of interrupted builds, and saved states that
+    /// another version of this program or of QEMU made
     Prune,
 }
 

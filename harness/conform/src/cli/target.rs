@@ -41,7 +41,7 @@ pub struct TargetArgs {
     /// Build the image even if the package index of its suite is past its valid-until date
     #[arg(long)]
     pub allow_expired_index: bool,
-    /// Boot every machine, instead of restoring it from a state that was saved after an earlier boot
+    /// Boot every machine; neither use nor save states
     #[arg(long)]
     pub no_saved_state: bool,
 }

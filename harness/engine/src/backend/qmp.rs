@@ -137,7 +137,7 @@ impl Qmp {
         }
     }
 
-    /// The next event of that name. Others before it are dropped.
+    /// The next event of that name. All other events before it are discarded.
     fn event(&mut self, name: &str) -> Result<Value, QmpError> {
         loop {
             let message = match self.events.pop_front() {

@@ -42,7 +42,7 @@ impl SavedMachine {
         })
     }
 
-    /// Copies memory and disk into a folder, where a machine goes on in them until it is saved there.
+    /// Copies memory and disk into a folder. A machine then runs on the copies until it is saved there.
     pub fn copy_into(&self, dir: &Path) -> io::Result<SavedMachine> {
         let copy = |from: &File, name: &str| {
             let to = File::create_new(dir.join(name))?;

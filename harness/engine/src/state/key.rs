@@ -40,11 +40,11 @@ pub struct StateKey {
     cmdline: String,
     /// The host's processor and kernel under KVM.
     host: Option<String>,
-    /// What was done in the machine after it had booted.
+    /// The steps after the boot, in order.
     then: Vec<Prepared>,
 }
 
-/// What was done in a machine, one after another.
+/// One step that prepared a machine after it had booted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Prepared {
     /// A profile set was loaded, by the hash of its policies and files.
@@ -75,7 +75,7 @@ impl StateKey {
         })
     }
 
-    /// The key of a machine with the same beginning, in which a set was loaded and fixtures were brought up then.
+    /// The key of this machine after the set was loaded and the fixtures were brought up.
     pub fn with(&self, set: &LoadedSet, fixtures: &[&Fixture]) -> StateKey {
         // Plain data always has a JSON form.
         let fixtures = fixtures

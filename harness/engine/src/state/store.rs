@@ -58,7 +58,7 @@ pub enum StateError {
         /// What went wrong.
         source: io::Error,
     },
-    /// It does not say what it is.
+    /// Its manifest cannot be read.
     #[error("{}: {problem}", path.display())]
     Manifest {
         /// The file.
@@ -148,7 +148,8 @@ impl States {
         }))
     }
 
-    /// Waits until nobody else makes this state, and begins to make it. If it was made meanwhile, it must be removed first.
+    /// Waits until nobody else makes this state, and begins to make it. Whoever made it meanwhile may have
+    /// finished, so call [`States::find`] again.
     pub fn begin(&self, key: &StateKey, limit: Duration) -> Result<Partial, StateError> {
         fs::create_dir_all(&self.dir).map_err(StateError::io(&self.dir))?;
         let name = key.name();
@@ -270,7 +271,7 @@ pub fn make_room(images: &Path, space: u64) -> Vec<PathBuf> {
     removed
 }
 
-/// Removes the states of all images that cannot be used again: those of another program or another QEMU. Returns them.
+/// Removes the states of all images that another version of this program or of QEMU made. Returns them.
 pub fn prune(images: &Path) -> Vec<StateOnDisk> {
     let may_return = |state: &StateOnDisk| {
         let text = fs::read_to_string(state.dir.join(MANIFEST)).unwrap_or_default();
