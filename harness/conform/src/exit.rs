@@ -23,7 +23,8 @@ pub const EXIT_STATUSES: &str = "Exit status:
   0    everything asked for holds; run: every case passes or is a known
        failure (without --strict, also vacuous and skip)
   1    run: a case fails or passes unexpectedly (with --strict, also vacuous
-       and skip), or a file of the set cannot be loaded;
+       and skip), or AppArmor's parser refuses a profile of the set under
+       test;
        run --base: the set is worse than the base;
        prove: an outcome counts as a failure;
        selftest: a sabotage gives another verdict than expected;
@@ -32,7 +33,8 @@ pub const EXIT_STATUSES: &str = "Exit status:
        denials: some input could not be read;
        merge: a shard is missing, given twice, or from another run;
        show, verify: the file is not a bundle, or was changed
-  3    nothing is red, but evidence is missing, or no case was run;
+  3    nothing is red, but evidence is missing, or there is no verdict at all,
+       not even a skip;
        prove: there was no guard to prove
   4    the harness, the image or the virtual machine broke; this goes before
        1, and 1 goes before 3;

@@ -15,7 +15,8 @@ use virt_aa_model::shard::Shard;
 /// Decides whether a change to libvirt's AppArmor profiles may ship.
 ///
 /// It boots a distribution's image in a VM (or uses this host, or a container), loads a profile set, performs real
-/// operations under enforcement, and checks that each operation worked and that AppArmor denied nothing.
+/// operations under enforcement, and checks that each operation worked and that AppArmor denied nothing except what a
+/// case says it must deny.
 #[derive(Debug, Parser)]
 #[command(name = "virt-aa-conform", version, max_term_width = 100, after_help = EXIT_STATUSES)]
 pub struct Cli {
@@ -39,12 +40,13 @@ pub struct Cli {
 pub enum Command {
     /// Run cases under enforcement and print their verdicts
     Run(RunArgs),
-    /// Take each guarded access away and check that its case turns red
+    /// Take each permission that a case needs away, and check that the case turns red
     Prove(ProveArgs),
     /// Spoil the evidence of a passing case in every known way, and check the verdicts
     ///
-    /// Each sabotage of the table is applied in a VM to a case that passes without it: a profile in complain mode, a lost
-    /// record, an act outside the label. Exit status 0: every sabotage gives the verdict that the table names; 1: one does
+    /// A sabotage makes the evidence of a case worthless: it puts the profile into complain mode, loses an audit record, or
+    /// performs the case's operation under another label. Each sabotage of a fixed table (see --list) is applied in a VM to
+    /// a case that passes without it. Exit status 0: every sabotage gives the verdict that the table names; 1: one does
     /// not; 2: there is no such sabotage; 4: the machine broke.
     Selftest(SelftestArgs),
     /// Join the JSON reports of all shards of a run

@@ -40,7 +40,7 @@ pub struct Case {
     /// Steps that always run. If one fails, the verdict is `error` and the machine is discarded.
     #[serde(default)]
     pub cleanup: Vec<Step>,
-    /// The accesses that the case protects. Taking any of them away must turn the case red.
+    /// The permissions that the case needs. Taking any of them away must turn the case red.
     pub guards: Vec<Guard>,
     /// Classes of mediation that a pass depends on, as in the kernel's features directory: `caps`, `file`, `network`,
     /// `network_v8/af_inet`, `domain`, `rlimit`, `signal`…; any one of them is enough.
@@ -346,7 +346,7 @@ pub struct Denied {
 /// prefix.
 pub type RecordMatch = BTreeMap<String, Scalar>;
 
-/// An access that the case protects.
+/// A permission that the case needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Guard {

@@ -175,7 +175,7 @@ impl Problem {
             Self::Twice { what, .. } => Some(format!("each {what} must be another")),
             Self::NoEffect { remedy, .. } => fixed(remedy),
             Self::NoGuard => {
-                fixed("add to `guards` the access that the case protects: `without: {…}` with its `denial`")
+                fixed("add to `guards` the permission that the case needs: `without: {…}` with its `denial`")
             }
             Self::NoAddGuard => fixed("add a guard `add: \"RULE,\"` by which the denied step would succeed"),
             Self::UnusedSubject(_) => fixed("take it out, or say `as:` it in a step"),
