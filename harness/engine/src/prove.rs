@@ -54,7 +54,7 @@ impl MutantRunner for Runner<'_> {
     }
 
     fn run(&mut self, variant: &Variant, candidate: &Candidate, with_known: bool) -> CaseRun {
-        Runner::run(self, variant, candidate, with_known)
+        Runner::run_mutant(self, variant, candidate, with_known)
     }
 
     fn discard(&mut self) {

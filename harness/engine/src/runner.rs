@@ -9,11 +9,13 @@ use crate::backend::Backend;
 use crate::prepare::{Candidate, Prepared};
 use crate::profile_set::assemble::SetUnderTest;
 use crate::session::{Session, SessionError};
-use crate::state::{self, LoadedSet};
+use crate::state::{self, Daemons, LoadedSet};
+use virt_aa_model::case::daemon_start::{identity, start_of_daemons};
 use virt_aa_model::case::expand::Variant;
 use virt_aa_model::case::plan::{Facts, Planned, plan};
 use virt_aa_model::case_run::{CaseRun, Ran, profile_of};
 use virt_aa_model::data::Data;
+use virt_aa_model::fixture::Fixture;
 use virt_aa_model::known::KnownFailure;
 use virt_aa_model::verdict::complete::gaps_after_the_last;
 use virt_aa_model::verdict::expected::Expected;
@@ -89,20 +91,63 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// Takes a machine from a saved state, if the variant needs fixtures that are saved and this machine lacks one. A state
-    /// has the base set loaded, whatever set the variant runs with.
-    fn take_saved(&mut self, variant: &Variant) {
+    /// Whether the machine that there is may be exchanged for another one before the variant runs.
+    pub fn may_exchange_machine_for(&self, variant: &Variant) -> bool {
+        self.session
+            .as_ref()
+            .is_some_and(|session| self.wants_fresh(variant, session) || self.lacks(variant, session, true))
+    }
+
+    fn wants_fresh(&self, variant: &Variant, session: &Session) -> bool {
+        variant.loaded.case.fresh && session.is_used()
+    }
+
+    /// Whether the variant needs saved fixtures or daemons that are not up in this machine.
+    fn lacks(&self, variant: &Variant, session: &Session, with_daemons: bool) -> bool {
+        let needs = self.saved_fixtures(variant);
+        let identity = self.daemons_of(variant).map(|(_, identity)| identity);
+        needs.iter().any(|fixture| !session.has_fixture(&fixture.name))
+            || with_daemons && identity.is_some_and(|identity| !session.has_daemons(&identity))
+    }
+
+    /// The fixtures of a variant that a state may have.
+    fn saved_fixtures(&self, variant: &Variant) -> Vec<&'a Fixture> {
         let needs = variant.loaded.case.needs.iter();
-        let fixtures: Vec<_> = needs
+        needs
             .filter_map(|name| self.data.fixtures.get(name))
             .filter(|fixture| fixture.saved)
-            .collect();
-        let has = |session: &Session| fixtures.iter().all(|fixture| session.has_fixture(&fixture.name));
-        if fixtures.is_empty() || self.session.as_ref().is_some_and(has) {
+            .collect()
+    }
+
+    /// The start of the daemons of a variant that a state may have, and what it depends on.
+    fn daemons_of(&self, variant: &Variant) -> Option<(Variant, String)> {
+        let start = start_of_daemons(variant)?;
+        let identity = identity(&start, &self.prepared.base.set.dirs.by_key());
+        Some((start, identity))
+    }
+
+    /// Takes a machine from a saved state, if the variant needs saved fixtures or daemons and this machine lacks one. A
+    /// state has the base set loaded, whatever set the variant runs with.
+    fn take_saved(&mut self, variant: &Variant, with_daemons: bool) {
+        let fixtures = self.saved_fixtures(variant);
+        let daemons = self.daemons_of(variant);
+        let unfit = |session: &Session| {
+            let up = |(_, identity): &(Variant, String)| session.has_daemons(identity);
+            self.wants_fresh(variant, session) || !with_daemons && daemons.as_ref().is_some_and(up)
+        };
+        if self.session.as_ref().is_some_and(unfit) {
+            self.discard();
+        }
+        let daemons = daemons.filter(|_| with_daemons);
+        let has = self
+            .session
+            .as_ref()
+            .is_some_and(|session| !self.lacks(variant, session, with_daemons));
+        if has || (fixtures.is_empty() && daemons.is_none()) {
             return;
         }
         let base = &self.prepared.base;
-        let set = LoadedSet {
+        let loaded = LoadedSet {
             policies: base.compiled.policies(),
             files: base.set.overlay(),
         };
@@ -110,10 +155,50 @@ impl<'a> Runner<'a> {
             .until
             .map(|until| until.saturating_duration_since(Instant::now()));
         let backend = left.map_or_else(|| self.backend.clone(), |left| self.backend.within(left));
-        if let Some(session) = state::start_with(&self.prepared.image, &backend, &set, &fixtures) {
+        let begin = |session: &mut Session| match &daemons {
+            Some((start, _)) => self.start_daemons(start, session),
+            None => Ok(None),
+        };
+        let daemons = daemons.as_ref().map(|(_, identity)| Daemons {
+            identity: identity.clone(),
+            start: &begin,
+        });
+        let image = &self.prepared.image;
+        if let Some(session) = state::start_with(image, &backend, &loaded, &fixtures, daemons.as_ref()) {
             self.session = Some(session);
             self.loaded = Some(base.set.tree.hash());
         }
+    }
+
+    /// Starts daemons under the base set so that they go on, and judges their start. Returns why it does not pass.
+    fn start_daemons(&self, start: &Variant, session: &mut Session) -> Result<Option<String>, SessionError> {
+        let base = &self.prepared.base;
+        let up = session.fixtures().iter();
+        let facts = Facts {
+            set: base.set.dirs.by_key(),
+            fixtures: up
+                .filter_map(|(name, outcome)| match outcome {
+                    FixtureOutcome::Up { facts } => Some((name.clone(), facts.clone())),
+                    _ => None,
+                })
+                .collect(),
+        };
+        let token = token().map_err(|error| SessionError::Agent(error.to_string()))?;
+        let mut planned = match plan(start, &facts, token) {
+            Ok(planned) => planned,
+            Err(error) => return Ok(Some(error.to_string())),
+        };
+        planned.plan.keep_daemons = true;
+        let evidence = session.case(&planned.plan)?;
+        let expected = Expected {
+            case: planned.case,
+            profiles: start.profiles.clone(),
+        };
+        let judgement = judge(&expected, &planned.plan, &evidence, &base.policy, &[]);
+        let why = judgement
+            .reason
+            .unwrap_or_else(|| judgement.verdict.name().to_owned());
+        Ok((judgement.verdict != Verdict::Pass).then_some(why))
     }
 
     /// Loads a set unless it is loaded already.
@@ -157,7 +242,23 @@ impl<'a> Runner<'a> {
 
     /// Runs a variant with the set to be judged. Known failures of the set count only if `with_known`.
     pub fn run(&mut self, variant: &Variant, candidate: &Candidate, with_known: bool) -> CaseRun {
-        let run = self.run_otherwise(variant, candidate, with_known, &|_| {});
+        self.run_and_keep_or_discard(variant, candidate, with_known, DaemonsOf::SameSet)
+    }
+
+    /// Like [`Runner::run`] for a mutant of the base set. Daemons from a saved state were started under the base set: what
+    /// the mutant lacks, they lack from the case's first step on.
+    pub fn run_mutant(&mut self, variant: &Variant, mutant: &Candidate, with_known: bool) -> CaseRun {
+        self.run_and_keep_or_discard(variant, mutant, with_known, DaemonsOf::BaseSet)
+    }
+
+    fn run_and_keep_or_discard(
+        &mut self,
+        variant: &Variant,
+        candidate: &Candidate,
+        with_known: bool,
+        daemons: DaemonsOf,
+    ) -> CaseRun {
+        let run = self.run_changed(variant, candidate, with_known, (daemons, &|_| {}));
         // The next case must not inherit what this one could not put back, or what spoilt its evidence.
         if matches!(run.verdict, Verdict::Error | Verdict::Inconclusive) {
             self.discard();
@@ -174,8 +275,18 @@ impl<'a> Runner<'a> {
         with_known: bool,
         change: &dyn Fn(&mut CasePlan),
     ) -> CaseRun {
+        self.run_changed(variant, candidate, with_known, (DaemonsOf::SameSet, change))
+    }
+
+    fn run_changed(
+        &mut self,
+        variant: &Variant,
+        candidate: &Candidate,
+        with_known: bool,
+        how: (DaemonsOf, &dyn Fn(&mut CasePlan)),
+    ) -> CaseRun {
         let started = Instant::now();
-        let (verdict, reason, ran) = match self.try_run(variant, candidate, with_known, change) {
+        let (verdict, reason, ran) = match self.try_run(variant, candidate, with_known, how) {
             Ok(ran) => (
                 ran.judgement.verdict,
                 ran.judgement.reason.clone(),
@@ -224,12 +335,13 @@ impl<'a> Runner<'a> {
         variant: &Variant,
         candidate: &Candidate,
         with_known: bool,
-        change: &dyn Fn(&mut CasePlan),
+        (daemons, change): (DaemonsOf, &dyn Fn(&mut CasePlan)),
     ) -> Result<Ran, Stopped> {
         if self.until.is_some_and(|until| Instant::now() >= until) {
             return Err(Stopped::Session(SessionError::OutOfTime));
         }
-        self.take_saved(variant);
+        let of_this_set = candidate.set.tree.hash() == self.prepared.base.set.tree.hash();
+        self.take_saved(variant, of_this_set || daemons == DaemonsOf::BaseSet);
         self.load(candidate)?;
         let planned = self.plan(variant, &candidate.set)?;
         let expected = Expected {
@@ -299,7 +411,8 @@ impl<'a> Runner<'a> {
                 }
             }
         }
-        let planned = plan(variant, &facts, token()?).map_err(|error| Stopped::Error(error.to_string()))?;
+        let token = token().map_err(|error| Stopped::Error(format!("no random numbers: {error}")))?;
+        let planned = plan(variant, &facts, token).map_err(|error| Stopped::Error(error.to_string()))?;
         for (name, subject) in &planned.plan.subjects {
             let program = subject.program.as_ref().and_then(|daemon| daemon.argv.first());
             if let Some(program) = program.filter(|program| self.prepared.programs.lacks(program)) {
@@ -310,6 +423,15 @@ impl<'a> Runner<'a> {
         }
         Ok(planned)
     }
+}
+
+/// Under which set the daemons of a saved state may have been started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DaemonsOf {
+    /// The set that the variant runs with. A verdict on a set holds for the start of its daemons too.
+    SameSet,
+    /// The base set.
+    BaseSet,
 }
 
 enum Stopped {
@@ -325,9 +447,9 @@ impl From<SessionError> for Stopped {
 }
 
 /// An unguessable token, so that nothing in the machine can write a canary's record before its time.
-fn token() -> Result<String, Stopped> {
+fn token() -> Result<String, getrandom::Error> {
     let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Stopped::Error(format!("no random numbers: {error}")))?;
+    getrandom::fill(&mut bytes)?;
     Ok(format!("canary-{}", hex::encode(bytes)))
 }
 

@@ -78,6 +78,10 @@ pub struct Session {
     /// How long its answers may take.
     pub limits: Limits,
     fixtures: BTreeMap<String, FixtureOutcome>,
+    /// The daemons that are up for the next case, by what their start depends on.
+    daemons: Option<String>,
+    /// Whether a case has run in it.
+    used: bool,
 }
 
 impl Session {
@@ -145,6 +149,8 @@ impl Session {
             facts,
             limits: Limits::default(),
             fixtures: BTreeMap::new(),
+            daemons: None,
+            used: false,
         }
     }
 
@@ -231,8 +237,24 @@ impl Session {
         }
     }
 
-    /// Run a case.
+    /// Whether a case has run in this machine. One that was run while a state was made does not count.
+    pub fn is_used(&self) -> bool {
+        self.used
+    }
+
+    /// Whether these daemons are up for the next case.
+    pub fn has_daemons(&self, identity: &str) -> bool {
+        self.daemons.as_deref() == Some(identity)
+    }
+
+    /// Notes which daemons are up in a machine that was just restored.
+    pub(crate) fn set_daemons(&mut self, identity: String) {
+        self.daemons = Some(identity);
+    }
+
+    /// Run a case. Daemons that were up before it are up no longer.
     pub fn case(&mut self, plan: &CasePlan) -> Result<CaseEvidence, SessionError> {
+        (self.daemons, self.used) = (None, true);
         let timeout = longest(plan) + self.limits.grace;
         match self.call(&Request::Case(Box::new(plan.clone())), timeout)? {
             Response::Case(evidence) => Ok(*evidence),

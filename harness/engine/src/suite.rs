@@ -120,7 +120,7 @@ impl Suite<'_> {
 
     /// Each machine takes the next variant as soon as it is free. `add_gaps` adds what a machine's log still held at
     /// the end to the machine's last result.
-    fn spread<J: Sync, T: Send>(
+    fn spread<J: Job, T: Send>(
         &self,
         session: Session,
         variants: &[J],
@@ -145,6 +145,7 @@ impl Suite<'_> {
                     all_of_one_machine(
                         &mut runner,
                         mine,
+                        |runner, (_, job)| runner.may_exchange_machine_for(job.variant()),
                         |runner, (index, variant)| (index, work(runner, variant)),
                         |runner, (_, result)| add_gaps(result, runner.last_gaps()),
                         // The receiver lives until every thread has ended.
@@ -158,18 +159,41 @@ impl Suite<'_> {
     }
 }
 
-/// Does all jobs on one machine. Each result is reported before the next job begins. The last one is reported after
-/// `end` was called with it.
+/// Something to do with a variant.
+trait Job: Sync {
+    fn variant(&self) -> &Variant;
+}
+
+impl Job for Variant {
+    fn variant(&self) -> &Variant {
+        self
+    }
+}
+
+impl Job for (&Variant, &Candidate) {
+    fn variant(&self) -> &Variant {
+        self.0
+    }
+}
+
+/// Does all jobs on one machine. Each result is reported before the next job begins. The last one, and each one after
+/// which the machine may be exchanged, is reported after `end` was called with it.
 fn all_of_one_machine<M, J, T>(
     machine: &mut M,
     jobs: impl Iterator<Item = J>,
+    may_exchange: impl Fn(&M, &J) -> bool,
     work: impl Fn(&mut M, J) -> T,
-    end: impl FnOnce(&mut M, &mut T),
+    end: impl Fn(&mut M, &mut T),
     tell: impl Fn(T),
 ) {
     let mut last = None;
     for job in jobs {
-        last.take().into_iter().for_each(&tell);
+        if let Some(mut result) = last.take() {
+            if may_exchange(machine, &job) {
+                end(machine, &mut result);
+            }
+            tell(result);
+        }
         last = Some(work(machine, job));
     }
     if let Some(mut result) = last {
@@ -217,10 +241,14 @@ mod tests {
             vec![job]
         };
         let end = |_: &mut (), result: &mut Vec<usize>| result.push(99);
-        all_of_one_machine(&mut (), 0..3, work, end, |result| told.borrow_mut().push(result));
-        assert_eq!(told.into_inner(), [vec![0], vec![1], vec![2, 99]]);
+        let exchange_for_2 = |_: &(), job: &usize| *job == 2;
+        all_of_one_machine(&mut (), 0..3, exchange_for_2, work, end, |result| {
+            told.borrow_mut().push(result);
+        });
+        assert_eq!(told.into_inner(), [vec![0], vec![1, 99], vec![2, 99]]);
         let nothing = |_: &mut (), _: usize| unreachable!("there is no job");
-        all_of_one_machine(&mut (), 0..0, nothing, |_, _: &mut ()| unreachable!(), |()| {});
+        let end = |_: &mut (), _: &mut ()| unreachable!();
+        all_of_one_machine(&mut (), 0..0, |_, _| false, nothing, end, |()| {});
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::audit_socket::{self, AuditSocket};
 use crate::canary::Canary;
 use crate::case_run::{self, Bench};
 use crate::fixture;
+use crate::kept::KeptDaemons;
 use crate::local::Local;
 use crate::policy::{self, Kernel, Overlay};
 use crate::process_watch::ProcessWatch;
@@ -39,6 +40,7 @@ struct Agent<'a> {
     watch: ProcessWatch,
     canary: Option<Canary>,
     overlay: Overlay,
+    kept: KeptDaemons,
     sabotage: Sabotage,
 }
 
@@ -75,6 +77,7 @@ fn serve_at(
         watch: ProcessWatch::start(),
         canary: None,
         overlay: Overlay::default(),
+        kept: KeptDaemons::default(),
         sabotage: Sabotage::None,
     };
     send(
@@ -128,7 +131,7 @@ impl Agent<'_> {
                 self.canary = None;
                 let overlay = &mut self.overlay;
                 self.place.within(|| overlay.apply(&files))?;
-                policy::load_only(&self.kernel, &policies)?;
+                policy::load_only(&self.kernel, &policies, &self.kept.profiles())?;
                 Response::Policy(policy::state(&self.kernel)?)
             }
             Request::PolicyState => Response::Policy(policy::state(&self.kernel)?),
@@ -191,7 +194,7 @@ impl Agent<'_> {
             plan,
             &bench,
             (&mut self.audit, &mut self.switches),
-            canary,
+            (canary, &mut self.kept),
             sabotage,
         );
         if sabotage == Sabotage::Burst {

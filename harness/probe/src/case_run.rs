@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::audit_socket::{self, AuditSocket};
 use crate::canary::Canary;
+use crate::kept::KeptDaemons;
 use crate::policy::{self, Kernel};
 use crate::process;
 use crate::process_watch::{AGENT, ProcessWatch};
@@ -42,10 +43,11 @@ pub fn run(
     plan: &CasePlan,
     bench: &Bench<'_>,
     (audit, switches): (&mut AuditSocket, &mut Switches),
-    canary: &mut Canary,
+    (canary, kept): (&mut Canary, &mut KeptDaemons),
     sabotage: Sabotage,
 ) -> io::Result<CaseEvidence> {
     let started = Instant::now();
+    kept.end_others(plan, bench.watch);
     let unattributed = audit.take(bench.watch);
     bench.watch.clear();
     // Changes made between two cases may still be in effect.
@@ -59,6 +61,7 @@ pub fn run(
         audit,
         switches,
         canary,
+        kept,
         subjects: BTreeMap::new(),
         ended: BTreeMap::new(),
         barriers: 0,
@@ -92,7 +95,7 @@ pub fn run(
         .canary
         .barrier(&format!("{}-close", plan.token), case.audit)?;
     let subjects = case.facts();
-    drop(case.subjects);
+    case.end()?;
     if let (Some(first), Some(last), false) = (canary_before, canary_after, bench.owned) {
         // Serials that are still missing are counted below.
         audit.wait_for_all(first, last, Instant::now() + STRAGGLERS);
@@ -132,6 +135,7 @@ struct Running<'a> {
     audit: &'a mut AuditSocket,
     switches: &'a mut Switches,
     canary: &'a mut Canary,
+    kept: &'a mut KeptDaemons,
     subjects: BTreeMap<String, Subject>,
     /// Subjects that could not be started.
     ended: BTreeMap<String, String>,
@@ -209,7 +213,9 @@ impl Running<'_> {
             .subjects
             .get(name)
             .ok_or_else(|| format!("the plan has no subject {name}"))?;
-        match Subject::start(name, plan, self.bench.place, self.bench.watch) {
+        let (watch, place) = (self.bench.watch, self.bench.place);
+        let up = self.kept.take(name, watch, place);
+        match up.unwrap_or_else(|| Subject::start(name, plan, place, watch)) {
             Ok(subject) => {
                 self.subjects.insert(name.into(), subject);
                 Ok(())
@@ -277,6 +283,24 @@ impl Running<'_> {
             brought_back: false,
         }));
         escaped
+    }
+
+    /// Ends the subjects, or lets the daemons go on.
+    fn end(self) -> io::Result<()> {
+        if !self.plan.keep_daemons {
+            return Ok(());
+        }
+        for (name, subject) in self.subjects {
+            if let Some(plan) = self
+                .plan
+                .subjects
+                .get(&name)
+                .filter(|plan| plan.program.is_some())
+            {
+                self.kept.keep(&name, plan, subject, self.bench.watch)?;
+            }
+        }
+        Ok(())
     }
 
     fn facts(&self) -> BTreeMap<String, SubjectFacts> {

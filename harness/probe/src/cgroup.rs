@@ -165,6 +165,11 @@ impl Cgroup {
         self.await_event("frozen 1", timeout)
     }
 
+    /// Let everything in it run again.
+    pub fn thaw(&self) -> io::Result<()> {
+        fs::write(self.path.join("cgroup.freeze"), "0")
+    }
+
     /// Kill everything in it and wait until it is empty.
     pub fn kill(&self, timeout: Duration) -> io::Result<()> {
         if !kill_at_once(&self.path) {

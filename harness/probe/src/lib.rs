@@ -21,6 +21,8 @@ mod fixture;
 #[cfg(feature = "agent")]
 pub mod init;
 #[cfg(feature = "agent")]
+mod kept;
+#[cfg(feature = "agent")]
 mod last_words;
 #[cfg(feature = "agent")]
 pub mod local;

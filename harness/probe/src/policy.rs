@@ -59,16 +59,17 @@ fn load(kernel: &Kernel, policy: &Policy) -> io::Result<()> {
     Ok(())
 }
 
-/// Remove every profile, then load these.
-pub fn load_only(kernel: &Kernel, policies: &[Policy]) -> io::Result<()> {
-    remove_all(kernel)?;
+/// Remove every profile, then load these. Those named `but` are not removed, so that their processes stay confined; a
+/// policy of the same name replaces them.
+pub fn load_only(kernel: &Kernel, policies: &[Policy], but: &[String]) -> io::Result<()> {
+    remove_all(kernel, but)?;
     policies.iter().try_for_each(|policy| load(kernel, policy))
 }
 
-fn remove_all(kernel: &Kernel) -> io::Result<()> {
+fn remove_all(kernel: &Kernel, but: &[String]) -> io::Result<()> {
     for profile in state(kernel)?.profiles {
         // A child profile is removed with its parent.
-        if profile.name.contains("//") {
+        if profile.name.contains("//") || but.contains(&profile.name) {
             continue;
         }
         fs::write(kernel.control.join(".remove"), &profile.name)?;

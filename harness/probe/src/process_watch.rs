@@ -45,6 +45,16 @@ impl ProcessWatch {
         self.read().tree.claim_for_good(pid, owner);
     }
 
+    /// The processes of `owner` stay its own in the next cases too, until [`ProcessWatch::release`].
+    pub fn keep(&self, owner: &str) {
+        self.read().tree.keep(owner);
+    }
+
+    /// From the next case on, `owner` has no process.
+    pub fn release(&self, owner: &str) {
+        self.read().tree.release(owner);
+    }
+
     /// Forget the processes of the last case.
     pub fn clear(&self) {
         self.read().tree.clear();

@@ -24,7 +24,7 @@ pub use wire::{receive, send};
 use wire::bytes;
 
 /// Raised with every change of a message. Both sides are the same program, so the versions must be equal.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 6;
 
 /// The profile whose denials mark the ends of each step in the audit stream.
 pub const CANARY_PROFILE: &str = "virt-aa-conform-canary";
@@ -51,7 +51,8 @@ pub enum Request {
     },
     /// The kernel's features directory, flattened as `--kernel-features` of apparmor_parser expects it.
     Features,
-    /// Remove every profile, write these files, then load each compiled policy in one write.
+    /// Remove every profile but those of daemons that are up, write these files, then load each compiled policy in one
+    /// write.
     LoadPolicy {
         /// Files of the profile set that differ from the image's, by absolute path; `None` removes one.
         files: BTreeMap<String, Option<String>>,

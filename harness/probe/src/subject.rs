@@ -114,6 +114,11 @@ impl Subject {
             .stdout(null(place)?)
             .stderr(Stdio::piped());
         let should_be = should_be(user.as_ref())?;
+        // What an earlier daemon left there does not show that this one is ready.
+        place.within(|| match fs::remove_file(&daemon.ready) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        })?;
         prepare(&mut command, &cgroup, plan, user, place, place.label(None));
         let mut child = place.spawn(&mut command)?;
         let words = child.stderr.take().map(LastWords::of);
@@ -156,6 +161,7 @@ impl Subject {
             exe: String::new(),
             credentials,
             quiesced: false,
+            started_before: false,
         };
         Subject {
             child,
@@ -173,6 +179,29 @@ impl Subject {
         self.facts.exe = process::exe(pid);
         self.facts.credentials = process::credentials(pid)?;
         Ok(self)
+    }
+
+    /// Lets a daemon that is at rest run again.
+    pub fn go_on(&self) -> io::Result<()> {
+        self.cgroup.thaw()
+    }
+
+    /// Takes up a daemon that has been running since an earlier case, as if it had just become ready.
+    pub fn look_again(mut self, place: &SubjectEnv) -> io::Result<Subject> {
+        if let Some(status) = self.child.try_wait()? {
+            return Err(io::Error::other(format!("it ended ({status}) before its case")));
+        }
+        self.facts.pids = vec![self.facts.pid];
+        self.facts.started = Vec::new();
+        self.facts.quiesced = false;
+        self.facts.started_before = true;
+        self.note_pids();
+        self.look(place)
+    }
+
+    /// Its label when it was last looked at.
+    pub fn label(&self) -> &str {
+        &self.facts.label
     }
 
     /// Its process id.

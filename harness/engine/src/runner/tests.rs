@@ -326,6 +326,66 @@ fn a_program_that_the_image_lacks_is_a_skip_and_named() {
     assert_eq!(run.without_program, ["daemon"]);
 }
 
+/// A variant whose daemon may come from a saved state.
+fn with_a_saved_daemon() -> Variant {
+    let mut made = green();
+    let subject = "{role: daemon, daemon: {argv: [/usr/sbin/daemon], ready: /run/x, saved: true}}";
+    let subjects = &mut made.expected.case.subjects;
+    subjects.insert("s".into(), serde_yaml::from_str(subject).unwrap());
+    variant(&made, "c")
+}
+
+#[test]
+fn a_case_that_wants_a_fresh_machine_gets_no_used_one() {
+    let place = place();
+    let mut made = green();
+    made.expected.case.fresh = true;
+    let fresh = variant(&made, "c");
+    let (session, heard) = machine([loaded(), case()]);
+    let mut runner = place.runner(session);
+    let session = runner.session.as_ref().unwrap();
+    assert!(!session.is_used() && !runner.may_exchange_machine_for(&fresh));
+    assert_eq!(
+        runner.run(&fresh, &place.prepared.base, true).verdict,
+        Verdict::Pass
+    );
+    assert!(runner.may_exchange_machine_for(&fresh));
+    // There is no other machine here.
+    assert_eq!(
+        runner.run(&fresh, &place.prepared.base, true).verdict,
+        Verdict::Error
+    );
+    drop(runner);
+    assert_eq!(heard.iter().collect::<Vec<_>>(), ["load", "case"]);
+}
+
+#[test]
+fn daemons_that_were_started_under_another_set_are_for_mutants_only() {
+    let place = place();
+    let c = with_a_saved_daemon();
+    let (_bench, other) = set_of("profile daemon /usr/sbin/daemon {\n  /more r,\n}\n");
+    let up = || {
+        let (mut session, heard) = machine([loaded(), case()]);
+        let start = start_of_daemons(&c).unwrap();
+        session.set_daemons(identity(&start, &place.prepared.base.set.dirs.by_key()));
+        (place.runner(session), heard)
+    };
+    let (mut runner, heard) = up();
+    assert!(!runner.may_exchange_machine_for(&c));
+    runner.run(&c, &place.prepared.base, true);
+    drop(runner);
+    assert_eq!(heard.iter().collect::<Vec<_>>(), ["load", "case"]);
+    let (mut runner, heard) = up();
+    runner.run_mutant(&c, &other, true);
+    drop(runner);
+    assert_eq!(heard.iter().collect::<Vec<_>>(), ["load", "case"]);
+    // The machine is given up, and there is no other one here.
+    let (mut runner, heard) = up();
+    assert_eq!(runner.run(&c, &other, true).verdict, Verdict::Error);
+    drop(runner);
+    assert_eq!(heard.iter().count(), 0);
+}
+
 #[test]
 fn a_lab_is_the_runner_itself() {
     let place = place();

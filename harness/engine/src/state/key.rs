@@ -51,6 +51,8 @@ enum Prepared {
     Set(String),
     /// A fixture was brought up, with all that its file says.
     Fixture(String),
+    /// Daemons were started.
+    Daemons(String),
 }
 
 impl StateKey {
@@ -75,8 +77,8 @@ impl StateKey {
         })
     }
 
-    /// The key of this machine after the set was loaded and the fixtures were brought up.
-    pub fn with(&self, set: &LoadedSet, fixtures: &[&Fixture]) -> StateKey {
+    /// The key of this machine after the set was loaded, the fixtures were brought up, and the daemons were started.
+    pub fn with(&self, set: &LoadedSet, fixtures: &[&Fixture], daemons: Option<&str>) -> StateKey {
         // Plain data always has a JSON form.
         let fixtures = fixtures
             .iter()
@@ -84,6 +86,7 @@ impl StateKey {
         StateKey {
             then: std::iter::once(Prepared::Set(set.hash()))
                 .chain(fixtures)
+                .chain(daemons.map(|daemons| Prepared::Daemons(daemons.to_owned())))
                 .collect(),
             ..self.clone()
         }
@@ -185,7 +188,8 @@ pub(super) mod tests {
     #[case::devices(StateKey { devices: vec!["-device x".into()], ..key() })]
     #[case::command_line(StateKey { cmdline: "a=c".into(), ..key() })]
     #[case::host(StateKey { host: Some("flags: vmx".into()), ..key() })]
-    #[case::set(key().with(&set("a"), &[]))]
+    #[case::set(key().with(&set("a"), &[], None))]
+    #[case::daemons(key().with(&set("a"), &[], Some("d")))]
     fn each_part_makes_another_state(#[case] other: StateKey) {
         assert_ne!(other.name(), key().name());
         assert_ne!(other.text(), key().text());
@@ -216,7 +220,7 @@ pub(super) mod tests {
             up: up.into(),
         };
         let (one, other) = (fixture("one", "a"), fixture("two", "a"));
-        let with = |set_of: &str, fixtures: &[&Fixture]| key().with(&set(set_of), fixtures).name();
+        let with = |set_of: &str, fixtures: &[&Fixture]| key().with(&set(set_of), fixtures, None).name();
         let all = [
             with("a", &[]),
             with("b", &[]),
@@ -224,6 +228,8 @@ pub(super) mod tests {
             with("a", &[&one, &other]),
             with("a", &[&other, &one]),
             with("a", &[&fixture("one", "b")]),
+            key().with(&set("a"), &[&one], Some("d")).name(),
+            key().with(&set("a"), &[&one], Some("e")).name(),
         ];
         let different: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(different.len(), all.len());

@@ -67,6 +67,20 @@ enum NotSaved {
     /// A fixture did not come up.
     #[error("the fixture {0} did not come up")]
     Fixture(String),
+    /// There is no state to begin with; why has been told.
+    #[error("the state that it begins with cannot be made")]
+    Earlier,
+    /// The start of the daemons did not pass as a case.
+    #[error("daemons did not start as they should: {0}")]
+    Daemons(String),
+}
+
+/// Daemons that are started before a machine is saved.
+pub struct Daemons<'a> {
+    /// All that their start depends on besides the machine, the set and the fixtures.
+    pub identity: String,
+    /// Starts them so that they go on, given the facts of the fixtures. Returns why the start does not pass as a case.
+    pub start: &'a dyn Fn(&mut Session) -> Result<Option<String>, SessionError>,
 }
 
 /// Starts a machine: restored from a saved state if the backend has them, else booted. What is wrong with a state is
@@ -104,42 +118,63 @@ pub fn start_and_tell(
     Session::start(image, backend)
 }
 
-/// Starts a machine in which the set is loaded and these fixtures are up; `None` if the backend has no such states, or if
-/// a fixture does not come up.
+/// Starts a machine in which the set is loaded, these fixtures are up and the daemons run; `None` if the backend has no such
+/// states, if a fixture does not come up, or if the daemons' start does not pass as a case.
 pub fn start_with(
     image: &Image,
     backend: &Backend,
     set: &LoadedSet,
     fixtures: &[&Fixture],
+    daemons: Option<&Daemons<'_>>,
 ) -> Option<Session> {
     let tell = &mut |line: &str| eprintln!("{line}");
     let machines = Machines::of(image, backend)?;
-    let key = machines.booted.with(set, fixtures);
+    let identity = daemons.map(|daemons| daemons.identity.as_str());
+    let key = machines.booted.with(set, fixtures, identity);
     let not_up = || NOT_UP.lock().unwrap_or_else(PoisonError::into_inner);
     if not_up().contains(&key.name()) {
         return None;
     }
     let made = machines.session(&key, tell, &|partial| {
-        // It makes the state of a machine that has just booted, if there is none.
-        drop(start(image, backend)?);
-        let booted = machines.states.find(&machines.booted)?;
-        let booted = booted.ok_or_else(|| SaveError::Io(std::io::ErrorKind::NotFound.into()))?;
-        let copy = booted.machine.copy_into(partial.dir()).map_err(SaveError::Io)?;
+        // The state that this one begins with is made too, if there is none.
+        let earlier = if daemons.is_some() && !fixtures.is_empty() {
+            drop(start_with(image, backend, set, fixtures, None).ok_or(NotSaved::Earlier)?);
+            machines.booted.with(set, fixtures, None)
+        } else {
+            drop(start(image, backend)?);
+            machines.booted.clone()
+        };
+        let earlier = machines.states.find(&earlier)?;
+        let earlier = earlier.ok_or_else(|| SaveError::Io(std::io::ErrorKind::NotFound.into()))?;
+        let copy = earlier.machine.copy_into(partial.dir()).map_err(SaveError::Io)?;
         let machine = backend::restore_in_files(image, &machines.config, &copy);
-        let mut session = Session::resume(machine.map_err(SessionError::Boot)?, booted.fixtures)?;
+        let mut session = Session::resume(machine.map_err(SessionError::Boot)?, earlier.fixtures)?;
         session.load(set.policies.clone(), set.files.clone())?;
         for fixture in fixtures {
             if !matches!(session.fixture(fixture)?, FixtureOutcome::Up { .. }) {
                 return Err(NotSaved::Fixture(fixture.name.clone()));
             }
         }
+        if let Some(daemons) = daemons
+            && let Some(why) = (daemons.start)(&mut session)?
+        {
+            return Err(NotSaved::Daemons(why));
+        }
         Ok(session)
     });
     match made {
-        Ok(session) => Some(session),
+        Ok(mut session) => {
+            if let Some(identity) = identity {
+                session.set_daemons(identity.to_owned());
+            }
+            Some(session)
+        }
         Err(error) => {
-            // What is wrong with a fixture is told by the case that needs it.
-            if !matches!(error, NotSaved::Fixture(_)) {
+            // What is wrong with a fixture or a daemon is told by the case that needs it.
+            if !matches!(
+                error,
+                NotSaved::Fixture(_) | NotSaved::Daemons(_) | NotSaved::Earlier
+            ) {
                 tell(&format!("a state with fixtures cannot be saved: {error}"));
             }
             not_up().insert(key.name());

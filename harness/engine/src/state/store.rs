@@ -282,11 +282,18 @@ pub fn prune(images: &Path) -> Vec<StateOnDisk> {
     gone
 }
 
-/// The folder of the state of a machine that has booted, or in which fixtures are up with a set, whether or not there is
-/// one; `None` if its key cannot be made.
-pub fn dir_of(image: &Image, config: &VmConfig, with: Option<(&LoadedSet, &[&Fixture])>) -> Option<PathBuf> {
+/// The folder of the state of a machine that has booted, or in which fixtures are up with a set and daemons run, whether or
+/// not there is one; `None` if its key cannot be made.
+pub fn dir_of(
+    image: &Image,
+    config: &VmConfig,
+    with: Option<(&LoadedSet, &[&Fixture], Option<&str>)>,
+) -> Option<PathBuf> {
     let booted = StateKey::of(image, config)?;
-    let key = with.map_or_else(|| booted.clone(), |(set, fixtures)| booted.with(set, fixtures));
+    let key = match with {
+        None => booted,
+        Some((set, fixtures, daemons)) => booted.with(set, fixtures, daemons),
+    };
     Some(States::of(&image.dir).dir.join(key.name()))
 }
 

@@ -148,6 +148,7 @@ fn to_plan(case: &Case, variant: &Variant, token: String) -> Result<CasePlan, Lo
         subjects,
         steps,
         cleanup,
+        keep_daemons: false,
     })
 }
 

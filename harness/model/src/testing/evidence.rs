@@ -140,6 +140,7 @@ impl Made {
             subjects: BTreeMap::from([("d".to_string(), subject)]),
             steps: (0..case.setup.len() + case.steps.len()).map(|_| step()).collect(),
             cleanup: case.cleanup.iter().map(|_| step()).collect(),
+            keep_daemons: false,
         }
     }
 

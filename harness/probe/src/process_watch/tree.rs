@@ -1,6 +1,6 @@
 //! Which process started which, as the kernel reports it: pure bookkeeping.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A change in the tree of processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct Tree {
     newest: BTreeMap<i32, usize>,
     /// Processes that keep their owner for longer than a case.
     lasting: BTreeMap<String, i32>,
+    /// Owners that keep all their living processes.
+    kept: BTreeSet<String>,
 }
 
 impl Tree {
@@ -70,10 +72,35 @@ impl Tree {
         self.claim(pid, owner);
     }
 
-    /// Forget every process except those that were claimed for good.
+    /// [`Tree::clear`] leaves the living processes of `owner`, with their threads, until [`Tree::release`].
+    pub fn keep(&mut self, owner: &str) {
+        self.kept.insert(owner.into());
+    }
+
+    /// Undoes [`Tree::keep`]. The processes stay until [`Tree::clear`].
+    pub fn release(&mut self, owner: &str) {
+        self.kept.remove(owner);
+    }
+
+    /// Forget every process except those that were claimed for good, and those of kept owners.
     pub fn clear(&mut self) {
+        let living = (0..self.nodes.len()).filter(|index| self.nodes[*index].alive);
+        let kept: Vec<Node> = living
+            .filter_map(|index| {
+                let owner = self.owner_of(index).filter(|owner| self.kept.contains(*owner))?;
+                Some(Node {
+                    parent: None,
+                    owner: Some(owner.to_owned()),
+                    ..self.nodes[index].clone()
+                })
+            })
+            .collect();
         self.nodes.clear();
         self.newest.clear();
+        for node in kept {
+            self.newest.insert(node.pid, self.nodes.len());
+            self.nodes.push(node);
+        }
         for (owner, pid) in self.lasting.clone() {
             self.claim(pid, &owner);
         }
@@ -204,6 +231,30 @@ mod tests {
         tree.claim(10, "d");
         assert_eq!(tree.owner(11), Some("d"));
         assert_eq!(tree.living("d"), [10]);
+    }
+
+    #[test]
+    fn what_a_kept_owner_runs_outlives_a_case_and_what_has_ended_does_not() {
+        let thread = |pid| Event::Fork {
+            parent: 10,
+            pid,
+            tgid: 10,
+        };
+        let mut tree = tree(&[fork(1, 10), thread(11), fork(10, 12), fork(10, 13)]);
+        tree.claim(10, "d");
+        tree.claim(20, "e");
+        tree.note(Event::Exit { pid: 13 });
+        tree.keep("d");
+        tree.clear();
+        let owners = [10, 11, 12, 13, 20].map(|pid| tree.owner(pid));
+        assert_eq!(owners, [Some("d"), Some("d"), Some("d"), None, None]);
+        assert_eq!(tree.living("d"), [10, 12]);
+        // What it starts afterwards is its own too.
+        tree.note(fork(12, 30));
+        assert_eq!(tree.owner(30), Some("d"));
+        tree.release("d");
+        tree.clear();
+        assert_eq!(tree.owner(10), None);
     }
 
     #[test]

@@ -214,6 +214,9 @@ pub struct SubjectFacts {
     pub should_be: Identity,
     /// Whether it was reaped or frozen before the closing canary.
     pub quiesced: bool,
+    /// Whether it is a daemon that was started before the case, in a saved state.
+    #[serde(default)]
+    pub started_before: bool,
 }
 
 /// A user with its groups and capabilities.

@@ -19,10 +19,13 @@ pub struct CasePlan {
     pub steps: Vec<StepPlan>,
     /// Cleanup steps. They always run, in order.
     pub cleanup: Vec<StepPlan>,
+    /// Whether its daemons go on for the next case. Else they end with the case.
+    #[serde(default)]
+    pub keep_daemons: bool,
 }
 
 /// A confined process, and how it gets its label.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubjectPlan {
     /// The profile to enter by change_profile. If `None` with a `program`, the profile attaches at exec.
     pub label: Option<String>,
@@ -35,7 +38,7 @@ pub struct SubjectPlan {
 }
 
 /// A program that runs for the length of a case.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Daemon {
     /// Program and arguments.
     pub argv: Vec<String>,

@@ -47,6 +47,9 @@ pub fn subjects_were_confined(evidence: &CaseEvidence, plan: &CasePlan, expected
                 who.memlock
             ));
         }
+        if facts.started_before && !expected.is_saved(name) {
+            gaps.push(format!("subject {name} was started before the case"));
+        }
         if !facts.quiesced {
             gaps.push(format!(
                 "subject {name} was still running when the final canary was sent"

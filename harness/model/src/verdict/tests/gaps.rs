@@ -97,6 +97,7 @@ type Spoil = fn(&mut E);
 #[case::no_new_privs(|e: &mut E| subject(e).credentials.no_new_privs = true, "restricted by something other")]
 #[case::seccomp(|e: &mut E| subject(e).credentials.seccomp = 2, "restricted by something other")]
 #[case::not_at_rest(|e: &mut E| subject(e).quiesced = false, "still running")]
+#[case::an_older_process(|e: &mut E| subject(e).started_before = true, "was started before the case")]
 #[case::never_seen(|e: &mut E| e.subjects.clear(), "reported nothing")]
 // 5: the log path.
 #[case::no_opening_canary(|e: &mut E| e.canary_before = None, "open canary")]
