@@ -7,7 +7,7 @@ use memchr::memchr;
 use crate::error::{ParseError, ParseErrorKind};
 use crate::scan::{Carrier, Raw};
 
-/// The bytes that a text of a [`Record`](crate::Record) stands for. Each `\xNN` with `NN` from `80` to `FF`, or `5C`,
+/// The original bytes of a string field of a [`Record`](crate::Record). Each `\xNN` with `NN` from `80` to `FF`, or `5C`,
 /// in upper-case digits, is one byte. All other bytes stand for themselves.
 ///
 /// ```

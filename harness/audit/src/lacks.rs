@@ -41,10 +41,10 @@ const OF_SOCKETS: [&str; 13] = [
 ];
 
 impl Record {
-    /// The missing keys among those that say what the subject asked for; empty for a whole record.
+    /// The keys that say what the subject asked for but are missing from this record. Empty if the record is complete.
     ///
-    /// A record that was cut short is often well-formed: its fields are whole, but the last ones are missing. What it
-    /// asks for is not known, so no rule can be made of it.
+    /// A record that was cut short is often well-formed: each field that it has is intact, but the last fields are missing.
+    /// Then nobody knows what the subject asked for, and no rule can be made of the record.
     ///
     /// ```
     /// let cut = aa_audit::parse_record(br#"apparmor="DENIED" operation="ptrace" profile="libvirtd" pid=7"#)?;

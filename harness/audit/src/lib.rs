@@ -23,11 +23,12 @@
 //! # Strings
 //! The kernel writes an untrusted string (a path, a process or profile name) in quotes if every byte is printable ASCII
 //! other than the quote, and as unquoted upper-case hexadecimal digits otherwise. Both forms are decoded to the
-//! original bytes. A quoted value is never taken for hexadecimal, nor is a number.
+//! original bytes. Neither a quoted value nor a numeric field is ever taken for hexadecimal.
 //!
 //! Paths are bytes and need not be UTF-8, but fields here are [`String`]s. A byte that is not part of valid UTF-8 is
-//! written `\xNN` with two upper-case digits. The backslash of a text that already looks like this is written `\x5C`.
-//! So nothing is lost, ordinary text stays as it is, and [`to_bytes`] restores the bytes.
+//! written `\xNN` with two upper-case digits. If the original already contains such a sequence (`\x80` to `\xFF`, or
+//! `\x5C`), its backslash is written `\x5C`: the text `\xFF` becomes `\x5CxFF`. Other backslashes stay as they are. So
+//! nothing is lost, ordinary text stays as it is, and [`to_bytes`] restores the bytes.
 
 mod decode;
 mod error;

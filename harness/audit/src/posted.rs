@@ -1,6 +1,6 @@
-//! Audit text as people post it: wrapped over lines, quoted, with marks around it, or partly redacted.
+//! Audit text as people post it: wrapped over lines, quoted, inside HTML or JSON, or partly redacted.
 //!
-//! The text of a kernel or a logger is read by [`records`](crate::records). This module is for text that went through a
+//! [`records`](crate::records) reads text as a kernel or a logger wrote it. This module is for text that went through a
 //! mail, an issue tracker or a terminal. It never guesses in silence: a record that cannot be read whole is reported as
 //! a [`Problem`].
 
@@ -100,7 +100,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Reads posted text, line by line. Keeps at most one record, so memory is bounded.
+/// Reads audit text as people post it, line by line. It holds at most one unfinished record, so its memory is bounded.
 ///
 /// ```
 /// use aa_audit::{Posted, PostedReader};

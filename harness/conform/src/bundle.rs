@@ -2,8 +2,8 @@
 //!
 //! It is a tar archive, compressed with gzip. `manifest.json` has the SHA-256 of every other file. `report.json` is the
 //! JSON report of the run. `policy.json` and the folder `set` are the policy that the verdicts were judged by. Each
-//! file in `cases` has one case with its templates filled in, the agent's plan, and the agent's evidence with the
-//! kernel's records.
+//! file in `cases` belongs to one run of a case: it has the case with all its placeholders filled in, the subjects and
+//! steps that the agent was given, and the agent's evidence with the kernel's records.
 
 mod file;
 mod make;

@@ -12,35 +12,51 @@ pub const RED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// Evidence is incomplete: nothing is red, but something is not proven green.
 pub const INCONCLUSIVE: u8 = 3;
-/// The harness, the image or the machine broke.
+/// virt-aa-conform itself, the image or the virtual machine failed.
 pub const BROKEN: u8 = 4;
 
-/// This machine lacks something that can be added. Only `doctor` returns this.
+/// This host lacks something that can be added. Only `doctor` returns this.
 pub const MISSING: u8 = 5;
 
 /// For `--help`.
 pub const EXIT_STATUSES: &str = "Exit status:
   0    everything asked for holds; run: every case passes or is a known
        failure (without --strict, also vacuous and skip)
-  1    run: a case fails or passes unexpectedly (with --strict, also vacuous
-       and skip), or AppArmor's parser refuses a profile of the set under
-       test;
+  1    run, merge: a case is red: fail or unexpected-pass (with --strict, also
+       vacuous and skip);
+       run, prove: AppArmor's parser refuses a profile of the set under test;
        run --base: the set is worse than the base;
-       prove: an outcome counts as a failure;
+       prove: the outcome of a guard is a failure, such as survived;
        selftest: a sabotage gives another verdict than expected;
-       verify: a verdict comes out differently
+       verify: a verdict, its reason or a finding comes out differently
   2    the command line or a data file is wrong;
        denials: some input could not be read;
-       merge: a shard is missing, given twice, or from another run;
+       merge: a shard is missing, is given twice, or is from another run;
        show, verify: the file is not a bundle, or was changed
-  3    nothing is red, but evidence is missing, or there is no verdict at all,
-       not even a skip;
+  3    run, merge: nothing is red, but a verdict is inconclusive, or there is
+       none, because no case belongs on the image;
+       run --base: a case could not be compared;
        prove: there was no guard to prove
-  4    the harness, the image or the virtual machine broke; this goes before
-       1, and 1 goes before 3;
+  4    virt-aa-conform itself, the image or the virtual machine failed;
        doctor: the program's own files cannot be read, or --repair failed
   5    doctor: the host lacks something
-  130  interrupted (143: terminated); every child process has been ended";
+  130  interrupted (143: terminated); every child process has been ended
+
+If several apply, 4 takes precedence over 1, and 1 over 3.";
+
+/// For `run --help`.
+pub const VERDICTS: &str = "Verdicts:
+  pass             the case holds, and the evidence is complete
+  known-failure    the case fails exactly as profiles/known-failures.yaml says
+  vacuous          the kernel or the profile does not mediate what the case is
+                   about, so a pass would mean nothing
+  skip             the image or the host cannot provide what the case needs
+  fail             red: AppArmor denied a step that it must allow, or allowed a
+                   step that it must deny, or a step did not have its effect
+  unexpected-pass  red: a known failure no longer occurs
+  inconclusive     the evidence is incomplete
+  error            virt-aa-conform itself or the virtual machine failed, or the
+                   time limit was over";
 
 /// The exit status of a run.
 pub fn of_verdicts(verdicts: impl Iterator<Item = Verdict>, strict: bool) -> u8 {

@@ -1,11 +1,15 @@
 //! Every variant of every case as a test of its own.
 //!
-//! On this host if it has AppArmor and this is root, else in a virtual machine; `VIRT_AA_CONFORM_BACKEND` (vm, host or
-//! container), `VIRT_AA_CONFORM_ENGINE` and `VIRT_AA_CONFORM_IMAGE` choose. The first line says which, and why.
+//! The tests run on this host if AppArmor is on and the user is root, else in a virtual machine. The variables
+//! `VIRT_AA_CONFORM_BACKEND` (vm, host or container), `VIRT_AA_CONFORM_ENGINE` and `VIRT_AA_CONFORM_IMAGE` override this
+//! choice. The first line says what was chosen, and why.
 //!
-//! `--list` and filters boot nothing, and need no image. In one process all tests share one machine; under cargo-nextest, where each has its own,
-//! they share a keeper. With `VIRT_AA_CONFORM_STRICT=1` what cannot be run, or would say nothing, is a failure; without
-//! it cargo shows it as ignored. cargo-nextest has no way to be told so by a test that has begun, and shows it failed.
+//! A virtual machine starts when the first selected test runs. So `--list`, or a filter that selects nothing, needs no
+//! image. Under `cargo test`, all tests run in one process and share one virtual machine. Under cargo-nextest, each test has
+//! a process of its own; the virtual machine then belongs to a *keeper*, a process in the background that outlives them.
+//!
+//! With `VIRT_AA_CONFORM_STRICT=1`, a skipped or vacuous case is a failure. Without it, `cargo test` shows the case as
+//! ignored. cargo-nextest always shows it as failed, because there a test that has begun can no longer become ignored.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! Finds the classes that a compiled profile mediates: those that its policy's automaton covers at all.
 //!
-//! The kernel makes the same check. If the profile's parser wrote nothing about a class, the kernel allows everything
-//! in it, even if it could mediate it. For example, AppArmor 2.13's parser does not know the network rules that Linux
-//! has had since 4.17.
+//! The kernel makes the same check. If the parser that compiled the profile wrote nothing about a class, the kernel allows
+//! everything in that class, even in one that this kernel could mediate. For example, AppArmor 2.13's parser does not know
+//! the network rules that Linux has had since 4.17.
 
 use std::collections::BTreeSet;
 

@@ -1,9 +1,10 @@
-//! Removes every rule from every profile of a system, and searches the compiled policy for what the rule granted. It
-//! compiles with that system's own parser. `ci/every-rule` runs it.
+//! A test of [`without`]: for each rule of each profile of a system, it removes this one rule, compiles the profile with
+//! that system's own parser, and checks that the compiled policy no longer grants what the rule granted. `ci/every-rule`
+//! runs it.
 //!
-//! What a rule grants is read from the rule's own automaton: the shortest words that it accepts, with their bits. The
-//! profile accepts these words before the edit and must not accept them afterwards. So the test does not depend on how
-//! this crate reads rules.
+//! What a rule grants is read from an automaton that is compiled from this rule alone: the shortest input strings (*words*)
+//! that it accepts, with the permission bits of each. The compiled profile accepts these words before the removal, and must
+//! not accept them after it. So the test does not depend on how this crate reads rules.
 
 pub(crate) mod accepts;
 

@@ -1,5 +1,6 @@
-//! AppArmor policy as values: parses profile text to rules with their locations, edits a set by what its rules grant,
-//! compiles it with an image's own parser, and computes the hashes that a kernel reports for the compiled policy.
+//! Reads and changes AppArmor policy. This crate parses profile text into rules with their locations. It adds or removes a
+//! given permission, whichever rules grant it. It compiles the result with the parser of a given root file system, and
+//! computes the hashes that the kernel reports for the compiled policy.
 //!
 //! Start with [`Tree::read`] and [`parse`]; [`without`] and [`with_rule`] make edited trees; [`Parser::from_tree`] and
 //! [`Parser::compile`] turn them into what the kernel loads; [`blob::profiles`] reads the result.

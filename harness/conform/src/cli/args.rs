@@ -8,26 +8,29 @@ use clap_complete::Shell;
 
 use super::reports::Spec;
 pub use super::target::{BackendArg, DEFAULT_IMAGE, DEFAULT_SET, EngineArg, TargetArgs};
-use crate::exit::EXIT_STATUSES;
+use crate::exit::{EXIT_STATUSES, VERDICTS};
 use virt_aa_engine::root;
 use virt_aa_model::shard::Shard;
 
 /// Decides whether a change to libvirt's AppArmor profiles may ship.
 ///
-/// It boots a distribution's image in a VM (or uses this host, or a container), loads a profile set, performs real
-/// operations under enforcement, and checks that each operation worked and that AppArmor denied nothing except what a
-/// case says it must deny.
+/// It boots a distribution's image in a virtual machine (or uses this host, or a container), loads a profile set, performs
+/// real operations under enforcement, and checks that each operation worked and that AppArmor denied nothing except what a
+/// case says it must deny. A case is a file that describes such operations.
 #[derive(Debug, Parser)]
 #[command(name = "virt-aa-conform", version, max_term_width = 100, after_help = EXIT_STATUSES)]
 pub struct Cli {
-    /// Folder with cases/, profiles/ and vm-images/
+    /// Folder with the data files: cases/, profiles/ and vm-images/
     ///
     /// Without this option, the first of these is used: the current folder or the nearest folder above it that has all
     /// three; virt-aa-conform/ in $XDG_DATA_HOME (~/.local/share) or in one of $XDG_DATA_DIRS (/usr/local/share,
     /// /usr/share); the data built into the program. `doctor` says which.
     #[arg(long, global = true, env = root::VARIABLE, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// Use the cases of this folder instead of cases/, with its fixtures/ if it has that folder
+    /// Read the cases from this folder instead of from cases/
+    ///
+    /// A fixture is a file with a script that sets up what cases need, such as a network bridge. If the folder contains
+    /// fixtures/, the fixtures are read from there, else from cases/fixtures/.
     #[arg(long = "cases", global = true, value_name = "DIR")]
     pub cases_dir: Option<PathBuf>,
     /// What to do.
@@ -39,50 +42,68 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run cases under enforcement and print their verdicts
+    ///
+    /// A case may have several variants. Each of them runs once under each profile with the role that the case names.
+    #[command(after_help = VERDICTS)]
     Run(RunArgs),
-    /// Take each permission that a case needs away, and check that the case turns red
+    /// Take away each permission that a case needs, one at a time, and check that the case then turns red because of it
+    ///
+    /// Such a permission is a guard of the case, and the profile set without it is a mutant. If the case turns red because
+    /// of the denial that the guard names, the outcome is `killed`: the guard is proven. `run` prints how many guards of a
+    /// case are proven with this image and profile set.
+    ///
+    /// Outcomes that count as failures (exit status 1): survived (the case does not turn red), red by another denial, no
+    /// such rule, does not compile, same binary as the base, base not green, inconclusive. Outcomes that count neither as
+    /// success nor as failure: class not mediated, not applicable, no edit mends it.
     Prove(ProveArgs),
     /// Spoil the evidence of a passing case in every known way, and check the verdicts
     ///
-    /// A sabotage makes the evidence of a case worthless: it puts the profile into complain mode, loses an audit record, or
-    /// performs the case's operation under another label. Each sabotage of a fixed table (see --list) is applied in a VM to
-    /// a case that passes without it. Exit status 0: every sabotage gives the verdict that the table names; 1: one does
-    /// not; 2: there is no such sabotage; 4: the machine broke.
+    /// A sabotage makes the evidence of a case worthless. For example, it puts the profile into complain mode, drops an
+    /// audit record, or performs the operation under another label. `selftest` has a fixed table of sabotages (see --list).
+    /// It applies each of them, in a virtual machine, to a case that passes without it.
+    ///
+    /// Exit status 0: every sabotage gives the verdict that the table names; 1: at least one does not; 2: there is no such
+    /// sabotage; 4: virt-aa-conform itself or a virtual machine failed.
     Selftest(SelftestArgs),
     /// Join the JSON reports of all shards of a run
     ///
-    /// The exit status is that of `run` over all cases. It is 2 if a shard is missing, given twice, or from another run
-    /// (another image, set, program or split). Given the report of a whole run, `merge` converts it to another format.
+    /// The exit status is that of `run` over all cases. It is 2 if a shard is missing, is given twice, or is from another
+    /// run: for example with another image, profile set, version of virt-aa-conform or number of shards. Given the report
+    /// of a whole run, `merge` converts it to another format.
     Merge(MergeArgs),
-    /// Show the report in a bundle of `run --bundle`; with --case, everything that was seen of one case
+    /// Show the report in a bundle; with --case, everything that was recorded about one run of a case
     ///
-    /// `show` checks the hash of every file. It does not judge the evidence again; `verify` does.
+    /// A bundle is the file that `run --bundle` writes. `show` checks the hash of every file in it. It does not judge the
+    /// evidence again; `verify` does.
     Show(ShowArgs),
     /// Judge the evidence in a bundle again, and compare the verdicts
     ///
-    /// This needs neither the image nor any privilege. A bundle is not a signature: to prove where it comes from, sign the
-    /// file.
+    /// A bundle is the file that `run --bundle` writes. `verify` needs neither the image nor any privilege. A bundle is not
+    /// a signature: to prove where it comes from, sign the file.
     ///
-    /// Exit status 0: every verdict, reason and finding comes out the same, even if the run was red; 1: one differs;
-    /// 2: the file is not a bundle, or was changed.
+    /// `verify` compares the verdict, the reason and the findings of each case with the report. A finding is one thing that
+    /// is wrong with a case, such as a denial. Exit status 0: all are the same, even if the run was red; 1: at least one
+    /// differs, or the bundle contradicts itself or proves nothing; 2: the file is not a bundle, or was changed.
     Verify(VerifyArgs),
-    /// Make a Markdown table of JSON reports of `run` and `prove`: one row for each image
+    /// Make a Markdown table of JSON reports of `run` and `prove`: one row for each image, profile set and backend
     ///
-    /// Reports of the same image, set and backend share a row. With --by-backend, the reports are of one image, and the
-    /// table has a row for each case whose verdicts differ between backends, with the reason.
+    /// With --by-backend, all reports must be of the same image. The table then has a row for each case whose verdicts
+    /// differ between the backends, with the reasons.
     Table(TableArgs),
     /// Print the jobs that a CI system would run: the cases of each image, split into shards
     Plan(PlanArgs),
     /// Write templates for another project's CI, generated from the cases and images
     ///
-    /// DIR is the top of that project's tree, or an empty folder. The first lines of each template say how to use it, which
-    /// variables it has, with which program it was tried, and what could not be tried.
+    /// DIR is the top of that project's tree, or any other folder from which you copy the files. The first lines of each
+    /// template say how to use it, which variables it has, with which program it was tried, and what could not be tried.
     Emit(EmitArgs),
     /// List cases
     List(ListArgs),
     /// Check all data files; run nothing
+    ///
+    /// The data files are the cases, fixtures, profile sets, known-bad sets, known failures and image recipes.
     Check,
-    /// Say what this machine can run, what is missing, and what installs it
+    /// Say what this host can run, what is missing, and what installs it
     ///
     /// Exit status 0: everything for the vm backend is there; 5: something is missing; 4: the program's own files cannot be
     /// read, or --repair failed.
@@ -91,31 +112,40 @@ pub enum Command {
         #[arg(long)]
         repair: bool,
     },
-    /// Build, list and remove VM images
+    /// Build, list and remove images for virtual machines
+    ///
+    /// A recipe, a file in vm-images/, says how to build an image and from which packages. The image has the name of its
+    /// recipe.
     #[command(subcommand)]
     Image(ImageCommand),
-    /// Open a root shell in the booted image with the profile set loaded
-    Shell(ShellArgs),
-    /// Explain denials: as sentences with the rule that would allow them, as JSON, or as the skeleton of a case
+    /// Start a virtual machine with the image, load the profile set, and open a root shell in it
     ///
-    /// Reads the kernel's log, the journal and audit.log, with other lines among the records, and records as people post
-    /// them: wrapped over several lines, quoted, in HTML or JSON, with numbers made unreadable. Text that was cut short,
-    /// printed by aa-log or `ausearch -i`, or is unreadable for another reason is reported with its line, and the exit
-    /// status is 2; everything else is still read. Equal records are reported once with their count; JSON lists each.
+    /// When the shell ends, the virtual machine ends. There is no shell with the host and container backends.
+    Shell(ShellArgs),
+    /// Explain denials: as sentences with the rule that would allow them, as JSON, or as skeletons of cases
+    ///
+    /// The input is text from the kernel's log, the journal or audit.log (lines without a record are ignored), or records
+    /// as people post them: wrapped over several lines, quoted, in HTML or JSON, or with redacted numbers.
+    ///
+    /// A record that cannot be read is reported with its line number: for example, because it is cut short, or because
+    /// aa-log or `ausearch -i` reformatted it. The rest is still read, and the exit status is 2. Equal records are printed
+    /// once, with their count; --format json prints each of them.
     Denials(DenialsArgs),
     /// Hold a machine for test processes
     #[command(hide = true)]
     Keeper(KeeperArgs),
-    /// Print the JSON Schema of a data file
+    /// Print the JSON Schema of a kind of data file, or of the JSON report
     Schema {
         /// Kind of file
         kind: SchemaKind,
     },
-    /// Print a completion script: commands, options, and the names of cases, sets and images
+    /// Print a script by which a shell completes commands, options, and names from the data files
     ///
     /// Write it to ~/.local/share/bash-completion/completions/virt-aa-conform for bash, to _virt-aa-conform in a folder of
-    /// $fpath for zsh, or to ~/.config/fish/completions/virt-aa-conform.fish for fish. The names are those of the current
-    /// data files.
+    /// $fpath for zsh, or to ~/.config/fish/completions/virt-aa-conform.fish for fish.
+    ///
+    /// The script contains the names of cases, profile sets, known-bad sets and images as they are now. Print it again
+    /// after a change of the data files.
     Completions {
         /// Shell
         shell: Shell,
@@ -131,48 +161,54 @@ pub enum Command {
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Cases: NAME, NAME:VARIANT, NAME@PROFILE, a folder, or a glob over these (default: all)
+    /// Cases: NAME, NAME:VARIANT, a whole name as the report prints it, a folder, or a glob over these (default: all)
+    ///
+    /// The report prints whole names such as packet-raw:all@libvirtd. A folder is a folder below cases/, such as network.
+    /// A glob has * and ?, and may begin with the folder: 'network/*'.
     #[arg(value_name = "CASE")]
     pub cases: Vec<String>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub target: TargetArgs,
-    /// Apply the edits of profiles/known-bad/NAME.yaml to the set
+    /// Put a deliberate error into the profile set: the edits in profiles/known-bad/NAME.yaml
     #[arg(long, value_name = "NAME")]
     pub known_bad: Option<String>,
     /// Run the cases with this set as well, and report only what differs
     ///
     /// Exit status 0: the set that --profiles and --known-bad name is no worse than this base, even if both are red;
-    /// 1: it is worse in at least one case; 3: nothing can be said about some case; 4: the machine broke.
+    /// 1: it is worse in at least one case; 3: at least one case could not be compared, because its evidence is incomplete
+    /// with one of the sets; 4: virt-aa-conform itself or a virtual machine failed.
     #[arg(long, value_name = "SET", conflicts_with_all = ["shard", "strict", "timings"])]
     pub base: Option<String>,
     /// Write a report: human, json, junit, tap, github, sarif or markdown; may be given several times
     ///
-    /// Without FILE, or with `-`, the report goes to standard output in place of the report for people. Report files are
-    /// written atomically at the end; a stale file from an earlier run is deleted first. `github` adds annotations to the
-    /// report for people, and appends a summary to $GITHUB_STEP_SUMMARY.
+    /// Without this option, the report has the format `human` and goes to standard output. A report without FILE, or with
+    /// `-`, replaces it there. Report files are written atomically at the end; a stale file from an earlier run is deleted
+    /// first. `github` adds annotations to the `human` report, and appends a summary to $GITHUB_STEP_SUMMARY.
     #[arg(long = "report", visible_alias = "format", value_name = "FORMAT[:FILE]")]
     pub reports: Vec<Spec>,
-    /// Write everything that the verdicts rest on into this file, for `show` and `verify`
+    /// Write everything that the verdicts rest on into this file (a bundle), for `show` and `verify`
     #[arg(long, value_name = "FILE", conflicts_with = "base")]
     pub bundle: Option<PathBuf>,
-    /// Run only the K-th of N parts, which take about the same time; `merge` joins their JSON reports
+    /// Run only the K-th of N shards; all take about the same time, and `merge` joins their JSON reports
     #[arg(long, value_name = "K/N")]
     pub shard: Option<Shard>,
-    /// JSON report of an earlier run whose times --shard uses; give every part the same report
+    /// JSON report of an earlier run, from which --shard takes the duration of each case; give all shards the same file
     #[arg(long, value_name = "FILE", requires = "shard")]
     pub durations: Option<PathBuf>,
     /// Time limit for the whole run in seconds, not counting the image's build
+    ///
+    /// Cases that have not ended by then get the verdict error, and the exit status is 4.
     #[arg(long, default_value = "3600", value_parser = seconds, value_name = "SECONDS")]
     pub timeout: Duration,
-    /// Count skipped and vacuous cases as failures
+    /// Count the verdicts skip and vacuous as failures
     #[arg(long)]
     pub strict: bool,
-    /// Number of machines that run at the same time (default: one for each processor, as far as the memory suffices; 1 with
-    /// the host and container backends)
+    /// Number of virtual machines that run at the same time (default: one for each processor of the host, as far as its
+    /// memory suffices; 1 with the host and container backends)
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16), value_name = "N")]
     pub jobs: Option<u8>,
-    /// Print how long each part took
+    /// Print how long the boot, the compilation of the profiles and the cases took
     #[arg(long)]
     pub timings: bool,
 }
@@ -190,10 +226,12 @@ pub struct ProveArgs {
     #[arg(long = "report", visible_alias = "format", value_name = "FORMAT[:FILE]")]
     pub reports: Vec<Spec>,
     /// Time limit for the whole run in seconds, not counting the image's build
+    ///
+    /// Guards that are not proven by then have the outcome `inconclusive`.
     #[arg(long, default_value = "3600", value_parser = seconds, value_name = "SECONDS")]
     pub timeout: Duration,
-    /// Number of machines that run at the same time (default: one for each processor, as far as the memory suffices; 1 with
-    /// the host and container backends)
+    /// Number of virtual machines that run at the same time (default: one for each processor of the host, as far as its
+    /// memory suffices; 1 with the host and container backends)
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16), value_name = "N")]
     pub jobs: Option<u8>,
 }
@@ -204,16 +242,19 @@ pub struct SelftestArgs {
     /// Names of sabotages (default: all)
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
-    /// Image to run on
+    /// Image to run on, one of those that `image list` prints
     #[arg(long, default_value = DEFAULT_IMAGE, value_name = "NAME")]
     pub image: String,
     /// Print the table and run nothing
     #[arg(long)]
     pub list: bool,
-    /// Number of machines that run at the same time (default: one for each processor, as far as the memory suffices)
+    /// Number of virtual machines that run at the same time (default: one for each processor of the host, as far as its
+    /// memory suffices)
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16), value_name = "N")]
     pub jobs: Option<u8>,
-    /// Time limit for the whole run in seconds, not counting the image's build
+    /// Time limit for the whole run in seconds, counting the image's build
+    ///
+    /// A sabotage that the limit cuts short counts as one that does not give its verdict.
     #[arg(long, default_value = "3600", value_parser = seconds, value_name = "SECONDS")]
     pub timeout: Duration,
 }
@@ -227,7 +268,7 @@ pub struct MergeArgs {
     /// Write a report, as for `run`
     #[arg(long = "report", visible_alias = "format", value_name = "FORMAT[:FILE]")]
     pub reports: Vec<Spec>,
-    /// Count skipped and vacuous cases as failures, even if the shards were run without this option
+    /// Count the verdicts skip and vacuous as failures, even if the shards were run without this option
     #[arg(long)]
     pub strict: bool,
 }
@@ -238,7 +279,8 @@ pub struct ShowArgs {
     /// The bundle
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Print everything that was seen of this case, as JSON
+    /// Print everything that was recorded about this run, as JSON; CASE is its whole name in the report, such as
+    /// packet-raw:all@libvirtd
     #[arg(long, value_name = "CASE")]
     pub case: Option<String>,
 }
@@ -260,7 +302,7 @@ pub struct TableArgs {
     /// Compare backends: a row for each case whose verdicts differ
     #[arg(long)]
     pub by_backend: bool,
-    /// A row for every case
+    /// With --by-backend: a row for every case, also where the verdicts agree
     #[arg(long, requires = "by_backend")]
     pub every: bool,
     /// Write the table into this file, between the lines `<!-- made by virt-aa-conform table -->` and `<!-- end of the
@@ -275,19 +317,24 @@ pub struct PlanArgs {
     /// Cases, as for `run` (default: all)
     #[arg(value_name = "CASE")]
     pub cases: Vec<String>,
-    /// Image to run on; may be given several times (default: every image that has cases of its own)
+    /// Image to run on; may be given several times (default: those that `image list --names` prints)
+    ///
+    /// An image has no job if none of the cases belongs on it. For example, only cases that need Xen belong on an image
+    /// with Xen.
     #[arg(long = "image", value_name = "NAME")]
     pub images: Vec<String>,
     /// Profile set that the jobs test
     #[arg(long, value_name = "SET")]
     pub profiles: Option<String>,
-    /// Shards for each image; an image with few cases is not split, because each shard boots a machine
+    /// Shards for each image; an image with few cases has fewer, because each shard starts its own virtual machine
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..), value_name = "N")]
     pub shards: u8,
     /// Output format
     #[arg(long, value_enum, default_value_t = PlanFormat::Json)]
     pub format: PlanFormat,
-    /// For GitLab: a file of the repository that the pipeline includes, with `default:` for every job
+    /// For GitLab: file in the repository for the child pipeline to include
+    ///
+    /// Put settings for all jobs there, under GitLab's keyword `default:`.
     #[arg(long, value_name = "FILE")]
     pub include: Option<String>,
 }
@@ -309,13 +356,14 @@ pub struct EmitArgs {
 /// Who runs a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum EmitKind {
-    /// debian/tests of a Debian source package
+    /// The folder debian/tests, for Debian's source package of libvirt
     Autopkgtest,
-    /// A plan for each image and a test for each folder of cases
+    /// A tmt plan for each image, and a tmt test for each folder of cases
     Tmt,
-    /// A file that the pipeline of libvirt's repository includes; `plan` generates a child pipeline
+    /// Files for the pipeline of libvirt's repository; one of its jobs runs `virt-aa-conform plan` to generate a child
+    /// pipeline
     Gitlab,
-    /// A workflow for a repository with libvirt's sources; `plan` generates a matrix
+    /// A workflow for a repository with libvirt's sources; one of its jobs runs `virt-aa-conform plan` to generate a matrix
     Github,
 }
 
@@ -336,7 +384,7 @@ pub struct ShellArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub target: TargetArgs,
-    /// Apply the edits of profiles/known-bad/NAME.yaml to the set
+    /// Put a deliberate error into the profile set: the edits in profiles/known-bad/NAME.yaml
     #[arg(long, value_name = "NAME")]
     pub known_bad: Option<String>,
 }
@@ -362,7 +410,7 @@ pub struct DenialsArgs {
     #[arg(long, value_enum, default_value_t = DenialsFormat::Human)]
     pub format: DenialsFormat,
     /// Image whose profiles are searched for a rule that already denies or allows the access (default: debian-13 if it is
-    /// built, else this machine)
+    /// built, else this host)
     #[arg(long, value_name = "NAME")]
     pub image: Option<String>,
 }
@@ -370,18 +418,18 @@ pub struct DenialsArgs {
 /// Work on images.
 #[derive(Debug, Subcommand)]
 pub enum ImageCommand {
-    /// Build images that are not built yet
+    /// Build the named images, except those that are already built
     Build {
-        /// Images (default: debian-13)
+        /// Images, by the names of their recipes (default: debian-13)
         #[arg(value_name = "NAME")]
         names: Vec<String>,
-        /// Continue if the index of the suite is past its valid-until date
+        /// Continue if the package index of the suite is past its valid-until date
         #[arg(long)]
         allow_expired_index: bool,
     },
     /// List the recipes and the images built from them
     List {
-        /// Print only names, one per line; untested recipes are named on standard error instead
+        /// Print only the names of the tested recipes, one per line; those marked as untested go to standard error
         #[arg(long)]
         names: bool,
     },
@@ -392,7 +440,9 @@ pub enum ImageCommand {
         name: String,
     },
     /// Remove images whose recipe changed or is gone, the remains of interrupted builds, and saved states that
-    /// another version of this program or of QEMU made
+    /// another version of virt-aa-conform or of QEMU made
+    ///
+    /// A saved state is the state of a booted virtual machine, from which later runs start instead of booting.
     Prune,
 }
 
@@ -423,24 +473,24 @@ pub enum DenialsFormat {
     Human,
     /// An array of records with the kernel's own keys
     Json,
-    /// The skeleton of a case
+    /// One skeleton of a case for each access that was refused; fill in the places marked FILL IN
     Case,
 }
 
 /// Data files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SchemaKind {
-    /// cases/**/*.yaml
+    /// cases/**/*.yaml, except cases/fixtures/
     Case,
     /// cases/fixtures/*.yaml
     Fixture,
-    /// profiles/*.yaml
+    /// profiles/*.yaml, except known-failures.yaml: where a set's profiles come from, and which roles they have
     ProfileSet,
-    /// profiles/known-bad/*.yaml
+    /// profiles/known-bad/*.yaml: edits that put a deliberate error into a set
     KnownBad,
     /// profiles/known-failures.yaml
     KnownFailures,
-    /// What `run --report json` writes
+    /// The JSON report, which `run --report json` writes
     Report,
 }
 

@@ -53,15 +53,22 @@ fn page(command: &Command) -> io::Result<(String, String)> {
     Ok((man.get_filename(), String::from_utf8_lossy(&text).into_owned()))
 }
 
-/// A heading, and below it entries of a word and its meaning. A line with more indentation continues the meaning.
+/// A heading, which ends with a colon, and below it entries of a word and its meaning. A line with more indentation
+/// continues the meaning. Any other line is a paragraph of its own.
 fn section(text: &str) -> Roff {
     const ENTRY: &str = "  ";
     let mut roff = Roff::new();
     for line in text.lines() {
         match line.strip_prefix(ENTRY) {
-            None => {
-                roff.control("SH", [line.trim_end_matches(':').to_uppercase().as_str()]);
-            }
+            None if line.is_empty() => {}
+            None => match line.strip_suffix(':') {
+                Some(heading) => {
+                    roff.control("SH", [heading.to_uppercase().as_str()]);
+                }
+                None => {
+                    roff.control("PP", []).text([roman(line)]);
+                }
+            },
             Some(entry) if !entry.starts_with(' ') => {
                 let (word, meaning) = entry.split_once(' ').unwrap_or((entry, ""));
                 roff.control("TP", [])
@@ -115,5 +122,7 @@ mod tests {
             text.contains(".SH \"EXIT STATUS\"") && text.contains("\\fB130\\fR\n"),
             "{text}"
         );
+        assert!(text.contains("\n.PP\nIf several apply, "), "{text}");
+        assert_eq!(text.matches(".SH").count(), 1, "{text}");
     }
 }

@@ -9,39 +9,52 @@ use virt_aa_probe::local::Engine;
 /// Where cases run.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct TargetArgs {
-    /// Where cases run: vm; host or container, which need root and a kernel with AppArmor
+    /// Where to run: in a virtual machine (vm), on this host (host), or in a container on this host (container)
     ///
-    /// vm boots the image. host runs the cases on this machine with its installed profiles, or with those that --profiles
-    /// names. The machine's own policy, files, network, sysctls and audit settings do not change: the set is loaded into a
-    /// policy namespace, and cases run in namespaces with a layer over all files. container runs the image's root file
-    /// system in a container engine on this machine's kernel.
+    /// vm boots the image. host uses this host's kernel, and its installed profiles or those that --profiles names.
+    /// container runs the image's root file system in a container engine, on this host's kernel. host and container need
+    /// root and a kernel with AppArmor. The host's own policy, files, network, sysctls and audit settings do not change:
+    /// the set is loaded into an AppArmor policy namespace of its own, and cases run in Linux namespaces, on overlay file
+    /// systems that take all changes.
     #[arg(long, value_enum, default_value_t = BackendArg::Vm, env = "VIRT_AA_CONFORM_BACKEND", value_name = "BACKEND")]
     pub backend: BackendArg,
     /// Container engine: podman, docker or nspawn (default: the first that is installed)
     #[arg(long, value_enum, env = "VIRT_AA_CONFORM_ENGINE", value_name = "ENGINE")]
     pub engine: Option<EngineArg>,
-    /// Run cases that start a libvirt daemon even if the host runs one
+    /// Run cases that start a libvirt daemon even if the host already runs one
+    ///
+    /// This is for the host and container backends. Without this option they skip such cases, because the second daemon
+    /// could disturb the host's.
     #[arg(long)]
     pub allow_host_daemon: bool,
-    /// Image to run on
+    /// Image to run on, one of those that `image list` prints; not used with --backend host
     #[arg(long, default_value = DEFAULT_IMAGE, value_name = "NAME")]
     pub image: String,
-    /// Profile set to test: packaged, libvirt-source:DIR, libvirt-source:DIR@REVISION, dir:DIR
+    /// Profile set to load: packaged, libvirt-source:DIR, libvirt-source:DIR@REVISION, or dir:DIR
     ///
     /// packaged is what the image's packages install. libvirt-source is a libvirt source tree, or a revision of it that is
-    /// read from git without a checkout; virt-aa-conform processes its profiles as libvirt's build does, for the image's
-    /// version of AppArmor and its installation folders. dir is a folder laid out like /etc/apparmor.d. libvirt-source and dir
-    /// replace all of libvirt's own profiles in the image; other included files remain the image's.
+    /// read from git without a checkout; virt-aa-conform processes its profiles as libvirt's build does, for the version of
+    /// AppArmor and the installation folders of the image. dir is a folder laid out like /etc/apparmor.d.
+    ///
+    /// libvirt-source and dir replace all profiles of libvirt in the image. If they include a file that they do not bring
+    /// along, such as one of AppArmor's abstractions, the image's file is used.
+    ///
+    /// The word before the colon is the name of a file profiles/NAME.yaml, which says where the profiles come from and
+    /// which roles they have.
     #[arg(long, default_value = DEFAULT_SET, value_name = "SET")]
     pub profiles: String,
-    /// Installation folder to fill into the set instead of the image's: libexecdir, sbindir, sysconfdir or runstatedir;
-    /// may be given several times
+    /// Installation folder to use instead of the image's; NAME is libexecdir, sbindir, sysconfdir or runstatedir; may be
+    /// given several times
+    ///
+    /// libvirt-source puts the folder into its profiles, and cases use it in the paths of libvirt's programs.
     #[arg(long = "set-dir", value_name = "NAME=DIR", value_parser = set_dir)]
     pub set_dirs: Vec<(String, String)>,
     /// Build the image even if the package index of its suite is past its valid-until date
     #[arg(long)]
     pub allow_expired_index: bool,
-    /// Boot every machine; neither use nor save states
+    /// Boot every virtual machine; neither save states nor start from them
+    ///
+    /// Without this option, the state of a booted virtual machine is saved, and later ones start from it instead of booting.
     #[arg(long)]
     pub no_saved_state: bool,
 }

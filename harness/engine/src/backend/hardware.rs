@@ -1,12 +1,12 @@
-//! What every machine has besides what it boots from: an IOMMU, and the PCI devices that fixtures select by their
+//! What every virtual machine has besides what it boots from: an IOMMU, and the PCI devices that fixtures select by their
 //! features.
 //!
 //! One virtual machine serves every case. A boot takes as much processor time with these devices as without them: 4.6–4.9 s
-//! for QEMU and our program together, without KVM. A second machine for the PCI cases would cost one more boot.
+//! for QEMU and virt-aa-conform together, without KVM. A second virtual machine for the PCI cases would cost one more boot.
 //!
 //! | PCI address | device | what cases can do with it |
 //! |---|---|---|
-//! | 08.0 | root port, behind it a network card of two functions | power reset, bus reset through the port; no FLR |
+//! | 08.0 | root port, behind it a network card of two functions | power reset, bus reset through the port; no function level reset (FLR) |
 //! | 09.0 | root port, behind it an entropy source of two functions | FLR |
 //! | 0a.0 | network card of one function, alone in its IOMMU group | assignment to vfio-pci |
 //! | 0b.0 | root port, behind it a network card of one function | bus reset only, visible in its I/O space registers |

@@ -1,8 +1,8 @@
-//! Given root file systems: where they are, and what identifies their content.
+//! Root file systems that the user supplies: where they are, and what identifies their content.
 //!
 //! An image is named after what it is made of, so a changed tree is another image. A tar file is identified by the
 //! hash of its bytes. A folder is identified by the names, kinds, owners, sizes and times of everything in it. Any
-//! change in it affects one of these, because the kernel itself sets the time of a change.
+//! change in it affects one of these: at least the ctime, which the kernel sets and programs cannot choose.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};

@@ -1,15 +1,16 @@
-//! Demands an expectation for a step that could succeed without having its effect.
+//! Rejects a case with a step that could succeed without having its effect, unless the case says how to notice.
 //!
-//! | step by a subject | what shows that it was done |
+//! | step by a subject | what the case must say |
 //! |---|---|
 //! | `run` | text in `stdout` or `stderr`, `label`, `checked-by-next`, or a failure: `errno`, `denied` |
 //! | `file` with `read` | `bytes` or `content`: a short read is no error |
 //! | `ioctl` | `content`: what came back |
-//! | `lock-memory` | the case gives the subject a `memlock` below the size, else the kernel does not check the capability |
-//! | `set-limit` of `memlock` | the case gives the target process a lower `memlock`: only raising it needs a privilege. With a target of another role AppArmor mediates every change |
+//! | `lock-memory` | a `memlock` limit for the subject below the size: only then does the kernel check the capability |
+//! | `set-limit` of `memlock` | a lower `memlock` limit for the target process: only raising the limit needs a privilege. Not needed if the target has another role, because then AppArmor mediates every change |
 //!
-//! Everything else succeeds only by being done: a descriptor of the socket's kind and what came over it, a frame that
-//! arrived, bytes written, a lock taken, a label entered, a function reset and read again.
+//! Every other step fails if it does not have its effect. For example, the new descriptor must be a socket of the right
+//! kind and data must come through it, the frame must arrive, the bytes must be written, the lock must be taken, the label
+//! must be entered, and the registers of a PCI function must show that it was reset.
 
 use crate::case::model::{Case, Expect, Step, Text};
 use crate::case::plan::AGENT;

@@ -1,10 +1,10 @@
 //! Resets of a PCI function through configuration space, in the three ways of libvirt and the kernel (PCI Express Base
 //! Specification, PCI Power Management, PCI-to-PCI Bridge Architecture).
 //!
-//! | way | seen by |
+//! | reset method | how we see that the reset happened |
 //! |---|---|
-//! | `flr`, `bus` | the cache line size register, set to a mark before: a reset clears it |
-//! | `power` | the power state, read back after each change: D3hot, then D0 |
+//! | `flr` (function level reset), `bus` | we write a mark into the cache line size register first; a reset clears it |
+//! | `power` | we read the power state back after each change: D3hot, then D0 |
 //!
 //! Whether a function loses its registers in D3hot depends on the device. Emulated ones keep them, so the mark is no
 //! evidence there.

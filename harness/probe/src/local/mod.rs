@@ -3,8 +3,8 @@
 //!
 //! Subjects live in namespaces that a holder process keeps alive. Their files and network are made from the host's
 //! ([`Sandbox::Host`]), or are those of a container ([`Sandbox::Container`]). The policy under test is loaded into a
-//! policy namespace. All of it ends with the agent. What would outlive a killed agent is written down before it is
-//! made, and [`repair`] removes it.
+//! policy namespace. When the agent ends, it removes all of this. If it is killed, some things remain. The agent records
+//! each of these in a file before it makes it, so that [`repair`] can remove it later.
 
 mod engine;
 mod holder;
