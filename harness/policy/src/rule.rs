@@ -366,6 +366,18 @@ impl Rule {
     pub fn allows(&self) -> bool {
         !self.qualifiers.deny && !matches!(self.kind, RuleKind::Rlimit { .. })
     }
+
+    /// Whether it lets a process, or a program that it starts, come under another profile.
+    pub fn changes_profile(&self) -> bool {
+        let changes = match &self.kind {
+            RuleKind::File { exec, .. } => exec
+                .as_ref()
+                .is_some_and(|exec| exec.target.is_some() || exec.mode.contains(['p', 'P', 'c', 'C'])),
+            RuleKind::ChangeProfile { .. } | RuleKind::All => true,
+            _ => false,
+        };
+        changes && self.allows()
+    }
 }
 
 /// One profile, hat or child.

@@ -211,6 +211,12 @@ pub struct RunArgs {
     /// Print how long the boot, the compilation of the profiles and the cases took
     #[arg(long)]
     pub timings: bool,
+    /// After the run, wait for changes of the cases or profiles, and run the cases that each change affects, until Ctrl-C
+    ///
+    /// A case is affected if its file, its fixtures, its known failures, or what the parser makes of its profiles has
+    /// changed. The folders cases/ and profiles/ are watched, and the one that --profiles names.
+    #[arg(long, conflicts_with_all = ["base", "bundle", "shard"])]
+    pub watch: bool,
 }
 
 /// Arguments of `prove`.

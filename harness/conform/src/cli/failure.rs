@@ -35,6 +35,14 @@ impl Failure {
         }
     }
 
+    /// Prints the message on standard error.
+    pub fn print(&self) {
+        let message = &self.message;
+        // Data errors have their own heading.
+        let has_heading = message.starts_with("error") || message.contains("\u{1b}[");
+        eprintln!("{}{message}", if has_heading { "" } else { "error: " });
+    }
+
     /// Data files are wrong; each error has its place.
     pub fn data(errors: &[DataError], coloured: bool) -> Failure {
         let texts: Vec<String> = errors.iter().map(|error| error.render(coloured)).collect();

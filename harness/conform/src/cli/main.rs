@@ -23,15 +23,9 @@ pub fn main() -> ExitCode {
     }
     match dispatch(&cli) {
         Ok(status) => status.into(),
-        Err(Failure { status, message }) => {
-            // Data errors have their own heading.
-            let heading = if message.starts_with("error") || message.contains("\u{1b}[") {
-                ""
-            } else {
-                "error: "
-            };
-            eprintln!("{heading}{message}");
-            status.into()
+        Err(failure) => {
+            failure.print();
+            failure.status.into()
         }
     }
 }

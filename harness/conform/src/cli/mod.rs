@@ -30,3 +30,4 @@ mod shell;
 mod skeleton;
 mod table;
 mod target;
+mod watch;

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::prologue::{Prologue, announce, paint, progress};
 use super::reports::Reports;
 use super::select::Selection;
+use super::watch::{Seen, basis, watch};
 use crate::bundle;
 use crate::exit;
 use crate::report::format::ReportInput;
@@ -28,9 +29,15 @@ use virt_aa_model::shell::word;
 
 /// Run the cases, print the report, and return how the run ended.
 pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
-    if let Some(base) = &args.base {
-        return compare(root, args, base);
+    match &args.base {
+        Some(base) => compare(root, args, base),
+        None if args.watch => watch(root, args),
+        None => once(root, args, None),
     }
+}
+
+/// Like [`run`]. Of cases that were seen before, only those run that a change affects.
+pub fn once(root: &Root, args: &RunArgs, seen: Option<&mut Seen>) -> Result<u8, Failure> {
     let prologue = Prologue::read(root, &args.target, &args.cases)?;
     let (data, started) = (&prologue.data, prologue.started);
     let durations = match &args.durations {
@@ -46,6 +53,15 @@ pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
         setup::prepared(root, data, &prologue.target, args.known_bad.as_deref(), &backend)?;
     let (mut selection, left) = prologue.choose(&prepared.base.set)?;
     let shard = shard(args, &mut selection, &durations)?;
+    let chosen = selection.ids();
+    let basis = |variant: &Variant| basis(variant, data, &prepared);
+    if let Some(seen) = &seen {
+        seen.leave_affected(&mut selection, &basis);
+        if selection.ids().is_empty() {
+            eprintln!("nothing has changed that these cases depend on");
+            return Ok(exit::OK);
+        }
+    }
     let info = run_info::of_base(&prepared, &backend, args.known_bad.as_deref());
     let proofs = prepared.proofs(data, &info.profile_set.hash);
     let paint = paint(&reports);
@@ -96,8 +112,9 @@ pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
         bundle::write(&made, file).map_err(Failure::broken)?;
     }
     printed?;
-    if let Some(left) = left {
-        eprintln!("{left}");
+    match seen.and_then(|seen| seen.note(&cases, &chosen, &basis)) {
+        Some(others) => eprintln!("{others}"),
+        None => left.into_iter().for_each(|left| eprintln!("{left}")),
     }
     if args.timings {
         let marks = RunTimes {
@@ -126,9 +143,8 @@ pub fn end(reports: &Reports, report: &Report) -> Result<(), Failure> {
 /// Keep in the selection only the requested shard.
 fn shard(args: &RunArgs, selection: &mut Selection, durations: &Durations) -> Result<Option<Split>, Failure> {
     let Some(shard) = args.shard else { return Ok(None) };
-    let variants = selection.variants.iter().map(|variant| variant.id.as_str());
-    let skipped = selection.skipped.iter().map(|(variant, _)| variant.id.as_str());
-    let ids: Vec<&str> = variants.chain(skipped).collect();
+    let ids = selection.ids();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let split = split(shard, &ids, durations).map_err(Failure::usage)?;
     selection.variants.retain(|variant| split.has(&variant.id));
     selection.skipped.retain(|(variant, _)| split.has(&variant.id));

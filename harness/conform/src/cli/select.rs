@@ -21,6 +21,15 @@ pub struct Selection {
     pub skipped: Vec<(Variant, String)>,
 }
 
+impl Selection {
+    /// The names of all variants, the skipped ones last.
+    pub fn ids(&self) -> Vec<String> {
+        let skipped = self.skipped.iter().map(|(variant, _)| variant);
+        let all = self.variants.iter().chain(skipped);
+        all.map(|variant| variant.id.clone()).collect()
+    }
+}
+
 /// Choose by patterns. Without patterns, everything is chosen. A pattern that matches nothing is an error.
 pub fn select(data: &Data, roles: &Roles, patterns: &[String]) -> Result<Selection, Failure> {
     let mut all = Vec::new();
