@@ -5,8 +5,8 @@
 //! choice. The first line says what was chosen, and why.
 //!
 //! A virtual machine starts when the first selected test runs. So `--list`, or a filter that selects nothing, needs no
-//! image. Under `cargo test`, all tests run in one process and share one virtual machine. Under cargo-nextest, each test has
-//! a process of its own; the virtual machine then belongs to a *keeper*, a process in the background that outlives them.
+//! image. Under `cargo test`, all tests run in one process and share its virtual machines. Under cargo-nextest, each test has
+//! a process of its own; the virtual machines then belong to a *keeper*, a process in the background that outlives them.
 //!
 //! With `VIRT_AA_CONFORM_STRICT=1`, a skipped or vacuous case is a failure. Without it, `cargo test` shows the case as
 //! ignored. cargo-nextest always shows it as failed, because there a test that has begun can no longer become ignored.
@@ -270,7 +270,7 @@ fn ask_here(ask: Ask) -> Result<Answer, Failed> {
         let (jobs, queue) = mpsc::channel();
         thread::Builder::new()
             .name("bench".into())
-            .spawn(move || keeper::work(&target, &place, &queue))
+            .spawn(move || keeper::work(&target, &place, queue))
             .map_err(|error| error.to_string())?;
         Ok(Mutex::new(jobs))
     });

@@ -67,7 +67,7 @@ pub fn serve(target: &Target, key: &str, ready: impl FnOnce() -> io::Result<()>)
     let (of_worker, place_of_worker) = (target.clone(), place.clone());
     thread::Builder::new()
         .name("bench".into())
-        .spawn(move || work(&of_worker, &place_of_worker, &queue))?;
+        .spawn(move || work(&of_worker, &place_of_worker, queue))?;
     let result = accept_until_idle(&listener, &jobs);
     // A client that connected in the last moment finds the stream closed, and asks a new keeper. The machine ends
     // with this process. The lock is released last.

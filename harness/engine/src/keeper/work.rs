@@ -1,11 +1,15 @@
-//! Opens the data, a set and a machine at the first request, and runs the requested variants one after another.
+//! Opens the data, a set and a machine at the first request, and runs the requested variants on as many machines as the
+//! host bears.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use super::paths::KeeperPaths;
 use super::wire::{Answer, Ask};
 use crate::backend::{Backend, LocalConfig, VmConfig};
+use crate::capacity;
 use crate::prepare::Prepared;
 use crate::proof_store::ProofStore;
 use crate::root::Root;
@@ -39,27 +43,37 @@ pub struct Job {
 
 /// Serves requests until nobody can send any more. The image is built if needed. If nothing can be run, each answer
 /// says why. `place` has the key that the data must still match.
-pub fn work(target: &Target, place: &KeeperPaths, jobs: &Receiver<Job>) {
+pub fn work(target: &Target, place: &KeeperPaths, jobs: Receiver<Job>) {
     let Ok(first) = jobs.recv() else { return };
-    let all = std::iter::once(first).chain(jobs.iter());
-    match open(target, place) {
-        Ok((data, backend, prepared, session)) => {
-            let mut runner = Runner::new(&data, &prepared, &backend, Some(session));
-            let again = format!("virt-aa-conform run {}", target.target.words().join(" "));
-            let proofs = prepared.proofs(&data, &prepared.base.set.tree.hash());
-            for job in all {
-                // The requester may be gone. The next one is served all the same.
-                let _ = job
-                    .reply
-                    .send(answer(&data, &prepared, &proofs, &mut runner, &job.ask, &again));
-            }
-        }
+    let (data, backend, prepared, session) = match open(target, place) {
+        Ok(opened) => opened,
         Err(message) => {
-            for job in all {
+            for job in std::iter::once(first).chain(jobs) {
                 let _ = job.reply.send(Answer::error(&message));
             }
+            return;
         }
-    }
+    };
+    let again = format!("virt-aa-conform run {}", target.target.words().join(" "));
+    let proofs = prepared.proofs(&data, &prepared.base.set.tree.hash());
+    let machines = backend.memory_mib().map_or(1, capacity::machines);
+    let begun = Mutex::new(Some((first, session)));
+    let jobs = Mutex::new(jobs);
+    let next = |jobs: &Mutex<Receiver<Job>>| jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    thread::scope(|scope| {
+        for _ in 0..machines {
+            scope.spawn(|| {
+                let begun = begun.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let (first, session) = begun.unzip();
+                let mut runner = Runner::new(&data, &prepared, &backend, session);
+                for job in first.into_iter().chain(std::iter::from_fn(|| next(&jobs).ok())) {
+                    let answer = answer(&data, &prepared, &proofs, &mut runner, &job.ask, &again);
+                    // The requester may be gone. The next one is served all the same.
+                    let _ = job.reply.send(answer);
+                }
+            });
+        }
+    });
 }
 
 fn open(target: &Target, place: &KeeperPaths) -> Result<(Data, Backend, Prepared, Session), String> {
