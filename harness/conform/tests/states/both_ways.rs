@@ -49,6 +49,7 @@ fn without_numbers(text: &str) -> String {
 }
 
 #[test]
+#[ignore = "it runs every case twice; ci/both-ways runs it"]
 fn every_case_has_the_same_verdict_on_a_restored_and_on_a_booted_machine() {
     let (restored, booted) = (report(&[]), report(&["--no-saved-state"]));
     assert!(restored.len() > 70, "{}", restored.len());
