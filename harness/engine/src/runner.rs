@@ -195,10 +195,7 @@ impl<'a> Runner<'a> {
             profiles: start.profiles.clone(),
         };
         let judgement = judge(&expected, &planned.plan, &evidence, &base.policy, &[]);
-        let why = judgement
-            .reason
-            .unwrap_or_else(|| judgement.verdict.name().to_owned());
-        Ok((judgement.verdict != Verdict::Pass).then_some(why))
+        Ok(judgement.why_not_silent())
     }
 
     /// Loads a set unless it is loaded already.

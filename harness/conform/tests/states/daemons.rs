@@ -56,7 +56,7 @@ fn started(session: &mut Session, plan: &CasePlan) -> Result<i32, String> {
 
 #[test]
 fn a_daemon_goes_on_for_the_next_case_of_its_plan_and_no_longer() {
-    let machines = Machines::of_memory(642);
+    let machines = Machines::of_memory(645);
     let set = machines.packaged();
     let session = &mut machines.start().0;
     session.load(set.policies, set.files).unwrap();

@@ -31,6 +31,7 @@ struct Machines {
 }
 
 impl Machines {
+    /// No two tests may have the same amount, because each removes its state.
     fn of_memory(memory_mib: u32) -> Machines {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let name = std::env::var("VIRT_AA_CONFORM_IMAGE").unwrap_or_else(|_| "debian-13".into());

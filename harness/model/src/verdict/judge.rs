@@ -8,7 +8,7 @@ use super::complete;
 use super::expected::Expected;
 use super::mediation::{in_use, mediated};
 use super::policy::Policy;
-use super::records::{Attributed, Attribution, attribute};
+use super::records::{Attributed, Attribution, Class, attribute};
 use super::steps::{Finding, findings};
 use crate::case::model::RecordMatch;
 use crate::denial::matches;
@@ -109,6 +109,24 @@ impl Judgement {
             gaps: found.gaps,
             records: found.attribution.records,
             foreign: found.attribution.foreign,
+        }
+    }
+
+    /// Why the case does not count as one in which nothing was denied: it does not pass, or a `deny` rule denied something,
+    /// which a report must show.
+    pub fn why_not_silent(&self) -> Option<String> {
+        let reason = || {
+            self.reason
+                .clone()
+                .unwrap_or_else(|| self.verdict.name().to_owned())
+        };
+        let quieted = self
+            .records
+            .iter()
+            .find(|record| matches!(record.class, Class::Quieted(_)));
+        match self.verdict {
+            Verdict::Pass => quieted.map(|record| format!("denied on purpose: {}", record.text)),
+            _ => Some(reason()),
         }
     }
 

@@ -105,6 +105,9 @@ fn a_denial_that_a_deny_rule_covers_is_quieted(
     assert_eq!(matches!(judgement.records[0].class, Class::Quieted(_)), quieted);
     let verdict = if quieted { Verdict::Pass } else { Verdict::Fail };
     assert_eq!(judgement.verdict, verdict);
+    // A report shows it, so a start of daemons with such a denial is no silent one.
+    assert!(judgement.why_not_silent().is_some());
+    assert_eq!(Made::of(&[POSITIVE]).judge().why_not_silent(), None);
     // A quieted denial does not excuse a step that loses its effect.
     let failing = Made::of(&[POSITIVE])
         .ending(crate::testing::evidence::errno(libc::EACCES))
