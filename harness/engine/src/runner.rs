@@ -263,8 +263,8 @@ impl<'a> Runner<'a> {
         run
     }
 
-    /// Like `run`, but the agent gets a changed plan. The verdict is judged by the original one. The machine is kept
-    /// if it can go on.
+    /// Like `run`, but the agent gets a changed plan, and the machine is not exchanged for one from a saved state. The verdict
+    /// is judged by the original plan. The machine is kept if it can go on.
     pub fn run_otherwise(
         &mut self,
         variant: &Variant,
@@ -272,7 +272,7 @@ impl<'a> Runner<'a> {
         with_known: bool,
         change: &dyn Fn(&mut CasePlan),
     ) -> CaseRun {
-        self.run_changed(variant, candidate, with_known, (DaemonsOf::SameSet, change))
+        self.run_changed(variant, candidate, with_known, (DaemonsOf::Nobody, change))
     }
 
     fn run_changed(
@@ -338,7 +338,11 @@ impl<'a> Runner<'a> {
             return Err(Stopped::Session(SessionError::OutOfTime));
         }
         let of_this_set = candidate.set.tree.hash() == self.prepared.base.set.tree.hash();
-        self.take_saved(variant, of_this_set || daemons == DaemonsOf::BaseSet);
+        match daemons {
+            DaemonsOf::SameSet => self.take_saved(variant, of_this_set),
+            DaemonsOf::BaseSet => self.take_saved(variant, true),
+            DaemonsOf::Nobody => {}
+        }
         self.load(candidate)?;
         let planned = self.plan(variant, &candidate.set)?;
         let expected = Expected {
@@ -429,6 +433,8 @@ enum DaemonsOf {
     SameSet,
     /// The base set.
     BaseSet,
+    /// No set: the case runs on the machine that there is, to which the caller may have done something.
+    Nobody,
 }
 
 enum Stopped {

@@ -341,7 +341,7 @@ fn a_case_that_wants_a_fresh_machine_gets_no_used_one() {
     let mut made = green();
     made.expected.case.fresh = true;
     let fresh = variant(&made, "c");
-    let (session, heard) = machine([loaded(), case()]);
+    let (session, heard) = machine([loaded(), case(), case()]);
     let mut runner = place.runner(session);
     let session = runner.session.as_ref().unwrap();
     assert!(!session.is_used() && !runner.may_exchange_machine_for(&fresh));
@@ -350,6 +350,9 @@ fn a_case_that_wants_a_fresh_machine_gets_no_used_one() {
         Verdict::Pass
     );
     assert!(runner.may_exchange_machine_for(&fresh));
+    // What somebody has done to a machine is done to this one.
+    let same = runner.run_otherwise(&fresh, &place.prepared.base, true, &|_| {});
+    assert_eq!(same.verdict, Verdict::Pass);
     // There is no other machine here.
     assert_eq!(
         runner.run(&fresh, &place.prepared.base, true).verdict,
