@@ -359,7 +359,7 @@ fn a_case_that_wants_a_fresh_machine_gets_no_used_one() {
         Verdict::Error
     );
     drop(runner);
-    assert_eq!(heard.iter().collect::<Vec<_>>(), ["load", "case"]);
+    assert_eq!(heard.iter().collect::<Vec<_>>(), ["load", "case", "case"]);
 }
 
 #[test]
