@@ -52,7 +52,12 @@ fn without_numbers(text: &str) -> String {
 #[ignore = "it runs every case twice; ci/both-ways runs it"]
 fn every_case_has_the_same_verdict_on_a_restored_and_on_a_booted_machine() {
     let (restored, booted) = (report(&[]), report(&["--no-saved-state"]));
-    assert!(restored.len() > 70, "{}", restored.len());
+    // If nothing could run, both would agree.
+    let passes = restored
+        .values()
+        .filter(|said| said.starts_with(r#""pass""#))
+        .count();
+    assert!(passes > 60, "{passes} of {}", restored.len());
     for (id, said) in &booted {
         assert_eq!(restored.get(id), Some(said), "{id}");
     }

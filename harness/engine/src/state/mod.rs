@@ -79,7 +79,8 @@ enum NotSaved {
 pub struct Daemons<'a> {
     /// All that their start depends on besides the machine, the set and the fixtures.
     pub identity: String,
-    /// Starts them so that they go on, given the facts of the fixtures. Returns why the start does not pass as a case.
+    /// Starts them so that they go on after the start, in a machine with the fixtures. Returns why the start does not pass
+    /// as a case; `None` if it passes.
     pub start: &'a dyn Fn(&mut Session) -> Result<Option<String>, SessionError>,
 }
 
@@ -175,7 +176,9 @@ pub fn start_with(
                 error,
                 NotSaved::Fixture(_) | NotSaved::Daemons(_) | NotSaved::Earlier
             ) {
-                tell(&format!("a state with fixtures cannot be saved: {error}"));
+                tell(&format!(
+                    "a state with fixtures or daemons cannot be saved: {error}"
+                ));
             }
             not_up().insert(key.name());
             None
