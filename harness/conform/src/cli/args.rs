@@ -1,14 +1,14 @@
 //! The command line.
 
+mod running;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::reports::Spec;
-mod running;
-
 pub use self::running::{ProveArgs, RunArgs, SelftestArgs};
+use super::reports::Spec;
 pub use super::target::{BackendArg, DEFAULT_IMAGE, DEFAULT_SET, EngineArg, TargetArgs};
 use crate::exit::{EXIT_STATUSES, VERDICTS};
 use virt_aa_engine::root;
