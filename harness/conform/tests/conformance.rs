@@ -8,10 +8,12 @@
 //! image. Under `cargo test`, all tests run in one process and share its virtual machines. Under cargo-nextest, each test has
 //! a process of its own; the virtual machines then belong to a *keeper*, a process in the background that outlives them.
 //!
+//! Slow cases, which start guests, are ignored tests: `--ignored` or `--include-ignored` runs them.
+//!
 //! With `VIRT_AA_CONFORM_STRICT=1`, a skipped or vacuous case is a failure. Without it, `cargo test` shows the case as
 //! ignored. cargo-nextest always shows it as failed, because there a test that has begun can no longer become ignored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
@@ -138,6 +140,7 @@ fn trials(listing: bool) -> Result<Vec<Trial>, String> {
     let left_out = left_out(&target, &data)?;
     let mut trials = BTreeMap::new();
     let mut elsewhere = Vec::new();
+    let mut slow = BTreeSet::new();
     for loaded in &data.cases {
         let reason = left_out(loaded);
         if let Some(reason) = reason {
@@ -151,6 +154,9 @@ fn trials(listing: bool) -> Result<Vec<Trial>, String> {
             match expand(loaded, roles) {
                 Ok(variants) => {
                     for variant in variants {
+                        if loaded.case.slow {
+                            slow.insert(name(loaded, &variant.id));
+                        }
                         let ask = Ask::of(&variant);
                         trials.insert(name(loaded, &variant.id), (ask, false));
                     }
@@ -167,8 +173,10 @@ fn trials(listing: bool) -> Result<Vec<Trial>, String> {
             }
         }
     }
-    let trial =
-        |(name, (ask, ignored))| Trial::ignorable_test(name, move || check(ask)).with_ignored_flag(ignored);
+    let trial = |(name, (ask, ignored))| {
+        let ignored = ignored || slow.contains(&name);
+        Trial::ignorable_test(name, move || check(ask)).with_ignored_flag(ignored)
+    };
     Ok(trials.into_iter().map(trial).chain(elsewhere).collect())
 }
 

@@ -1,6 +1,7 @@
 //! A case: read, or refused with its place.
 use std::path::Path;
 
+use virt_aa_model::case::beginning::Joined;
 use virt_aa_model::case::known_names::KnownNames;
 use virt_aa_model::case::model::Case;
 use virt_aa_model::check;
@@ -19,7 +20,7 @@ pub fn case_text(text: &[u8]) {
     for document in documents {
         match document.read::<Case>() {
             Ok(case) => {
-                for error in check::case(&case, &document, &world) {
+                for error in check::case(&Joined::alone(case), &document, &world) {
                     assert!(error.to_string().starts_with("case.yaml:"), "{error}");
                 }
             }

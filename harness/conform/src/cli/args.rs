@@ -217,6 +217,9 @@ pub struct PlanArgs {
     /// Cases, as for `run` (default: all)
     #[arg(value_name = "CASE")]
     pub cases: Vec<String>,
+    /// Choose the slow cases too, which start guests; without this option they are chosen only by name
+    #[arg(long, conflicts_with = "cases")]
+    pub all: bool,
     /// Image to run on; may be given several times (default: those that `image list --names` prints)
     ///
     /// An image has no job if none of the cases belongs on it. For example, only cases that need Xen belong on an image

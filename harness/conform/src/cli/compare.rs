@@ -24,7 +24,7 @@ use virt_aa_model::verdict::judge::Verdict;
 
 /// Run both, print what differs, and return whether the set is worse than the base.
 pub fn compare(root: &Root, args: &RunArgs, base: &str) -> Result<u8, Failure> {
-    let prologue = Prologue::read(root, &args.target, &args.cases)?;
+    let prologue = Prologue::read(root, &args.target, &args.cases, args.all)?;
     let (data, started, target) = (&prologue.data, prologue.started, &prologue.target);
     let wanted_base = setup::wanted(data, base, target, None)?;
     let wanted = setup::wanted(data, &target.profiles, target, args.known_bad.as_deref())?;
@@ -85,7 +85,7 @@ pub fn compare(root: &Root, args: &RunArgs, base: &str) -> Result<u8, Failure> {
         duration_ms: started.elapsed().as_secs_f64() * 1000.0,
     };
     print(&reports, &comparison)?;
-    if let Some(left) = left {
+    for left in left {
         eprintln!("{left}");
     }
     Ok(status(&comparison))

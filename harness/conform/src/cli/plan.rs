@@ -16,7 +16,10 @@ use virt_aa_engine::setup;
 /// Print the jobs. Neither builds an image nor needs one.
 pub fn plan(root: &Root, args: &PlanArgs) -> Result<u8, Failure> {
     let data = setup::data(root)?;
-    let selection = select(&data, &all_roles(&data), &args.cases)?;
+    let mut selection = select(&data, &all_roles(&data), &args.cases)?;
+    if args.cases.is_empty() && !args.all {
+        selection.leave_slow();
+    }
     let variants = selection
         .variants
         .iter()
@@ -67,6 +70,9 @@ fn more(args: &PlanArgs) -> Vec<String> {
     let mut words = Vec::new();
     if let Some(set) = &args.profiles {
         words.extend(["--profiles".to_string(), set.clone()]);
+    }
+    if args.all {
+        words.push("--all".into());
     }
     words.extend(args.cases.iter().cloned());
     words

@@ -29,14 +29,17 @@ pub struct Prologue<'a> {
     pub target: Target,
     root: &'a Root,
     patterns: &'a [String],
+    all: bool,
 }
 
 impl<'a> Prologue<'a> {
-    /// Reads the data. A misspelt name in `patterns` is an error here, before anything is built or booted.
+    /// Reads the data. A misspelt name in `patterns` is an error here, before anything is built or booted. Without a pattern,
+    /// slow cases are chosen only if `all` says so.
     pub fn read(
         root: &'a Root,
         target: &TargetArgs,
         patterns: &'a [String],
+        all: bool,
     ) -> Result<Prologue<'a>, Failure> {
         let started = Instant::now();
         let data = setup::data(root)?;
@@ -47,6 +50,7 @@ impl<'a> Prologue<'a> {
             target: target.target(),
             root,
             patterns,
+            all,
         })
     }
 
@@ -58,12 +62,17 @@ impl<'a> Prologue<'a> {
         Ok((backend, machines))
     }
 
-    /// The variants that run with a set, and a line about those left to other images.
-    pub fn choose(&self, set: &SetUnderTest) -> Result<(Selection, Option<String>), Failure> {
+    /// The variants that run with a set, and a line about each kind that does not: slow ones, those left to other images.
+    pub fn choose(&self, set: &SetUnderTest) -> Result<(Selection, Vec<String>), Failure> {
         let mut selection = select(&self.data, set.roles(), self.patterns)?;
         let named = !self.patterns.is_empty();
         let left = leave_to_others(&mut selection, &self.data, self.root, &self.target, named)?;
-        Ok((selection, left))
+        let slow = if named || self.all {
+            None
+        } else {
+            selection.leave_slow()
+        };
+        Ok((selection, slow.into_iter().chain(left).collect()))
     }
 }
 

@@ -34,7 +34,7 @@ struct Report<'a> {
 
 /// Prove the guards, print and store the outcomes, and return how it ended.
 pub fn prove_all(root: &Root, args: &ProveArgs) -> Result<u8, Failure> {
-    let prologue = Prologue::read(root, &args.target, &args.cases)?;
+    let prologue = Prologue::read(root, &args.target, &args.cases, args.all)?;
     let (data, started) = (&prologue.data, prologue.started);
     if args.reports.iter().any(|spec| spec.format == Format::Sarif) {
         return Err(Failure::usage(FormatError::NoProofs));
@@ -100,7 +100,7 @@ pub fn prove_all(root: &Root, args: &ProveArgs) -> Result<u8, Failure> {
     };
     reports.end(&telling, &closing)?;
     printed?;
-    if let Some(left) = left {
+    for left in left {
         eprintln!("{}", left.replace("virt-aa-conform run", "virt-aa-conform prove"));
     }
     Ok(if proofs.is_empty() {

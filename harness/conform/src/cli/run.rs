@@ -38,7 +38,7 @@ pub fn run(root: &Root, args: &RunArgs) -> Result<u8, Failure> {
 
 /// Like [`run`]. Of cases that were seen before, only those run that a change affects.
 pub fn once(root: &Root, args: &RunArgs, seen: Option<&mut Seen>) -> Result<u8, Failure> {
-    let prologue = Prologue::read(root, &args.target, &args.cases)?;
+    let prologue = Prologue::read(root, &args.target, &args.cases, args.all)?;
     let (data, started) = (&prologue.data, prologue.started);
     let durations = match &args.durations {
         Some(file) => merge::durations(file).map_err(Failure::usage)?,

@@ -28,6 +28,17 @@ impl Selection {
         let all = self.variants.iter().chain(skipped);
         all.map(|variant| variant.id.clone()).collect()
     }
+
+    /// Leaves out the slow cases. Returns a line about them, if there are any.
+    pub fn leave_slow(&mut self) -> Option<String> {
+        let is_quick = |variant: &Variant| !variant.loaded.case.slow;
+        let whole = self.variants.len();
+        self.variants.retain(is_quick);
+        self.skipped.retain(|(variant, _)| is_quick(variant));
+        let left = whole - self.variants.len();
+        let runs = count(left, "more run");
+        (left > 0).then(|| format!("{runs} of slow cases: virt-aa-conform run --all"))
+    }
 }
 
 /// Choose by patterns. Without patterns, everything is chosen. A pattern that matches nothing is an error.

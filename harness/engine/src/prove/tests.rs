@@ -151,6 +151,7 @@ impl Proving {
         case.guards = vec![serde_yaml::from_str(self.guard).unwrap()];
         let loaded = Loaded {
             case: Arc::new(case.clone()),
+            held: 0,
             file: PathBuf::from("c.yaml"),
             line: 1,
             group: String::new(),

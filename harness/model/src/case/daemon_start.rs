@@ -65,7 +65,11 @@ pub fn start_of_daemons(variant: &Variant) -> Option<Variant> {
                 policy_loads: Default::default(),
                 timeout: None,
                 fresh: false,
+                from: None,
+                no_guard: None,
+                slow: false,
             }),
+            held: 0,
             ..variant.loaded.clone()
         },
     })

@@ -11,6 +11,9 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 mod acts;
+mod domain;
+
+pub use domain::{Disk, Domain};
 
 pub use acts::{File, Ioctl, LockMemory, PacketExchange, PciReset, Ptrace, SetLimit, Signal, Socket};
 
@@ -24,10 +27,15 @@ pub struct Case {
     pub summary: String,
     /// Where the requirement comes from.
     pub origin: Vec<Origin>,
+    /// The name of another case, whose steps come first: this case begins where that one ends. It has that case's fixtures
+    /// and subjects, and its steps come before `setup`. That case has no variants of its own (`with`).
+    #[serde(default)]
+    pub from: Option<String>,
     /// Names of fixtures. If the machine cannot have one of them, the case is skipped with the reason.
     #[serde(default)]
     pub needs: Vec<String>,
     /// The confined processes, by name.
+    #[serde(default)]
     pub subjects: BTreeMap<String, Subject>,
     /// One case is made for each entry, named `NAME:ID`. The other keys are values for templates.
     #[serde(default)]
@@ -41,7 +49,11 @@ pub struct Case {
     #[serde(default)]
     pub cleanup: Vec<Step>,
     /// The permissions that the case needs. Taking any of them away must turn the case red.
+    #[serde(default)]
     pub guards: Vec<Guard>,
+    /// Why the case has no guard: the reason that no single rule answers for it.
+    #[serde(default)]
+    pub no_guard: Option<String>,
     /// Classes of mediation that a pass depends on, as in the kernel's features directory: `caps`, `file`, `network`,
     /// `network_v8/af_inet`, `domain`, `rlimit`, `signal`…; any one of them is enough.
     #[serde(default)]
@@ -55,6 +67,9 @@ pub struct Case {
     /// Run the case on a machine on which no other case has run.
     #[serde(default)]
     pub fresh: bool,
+    /// The case takes many seconds: `run` leaves it out unless it is selected by name or with `--all`.
+    #[serde(default)]
+    pub slow: bool,
 }
 
 /// Policy loads that a case declares. The policy evidence allows only these.
@@ -193,6 +208,13 @@ pub struct Subject {
     pub daemon: Option<DaemonSpec>,
 }
 
+impl Subject {
+    /// Whether it is a guest that another subject starts.
+    pub fn is_guest(&self) -> bool {
+        self.run_by.is_some() && self.label.is_some()
+    }
+}
+
 /// A daemon as subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -219,17 +241,30 @@ pub struct DaemonSpec {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Step {
-    /// The name of the subject that acts, or `agent` for the unconfined agent.
-    #[serde(rename = "as")]
+    /// The name of the subject that acts, or `agent` for the unconfined agent. Only steps that the agent alone can do, such
+    /// as `virsh`, may leave it out.
+    #[serde(rename = "as", default)]
     pub by: String,
 
     /// Run a program: path and arguments.
     #[serde(default)]
     pub run: Option<Vec<String>>,
+    /// Run virsh with these arguments.
+    #[serde(default)]
+    pub virsh: Option<Vec<String>>,
+    /// Start a guest that is gone when it ends: `virsh create`.
+    #[serde(default)]
+    pub create: Option<Domain>,
+    /// Define a guest, and do not start it: `virsh define`.
+    #[serde(default)]
+    pub define: Option<Domain>,
+    /// For `virsh`, `create` and `define`: the connection; `qemu:///system` by default.
+    #[serde(default)]
+    pub connection: Option<String>,
     /// For `run`: the environment.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// For `run`: text for standard input.
+    /// For `run` and `virsh`: text for standard input. A file of virsh's that is `/dev/stdin` is this text.
     #[serde(default)]
     pub stdin: Option<String>,
     /// For `run`: a file for standard input, opened by the subject.
@@ -286,6 +321,18 @@ pub struct Step {
     /// Time limit in seconds.
     #[serde(default)]
     pub timeout: Option<u64>,
+}
+
+impl Step {
+    /// Whether the step runs a program.
+    pub fn is_run(&self) -> bool {
+        self.run.is_some() || self.is_by_agent_alone()
+    }
+
+    /// Whether only the agent can do the step.
+    pub fn is_by_agent_alone(&self) -> bool {
+        self.virsh.is_some() || self.create.is_some() || self.define.is_some()
+    }
 }
 
 /// The expected result of a step.

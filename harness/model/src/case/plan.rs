@@ -106,6 +106,10 @@ fn look_up<'v>(
     let found = match (name, fact) {
         ("set", _) => facts.set.get(fact),
         (_, "label") if labels.contains_key(name) => labels.get(name),
+        (_, "uuid") if labels.contains_key(name) => {
+            let uuid = labels.get(name)?.strip_prefix(GUEST_LABEL)?;
+            return Some(Cow::Borrowed(uuid));
+        }
         _ => facts.fixtures.get(name).and_then(|facts| facts.get(fact)),
     };
     found.map(|text| Cow::Borrowed(text.as_str()))
@@ -204,7 +208,7 @@ pub(crate) fn step_plan(step: &Step, path: &Path) -> Result<StepPlan, Located> {
         .transpose()?;
     let by = (step.by != AGENT).then(|| step.by.clone());
     // If the agent's program fails, what it should have made is missing, and later steps would wait for it in vain.
-    let exit_or_end = (by.is_none() && step.run.is_some() && step.denied.is_none())
+    let exit_or_end = (by.is_none() && step.is_run() && step.denied.is_none())
         .then(|| step.expect.as_ref().and_then(|expect| expect.exit).unwrap_or(0));
     Ok(StepPlan {
         by,
@@ -213,6 +217,9 @@ pub(crate) fn step_plan(step: &Step, path: &Path) -> Result<StepPlan, Located> {
         timeout_ms,
     })
 }
+
+/// What libvirt puts before a guest's UUID for its label.
+const GUEST_LABEL: &str = "libvirt-";
 
 /// The value of a step's `as` that means the agent, not a subject.
 pub const AGENT: &str = "agent";

@@ -143,6 +143,23 @@ pub enum Problem {
         /// Keys that the first lacks.
         extra: Vec<String>,
     },
+    /// `from` with a case of several variants.
+    #[error("a case cannot begin where the {what} `{name}` ends: that one has variants (`with`)")]
+    HasVariants {
+        /// What it names.
+        what: &'static str,
+        /// As written.
+        name: String,
+    },
+    /// Cases that begin with one another.
+    #[error("by way of `{0}`, this case begins with itself")]
+    Circle(String),
+    /// A step that does not say who performs it.
+    #[error("the step does not say who performs it")]
+    NobodyActs,
+    /// Both guards and a reason to have none.
+    #[error("the case has guards, so `no-guard` is wrong")]
+    NotWithoutGuard,
     /// A size within the subject's limit of locked memory.
     #[error(
         "{bytes} bytes are within the subject's limit of locked memory, so this succeeds without any capability"
@@ -174,9 +191,11 @@ impl Problem {
             Self::UnknownRecordKey(name) => suggest::help(name, names::RECORD_KEYS.iter().copied()),
             Self::Twice { what, .. } => Some(format!("each {what} must be another")),
             Self::NoEffect { remedy, .. } => fixed(remedy),
-            Self::NoGuard => {
-                fixed("add to `guards` the permission that the case needs: `without: {…}` with its `denial`")
-            }
+            Self::NoGuard => fixed(
+                "add to `guards` the permission that the case needs: `without: {…}` with its `denial`; if no single rule \
+                 answers for it, say why in `no-guard`",
+            ),
+            Self::NobodyActs => fixed("say `as: SUBJECT` or `as: agent`"),
             Self::NoAddGuard => fixed("add a guard `add: \"RULE,\"` by which the denied step would succeed"),
             Self::UnusedSubject(_) => fixed("take it out, or say `as:` it in a step"),
             Self::UnknownRuleClass(_) => {

@@ -21,6 +21,7 @@ fn loaded(text: &str) -> Loaded {
         .unwrap_or_else(|error| panic!("{error}"));
     Loaded {
         case: Arc::new(case),
+        held: 0,
         file: PathBuf::from("c.yaml"),
         line: 1,
         group: "network".to_owned(),

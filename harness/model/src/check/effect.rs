@@ -83,7 +83,7 @@ pub(super) fn check(case: &Case, step: &Step, next: Option<&Step>, path: &Path, 
 fn checks(next: &Step) -> bool {
     let Some(expect) = &next.expect else { return false };
     let streams = [&expect.stdout, &expect.stderr].into_iter().flatten();
-    let is_read = next.run.is_none() || streams.into_iter().any(demands_text);
+    let is_read = !next.is_run() || streams.into_iter().any(demands_text);
     next.by == AGENT && *expect != Expect::default() && is_read
 }
 

@@ -13,8 +13,15 @@ use crate::yaml::path::Path;
 
 pub(super) fn check(case: &Case, known_names: &KnownNames, problems: &mut Vec<Located>) {
     let root = Path::root().key("guards");
-    if case.guards.is_empty() {
-        problems.push(Problem::NoGuard.at(root.clone()));
+    match &case.no_guard {
+        None if case.guards.is_empty() => problems.push(Problem::NoGuard.at(root.clone())),
+        Some(_) if !case.guards.is_empty() => {
+            problems.push(Problem::NotWithoutGuard.at(Path::root().key("no-guard")));
+        }
+        Some(why) if why.trim().is_empty() => {
+            problems.push(Problem::Empty("no-guard").at(Path::root().key("no-guard")));
+        }
+        _ => {}
     }
     let negative = case
         .setup

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use crate::case::beginning::Joined;
 use crate::case::known_names::KnownNames;
 use crate::case::model::{Case, RecordMatch};
 use crate::case::problem::{Located, Problem};
@@ -27,7 +28,8 @@ pub use identity::name;
 pub use known::known_failure;
 
 /// All errors of a case, in no particular order.
-pub fn case(case: &Case, document: &Document, known_names: &KnownNames) -> Vec<DataError> {
+pub fn case(joined: &Joined, document: &Document, known_names: &KnownNames) -> Vec<DataError> {
+    let case = &joined.own;
     let mut problems = Vec::new();
     identity::check(case, known_names, &mut problems);
     subjects::check(case, known_names, &mut problems);
@@ -37,7 +39,7 @@ pub fn case(case: &Case, document: &Document, known_names: &KnownNames) -> Vec<D
     check_filled(case, &mut problems);
     // A wrong name in a step would be reported twice.
     if problems.is_empty() {
-        subjects::check_use(case, &mut problems);
+        subjects::check_use(case, &joined.whole, &mut problems);
     }
     located(problems, document)
 }

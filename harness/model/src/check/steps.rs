@@ -11,7 +11,7 @@ pub(super) fn check(case: &Case, problems: &mut Vec<Located>) {
     let root = Path::root();
     if case.steps.is_empty() {
         problems.push(Problem::Empty("steps").at(root.key("steps")));
-    } else if case.steps.iter().all(|step| step.by == AGENT) {
+    } else if case.from.is_none() && case.steps.iter().all(|step| step.by == AGENT) {
         problems.push(Problem::NobodyConfined.at(root.key("steps")));
     }
     for (list, steps) in lists(case) {
@@ -66,6 +66,15 @@ fn check_step(case: &Case, step: &Step, path: &Path, problems: &mut Vec<Located>
             .filter(|(_, subject)| subject.run_by.is_none());
         acting.map(|(name, _)| name.as_str())
     };
+    if step.by.is_empty() {
+        problems.push(Problem::NobodyActs.at(path.clone()));
+        return;
+    }
+    if step.is_by_agent_alone() && step.by != AGENT {
+        let (key, beside) = ("as", "virsh, create or define");
+        problems.push(Problem::Beside { key, beside }.at(path.key(key)));
+        return;
+    }
     one_of_known(
         "subject",
         &step.by,
@@ -73,6 +82,7 @@ fn check_step(case: &Case, step: &Step, path: &Path, problems: &mut Vec<Located>
         &path.key("as"),
         problems,
     );
+    check_libvirt(case, step, path, problems);
     if let Some(of) = step.set_limit.as_ref().and_then(|limit| limit.of.as_ref()) {
         one_of_known(
             "subject",
@@ -139,10 +149,13 @@ fn check_step(case: &Case, step: &Step, path: &Path, problems: &mut Vec<Located>
             _ => {}
         }
     }
-    if step.run.is_none() {
+    if step.stdin.is_some() && step.run.is_none() && step.virsh.is_none() {
+        let (key, needs) = ("stdin", "run or virsh");
+        problems.push(Problem::Needs { key, needs }.at(path.key(key)));
+    }
+    if !step.is_run() {
         let given = [
             ("env", !step.env.is_empty()),
-            ("stdin", step.stdin.is_some()),
             ("stdin-file", step.stdin_file.is_some()),
             ("stdout-file", step.stdout_file.is_some()),
         ];
@@ -167,9 +180,31 @@ fn check_step(case: &Case, step: &Step, path: &Path, problems: &mut Vec<Located>
     }
 }
 
+/// Checks the steps that only the agent can do, and that their guests are guests of this case.
+fn check_libvirt(case: &Case, step: &Step, path: &Path, problems: &mut Vec<Located>) {
+    if step.connection.is_some() && !step.is_by_agent_alone() {
+        let (key, needs) = ("connection", "virsh, create or define");
+        problems.push(Problem::Needs { key, needs }.at(path.key(key)));
+    }
+    for (key, domain) in [("create", &step.create), ("define", &step.define)] {
+        let Some(domain) = domain else { continue };
+        let guests = case.subjects.iter().filter(|(_, subject)| subject.is_guest());
+        let guests = guests.map(|(name, _)| name.as_str());
+        let path = path.key(key);
+        one_of_known("guest", &domain.guest, guests, &path.key("guest"), problems);
+        for (index, disk) in domain.disks.iter().enumerate() {
+            let sources = [&disk.file, &disk.block, &disk.volume];
+            if sources.into_iter().flatten().count() > 1 {
+                let (key, beside) = ("file", "block or volume");
+                problems.push(Problem::Beside { key, beside }.at(path.key("disks").index(index)));
+            }
+        }
+    }
+}
+
 /// Reports an expectation that the step's action cannot meet, because it would never be checked.
 fn check_expect(step: &Step, expect: &Expect, path: &Path, problems: &mut Vec<Located>) {
-    let (run, file, ioctl) = (step.run.is_some(), step.file.is_some(), step.ioctl.is_some());
+    let (run, file, ioctl) = (step.is_run(), step.file.is_some(), step.ioctl.is_some());
     let given = [
         ("exit", expect.exit.is_some(), run, "run"),
         ("stdout", expect.stdout.is_some(), run, "run"),

@@ -44,13 +44,13 @@ pub(super) fn check(case: &Case, known_names: &KnownNames, problems: &mut Vec<Lo
     }
 }
 
-/// Checks that each subject has something to do.
-pub(super) fn check_use(case: &Case, problems: &mut Vec<Located>) {
+/// Checks that each subject has something to do, in this case or in one before it.
+pub(super) fn check_use(case: &Case, whole: &Case, problems: &mut Vec<Located>) {
     let root = Path::root().key("subjects");
     let unused = case
         .subjects
         .iter()
-        .filter(|(name, subject)| !is_used(name, subject, case));
+        .filter(|(name, subject)| !is_used(name, subject, whole));
     problems.extend(unused.map(|(name, _)| Problem::UnusedSubject(name.clone()).at(root.key(name))));
 }
 

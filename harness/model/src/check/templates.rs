@@ -21,7 +21,9 @@ pub(super) fn check(case: &Case, known_names: &KnownNames, problems: &mut Vec<Lo
     ];
     for (path, text) in texts.into_iter().flatten() {
         for (_, key) in template::keys(&text) {
-            if !known.contains(key) && !is_of_unknown_fixture(key, case, known_names) {
+            // A wrong guest is reported where the case names it; the template for its UUID is not the user's.
+            let is_made_up = key.ends_with(".uuid") && path.to_string().ends_with(".uuid");
+            if !known.contains(key) && !is_made_up && !is_of_unknown_fixture(key, case, known_names) {
                 let known = known.iter().cloned().collect();
                 problems.push(
                     Problem::UnknownTemplate {
@@ -58,6 +60,12 @@ fn keys(case: &Case, known_names: &KnownNames) -> BTreeSet<String> {
         facts.map(move |fact| format!("{need}.{fact}"))
     });
     let labels = case.subjects.keys().map(|name| format!("{name}.label"));
+    let guests = case.subjects.iter().filter(|(_, subject)| subject.is_guest());
+    let uuids = guests.map(|(name, _)| format!("{name}.uuid"));
     let values = case.with.iter().flat_map(|entry| entry.keys().cloned());
-    set.chain(facts).chain(labels).chain(values).collect()
+    set.chain(facts)
+        .chain(labels)
+        .chain(uuids)
+        .chain(values)
+        .collect()
 }

@@ -1,9 +1,10 @@
 //! Every case of a folder, read and checked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::case::beginning::{complete, join};
 use crate::case::known_names::KnownNames;
 use crate::case::loaded::Loaded;
 use crate::case::model::Case;
@@ -21,13 +22,28 @@ pub const FIXTURES: &str = "fixtures";
 /// to `root`.
 pub fn load(dir: &Path, root: &Path, names_known: &KnownNames) -> Result<Vec<Loaded>, Vec<DataError>> {
     let (read, mut errors) = read(dir, root);
+    let by_name: BTreeMap<&str, &Case> = read
+        .iter()
+        .map(|(loaded, _)| (loaded.case.name.as_str(), &*loaded.case))
+        .collect();
     let mut names = HashMap::new();
+    let mut cases = Vec::new();
     for (loaded, document) in &read {
-        errors.extend(check::case(&loaded.case, document, names_known));
         errors.extend(duplicate(&loaded.case, document, &mut names));
+        match join(&loaded.case, &by_name) {
+            Ok(joined) => {
+                errors.extend(check::case(&joined, document, names_known));
+                cases.push(Loaded {
+                    case: Arc::new(joined.whole),
+                    held: joined.held,
+                    ..loaded.clone()
+                });
+            }
+            Err(problem) => errors.extend(check::located(vec![problem], document)),
+        }
     }
     if errors.is_empty() {
-        return Ok(read.into_iter().map(|(loaded, _)| loaded).collect());
+        return Ok(cases);
     }
     errors.sort_by(DataError::order);
     Err(errors)
@@ -60,11 +76,13 @@ fn read(dir: &Path, root: &Path) -> (Vec<(Loaded, Document)>, Vec<DataError>) {
         });
         for document in documents {
             match document.read::<Case>() {
-                Ok(case) => {
+                Ok(mut case) => {
+                    complete(&mut case);
                     let (file, line) = (document.file().to_owned(), document.line());
                     read.push((
                         Loaded {
                             case: Arc::new(case),
+                            held: 0,
                             file,
                             line,
                             group: group.clone(),

@@ -76,6 +76,7 @@ pub fn variant(made: &Made, name: &str) -> Variant {
         profiles: made.expected.profiles.clone(),
         loaded: Loaded {
             case: Arc::new(made.expected.case.clone()),
+            held: 0,
             file: PathBuf::from("cases/network/made.yaml"),
             line: 7,
             group: "network".into(),

@@ -18,6 +18,9 @@ pub struct RunArgs {
     /// A glob has * and ?, and may begin with the folder: 'network/*'.
     #[arg(value_name = "CASE")]
     pub cases: Vec<String>,
+    /// Choose the slow cases too, which start guests; without this option they are chosen only by name
+    #[arg(long, conflicts_with = "cases")]
+    pub all: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub target: TargetArgs,
@@ -76,6 +79,9 @@ pub struct ProveArgs {
     /// Cases, as for `run` (default: all)
     #[arg(value_name = "CASE")]
     pub cases: Vec<String>,
+    /// Choose the slow cases too, which start guests; without this option they are chosen only by name
+    #[arg(long, conflicts_with = "cases")]
+    pub all: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub target: TargetArgs,

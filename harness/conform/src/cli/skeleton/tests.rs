@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
+use virt_aa_model::case::beginning::Joined;
 use virt_aa_model::case::known_names::KnownNames;
 use virt_aa_model::case::model::Case;
 use virt_aa_model::check;
@@ -38,7 +39,7 @@ fn errors(text: &str) -> Vec<String> {
         fixtures: BTreeMap::new(),
         users: ["root".to_owned()].into(),
     };
-    check::case(&case, &document, &world)
+    check::case(&Joined::alone(case), &document, &world)
         .iter()
         .map(ToString::to_string)
         .collect()

@@ -10,12 +10,19 @@ use crate::case::problem::{Located, Problem};
 use crate::yaml::path::Path;
 
 /// Every key that is an action.
-const ACTIONS: &str = "run, socket, packet-exchange, file, ioctl, lock-memory, acct, set-limit, signal, change-profile, ptrace, pci-reset, start";
+const ACTIONS: &str = "run, virsh, create, define, socket, packet-exchange, file, ioctl, lock-memory, acct, set-limit, signal, change-profile, ptrace, pci-reset, start";
+
+/// libvirt's client, and the connection that it has if a step names none.
+const VIRSH: &str = "/usr/bin/virsh";
+const CONNECTION: &str = "qemu:///system";
 
 /// The actions that a step names; a correct step names exactly one.
 pub fn actions(step: &Step) -> Vec<&'static str> {
     [
         ("run", step.run.is_some()),
+        ("virsh", step.virsh.is_some()),
+        ("create", step.create.is_some()),
+        ("define", step.define.is_some()),
         ("socket", step.socket.is_some()),
         ("packet-exchange", step.packet_exchange.is_some()),
         ("file", step.file.is_some()),
@@ -48,6 +55,15 @@ pub fn act(step: &Step, path: &Path) -> Result<Act, Located> {
     let path = path.key(name);
     if let Some(argv) = &step.run {
         return run(step, argv, &path).map(Act::Run);
+    }
+    if let Some(arguments) = &step.virsh {
+        return Ok(Act::Run(virsh(step, arguments.clone(), step.stdin.clone())));
+    }
+    for (verb, domain) in [("create", &step.create), ("define", &step.define)] {
+        if let Some(domain) = domain {
+            let arguments = vec![verb.to_owned(), "/dev/stdin".to_owned()];
+            return Ok(Act::Run(virsh(step, arguments, Some(domain.xml()))));
+        }
     }
     if let Some(socket) = &step.socket {
         return Ok(Act::Socket(SocketSpec {
@@ -168,6 +184,19 @@ pub fn act(step: &Step, path: &Path) -> Result<Act, Located> {
             found: vec![],
         }
         .at(path)),
+    }
+}
+
+/// virsh with its connection, in a language in which its messages are known.
+fn virsh(step: &Step, arguments: Vec<String>, stdin: Option<String>) -> RunSpec {
+    let connection = step.connection.as_deref().unwrap_or(CONNECTION);
+    let before = [VIRSH, "-c", connection].map(str::to_owned);
+    RunSpec {
+        argv: before.into_iter().chain(arguments).collect(),
+        env: step.env.clone(),
+        stdin,
+        stdin_file: step.stdin_file.clone(),
+        stdout_file: step.stdout_file.clone(),
     }
 }
 
