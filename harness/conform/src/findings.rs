@@ -45,7 +45,10 @@ fn section(data: &Data, failure: &KnownFailure, page: &mut String) {
     }
     for edit in &failure.fix {
         if let Some(rule) = &edit.add {
-            lines.push(format!("- What mends it: `{rule}` in the profile `{}`", edit.profile));
+            lines.push(format!(
+                "- What mends it: `{rule}` in the profile `{}`",
+                edit.profile
+            ));
         }
     }
     if let Some(why) = &failure.no_fix {

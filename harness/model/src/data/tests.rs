@@ -384,7 +384,11 @@ fn the_samples_of_the_documents_are_cases() {
         std::fs::write(cases.path().join(format!("{number}.yaml")), renamed).unwrap();
     }
     for name in ["libvirt-daemon", "running-guest"] {
-        let loaded = shipped.cases.iter().find(|loaded| loaded.case.name == name).unwrap();
+        let loaded = shipped
+            .cases
+            .iter()
+            .find(|loaded| loaded.case.name == name)
+            .unwrap();
         std::fs::copy(root.join(&loaded.file), cases.path().join(format!("{name}.yaml"))).unwrap();
     }
     let read = read(&root, Some(cases.path())).unwrap_or_else(|errors| {
