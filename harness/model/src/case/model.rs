@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 mod acts;
 
-pub use acts::{File, Ioctl, LockMemory, PacketExchange, PciReset, Ptrace, SetLimit, Signal, Socket};
+pub use acts::{Ask, File, Ioctl, LockMemory, PacketExchange, PciReset, Ptrace, SetLimit, Signal, Socket};
 
 /// One named operation, or a short sequence, and what must hold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -239,6 +239,9 @@ pub struct Step {
     #[serde(default)]
     pub stdout_file: Option<String>,
 
+    /// Send a line to a guest that answers, and read its answer.
+    #[serde(default)]
+    pub ask: Option<Ask>,
     /// Open a socket with socket(2) and send a message over it: to itself on the loopback (inet, inet6), or a query to
     /// rtnetlink.
     #[serde(default)]
@@ -292,13 +295,13 @@ pub struct Step {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Expect {
-    /// Exit status of `run`; 0 by default.
+    /// Exit status of `run`; 0 by default. For `ask`, it is 0 if the guest answers `ok`, and 1 if it answers `error: …`.
     #[serde(default)]
     pub exit: Option<i32>,
     /// The step must fail with this error without a denial: `ENOENT`…
     #[serde(default)]
     pub errno: Option<String>,
-    /// Standard output of `run`.
+    /// Standard output of `run`, or the guest's answer to `ask`.
     #[serde(default)]
     pub stdout: Option<Text>,
     /// Standard error of `run`.

@@ -117,6 +117,10 @@ fn check_step(case: &Case, step: &Step, path: &Path, problems: &mut Vec<Located>
             .at(path.key("start")),
         );
     }
+    if step.ask.is_some() && step.by != AGENT {
+        let (key, needs) = ("ask", "`as: agent`");
+        problems.push(Problem::Needs { key, needs }.at(path.key(key)));
+    }
     if let Some(reset) = &step.pci_reset {
         let path = path.key("pci-reset");
         match (reset.how.as_str(), &reset.bridge) {
@@ -170,9 +174,10 @@ fn check_step(case: &Case, step: &Step, path: &Path, problems: &mut Vec<Located>
 /// Reports an expectation that the step's action cannot meet, because it would never be checked.
 fn check_expect(step: &Step, expect: &Expect, path: &Path, problems: &mut Vec<Located>) {
     let (run, file, ioctl) = (step.run.is_some(), step.file.is_some(), step.ioctl.is_some());
+    let says = run || step.ask.is_some();
     let given = [
-        ("exit", expect.exit.is_some(), run, "run"),
-        ("stdout", expect.stdout.is_some(), run, "run"),
+        ("exit", expect.exit.is_some(), says, "run or ask"),
+        ("stdout", expect.stdout.is_some(), says, "run or ask"),
         ("stderr", expect.stderr.is_some(), run, "run"),
         ("label", !expect.label.is_empty(), run, "run"),
         ("checked-by-next", expect.checked_by_next, run, "run"),

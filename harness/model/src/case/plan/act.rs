@@ -1,7 +1,8 @@
 //! Converts a step's action to the agent's act: checks words and reads numbers.
 
 use virt_aa_probe::protocol::{
-    Act, FileSpec, IoctlSpec, LockMemory, PacketExchange, PciReset, Ptrace, RunSpec, SetLimit, SocketSpec,
+    Act, AskSpec, FileSpec, IoctlSpec, LockMemory, PacketExchange, PciReset, Ptrace, RunSpec, SetLimit,
+    SocketSpec,
 };
 
 use crate::case::model::{Scalar, Step};
@@ -10,12 +11,13 @@ use crate::case::problem::{Located, Problem};
 use crate::yaml::path::Path;
 
 /// Every key that is an action.
-const ACTIONS: &str = "run, socket, packet-exchange, file, ioctl, lock-memory, acct, set-limit, signal, change-profile, ptrace, pci-reset, start";
+const ACTIONS: &str = "run, ask, socket, packet-exchange, file, ioctl, lock-memory, acct, set-limit, signal, change-profile, ptrace, pci-reset, start";
 
 /// The actions that a step names; a correct step names exactly one.
 pub fn actions(step: &Step) -> Vec<&'static str> {
     [
         ("run", step.run.is_some()),
+        ("ask", step.ask.is_some()),
         ("socket", step.socket.is_some()),
         ("packet-exchange", step.packet_exchange.is_some()),
         ("file", step.file.is_some()),
@@ -48,6 +50,13 @@ pub fn act(step: &Step, path: &Path) -> Result<Act, Located> {
     let path = path.key(name);
     if let Some(argv) = &step.run {
         return run(step, argv, &path).map(Act::Run);
+    }
+    if let Some(ask) = &step.ask {
+        return Ok(Act::Ask(AskSpec {
+            socket: absolute(&ask.socket, &path.key("socket"))?,
+            say: one_line(&ask.say, &path.key("say"))?,
+            timeout_ms: 0,
+        }));
     }
     if let Some(socket) = &step.socket {
         return Ok(Act::Socket(SocketSpec {
@@ -205,6 +214,18 @@ fn absolute(text: &str, path: &Path) -> Result<String, Located> {
     Err(Problem::NotA {
         text: text.to_owned(),
         wanted: "an absolute path",
+    }
+    .at(path.clone()))
+}
+
+/// What a guest takes as one command.
+fn one_line(text: &str, path: &Path) -> Result<String, Located> {
+    if !text.is_empty() && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err(Problem::NotA {
+        text: text.to_owned(),
+        wanted: "one line of printable ASCII",
     }
     .at(path.clone()))
 }
