@@ -377,9 +377,16 @@ fn the_samples_of_the_documents_are_cases() {
     assert_eq!(samples.len(), page.matches("```yaml").count());
     assert!(samples.len() >= 2, "{page}");
     // They stand beside the shipped cases, which they may begin with, and may have their names.
+    let (cases_of_page, steps): (Vec<&str>, Vec<&str>) = samples
+        .into_iter()
+        .partition(|sample| sample.starts_with("name: "));
+    for sample in steps {
+        let steps: Result<Vec<crate::case::model::Step>, _> = serde_yaml::from_str(sample);
+        assert!(steps.is_ok_and(|steps| !steps.is_empty()), "{sample}");
+    }
     let shipped = read(&root, None).unwrap();
     let cases = tempfile::tempdir().unwrap();
-    for (number, sample) in samples.iter().enumerate() {
+    for (number, sample) in cases_of_page.iter().enumerate() {
         let renamed = sample.replacen("name: ", "name: sample-", 1);
         std::fs::write(cases.path().join(format!("{number}.yaml")), renamed).unwrap();
     }
@@ -395,5 +402,5 @@ fn the_samples_of_the_documents_are_cases() {
         let rendered: Vec<String> = errors.iter().map(|error| error.render(false)).collect();
         panic!("{}", rendered.join("\n\n"))
     });
-    assert_eq!(read.cases.len(), samples.len() + 2);
+    assert_eq!(read.cases.len(), cases_of_page.len() + 2);
 }
