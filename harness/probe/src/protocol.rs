@@ -12,19 +12,19 @@ mod plan;
 mod wire;
 
 pub use evidence::{
-    AuditState, CaseEvidence, Credentials, Effect, Escaped, Identity, Outcome, ProcessFacts,
+    AuditState, CaseEvidence, Credentials, Effect, Escaped, Identity, KeptGuest, Outcome, ProcessFacts,
     ProcessWatchState, Ran, RawRecord, StepEvidence, SubjectFacts, SwitchesSeen,
 };
 pub use plan::{
-    Act, CasePlan, Daemon, FileSpec, IoctlSpec, LockMemory, PacketExchange, PciReset, Ptrace, RunSpec,
-    SetLimit, SocketSpec, StepPlan, SubjectPlan,
+    Act, CasePlan, Daemon, FileSpec, GuestPlan, IoctlSpec, LockMemory, PacketExchange, PciReset, Ptrace,
+    RunSpec, SetLimit, SocketSpec, StepPlan, SubjectPlan,
 };
 pub use wire::{receive, send};
 
 use wire::bytes;
 
 /// Raised with every change of a message. Both sides are the same program, so the versions must be equal.
-pub const PROTOCOL_VERSION: u32 = 6;
+pub const PROTOCOL_VERSION: u32 = 7;
 
 /// The profile whose denials mark the ends of each step in the audit stream.
 pub const CANARY_PROFILE: &str = "virt-aa-conform-canary";
@@ -51,7 +51,7 @@ pub enum Request {
     },
     /// The kernel's features directory, flattened as `--kernel-features` of apparmor_parser expects it.
     Features,
-    /// Remove every profile but those of daemons that are up, write these files, then load each compiled policy in one
+    /// Remove every profile but those of daemons and guests that are kept, write these files, then load each compiled policy in one
     /// write.
     LoadPolicy {
         /// Files of the profile set that differ from the image's, by absolute path; `None` removes one.
