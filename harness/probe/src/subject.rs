@@ -199,6 +199,11 @@ impl Subject {
         self.look(place)
     }
 
+    /// Ends it with all that it has started, wherever that has gone.
+    pub fn end(self, name: &str, watch: &ProcessWatch, place: &SubjectEnv) {
+        self.bring_back(name, watch, place);
+    }
+
     /// Its label when it was last looked at.
     pub fn label(&self) -> &str {
         &self.facts.label

@@ -75,23 +75,10 @@ pub fn start_of_daemons(variant: &Variant) -> Option<Variant> {
     })
 }
 
-/// All that the start of these daemons depends on besides the machine and the profile set's text; `folders` are the set's.
-pub fn identity(start: &Variant, folders: &BTreeMap<String, String>) -> String {
-    let case = &start.loaded.case;
-    let parts = (
-        &case.subjects,
-        &case.steps,
-        &start.profiles,
-        &start.values,
-        folders,
-    );
-    // Plain data always has a JSON form.
-    serde_json::to_string(&parts).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::case::earlier::Earlier;
     use crate::testing::evidence::Made;
     use crate::testing::reports::variant;
 
@@ -124,8 +111,9 @@ mod tests {
     #[test]
     fn all_cases_with_the_same_daemon_have_one_start_and_any_difference_makes_another() {
         let of = |daemon: &str, folder: &str| {
-            let start = start_of_daemons(&with(daemon)).unwrap();
-            identity(&start, &BTreeMap::from([("sbindir".into(), folder.into())]))
+            let variant = start_of_daemons(&with(daemon)).unwrap();
+            let start = Earlier { variant, steps: 0 };
+            start.identity(&BTreeMap::from([("sbindir".into(), folder.into())]))
         };
         let one = of("{argv: [/x], ready: /y, saved: true}", "/usr/sbin");
         assert_eq!(one, of("{argv: [/x], ready: /y, saved: true}", "/usr/sbin"));
