@@ -5,6 +5,8 @@ pub mod ci_jobs;
 pub mod cli;
 pub mod emit;
 pub mod exit;
+#[cfg(test)]
+mod findings;
 pub mod report;
 pub mod schema;
 pub mod table;

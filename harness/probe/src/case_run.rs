@@ -26,6 +26,10 @@ const BURST: usize = 3000;
 /// How long to wait for missing records. A record that belongs to a system call comes when that call ends.
 const STRAGGLERS: Duration = Duration::from_secs(3);
 
+/// The act that asks a guest gives up this long before it would be killed, or a tenth of its time limit if that is less. So
+/// it can tell what the guest said.
+const BEFORE_THE_KILL: Duration = Duration::from_secs(1);
+
 /// Where a case is run, and with what.
 pub struct Bench<'a> {
     /// Where the subjects live.
@@ -73,7 +77,10 @@ pub fn run(
         let go_on = match &evidence.outcome {
             Outcome::Ok(_) | Outcome::Errno { .. } => true,
             Outcome::Ran(ran) => step.exit_or_end.is_none_or(|exit| ran.exit == Some(exit)),
-            Outcome::TimedOut | Outcome::NoSubject { .. } | Outcome::Broken { .. } => false,
+            Outcome::TimedOut
+            | Outcome::NoAnswer { .. }
+            | Outcome::NoSubject { .. }
+            | Outcome::Broken { .. } => false,
         };
         steps.push(evidence);
         if !go_on {
@@ -152,7 +159,12 @@ impl Running<'_> {
             Some(name) => self.by_subject(name, &step.act, timeout)?,
             None => {
                 let started = Instant::now();
-                let outcome = by_agent(&step.act, timeout, self.bench.place, self.bench.watch);
+                let mut act = step.act.clone();
+                if let Act::Ask(spec) = &mut act {
+                    let limit = timeout - BEFORE_THE_KILL.min(timeout / 10);
+                    spec.timeout_ms = limit.as_millis() as u64;
+                }
+                let outcome = by_agent(&act, timeout, self.bench.place, self.bench.watch);
                 (outcome, millis(started))
             }
         };

@@ -16,15 +16,15 @@ pub use evidence::{
     ProcessWatchState, Ran, RawRecord, StepEvidence, SubjectFacts, SwitchesSeen,
 };
 pub use plan::{
-    Act, CasePlan, Daemon, FileSpec, IoctlSpec, LockMemory, PacketExchange, PciReset, Ptrace, RunSpec,
-    SetLimit, SocketSpec, StepPlan, SubjectPlan,
+    Act, AskSpec, CasePlan, Daemon, FileSpec, IoctlSpec, LockMemory, PacketExchange, PciReset, Ptrace,
+    RunSpec, SetLimit, SocketSpec, StepPlan, SubjectPlan,
 };
 pub use wire::{receive, send};
 
 use wire::bytes;
 
 /// Raised with every change of a message. Both sides are the same program, so the versions must be equal.
-pub const PROTOCOL_VERSION: u32 = 6;
+pub const PROTOCOL_VERSION: u32 = 7;
 
 /// The profile whose denials mark the ends of each step in the audit stream.
 pub const CANARY_PROFILE: &str = "virt-aa-conform-canary";

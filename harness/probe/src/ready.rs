@@ -26,13 +26,18 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let path = Path::new(&path);
-    match appears(path, None, Instant::now() + Duration::from_secs(seconds)) {
-        Ok(_) => ExitCode::SUCCESS,
+    match wait_until(path, Instant::now() + Duration::from_secs(seconds)) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{AWAIT}: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Wait until `path` exists. Fails at the deadline.
+pub fn wait_until(path: &Path, deadline: Instant) -> io::Result<()> {
+    appears(path, None, deadline).map(drop)
 }
 
 /// Wait until `path` exists. Fails if `child` ends first, or at the deadline.

@@ -213,7 +213,8 @@ impl Subject {
     pub fn act(&mut self, act: &Act, timeout: Duration, place: &SubjectEnv) -> Outcome {
         match self.order(&Order::Act(act.clone()), timeout) {
             Ok(Some(Reply::Outcome(mut outcome))) => {
-                if let Outcome::Ran(ran) = &mut outcome {
+                // The subject itself asks a guest; no program is started.
+                if let (Outcome::Ran(ran), false) = (&mut outcome, matches!(act, Act::Ask(_))) {
                     match place.outer_pid(self.facts.pid, ran.pid) {
                         Ok(pid) => ran.pid = pid,
                         Err(error) => {

@@ -218,7 +218,7 @@ pub struct PlanArgs {
     #[arg(value_name = "CASE")]
     pub cases: Vec<String>,
     /// Choose the slow cases too, which start guests; without this option they are chosen only by name
-    #[arg(long, conflicts_with = "cases")]
+    #[arg(long)]
     pub all: bool,
     /// Image to run on; may be given several times (default: those that `image list --names` prints)
     ///

@@ -1,12 +1,13 @@
-//! Tests that the table in docs/images.md covers the current cases and recipes.
+//! Tests that the tables in docs/images.md and docs/guests.md cover the current cases and recipes.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::between;
 use super::images::{GUARDS, group, heading};
-use virt_aa_engine::image::Store;
+use virt_aa_engine::image::{Recipe, Store};
 use virt_aa_engine::placement::{Placement, of_case, of_recipe, place};
+use virt_aa_model::case::loaded::Loaded;
 use virt_aa_model::data;
 
 fn root() -> PathBuf {
@@ -38,49 +39,67 @@ fn counted(cell: &str) -> Option<usize> {
 #[test]
 fn the_table_of_releases_is_of_what_there_is_now() {
     const AGAIN: &str = "make it anew: virt-aa-conform table --into docs/images.md REPORT.json…";
-    let root = root();
-    let page = std::fs::read_to_string(root.join("docs/images.md")).unwrap();
-    let rows = rows(between(&page).expect(AGAIN));
-    let data = data::read(&root, None).unwrap_or_else(|_| panic!("the data files are wrong; see `check`"));
-    let groups: BTreeSet<&str> = data.cases.iter().map(|loaded| group(&loaded.group)).collect();
-    assert_eq!(rows[0], heading(groups.iter().copied()), "{AGAIN}");
+    let names: Vec<String> = tested().into_iter().map(|(_, name)| name).collect();
+    let told = check("docs/images.md", false, AGAIN);
+    assert_eq!(told, names, "{AGAIN}");
+}
 
-    let store = Store::open(&root.join("vm-images"), Some(root.join("target"))).unwrap();
-    let recipes: Vec<_> = store
-        .names()
-        .unwrap()
-        .into_iter()
+#[test]
+fn the_table_of_real_guests_is_of_what_there_is_now() {
+    const AGAIN: &str = "make it anew: virt-aa-conform table --into docs/guests.md REPORT.json…";
+    // The page says which images it lacks.
+    assert!(!check("docs/guests.md", true, AGAIN).is_empty(), "{AGAIN}");
+}
+
+/// The recipes of tested images, with the name in a table.
+fn tested() -> Vec<(Recipe, String)> {
+    let store = Store::open(&root().join("vm-images"), Some(root().join("target"))).unwrap();
+    let names = store.names().unwrap().into_iter();
+    names
         .map(|name| (store.recipe(&name).unwrap(), format!("`{name}`")))
         .filter(|(recipe, _)| !recipe.untested)
-        .collect();
-    let told: Vec<&str> = rows[1..].iter().map(|row| row[0]).collect();
-    let names: Vec<&str> = recipes.iter().map(|(_, name)| name.as_str()).collect();
-    assert_eq!(told, names, "{AGAIN}");
+        .collect()
+}
 
-    for ((recipe, name), row) in recipes.iter().zip(&rows[1..]) {
-        assert_eq!(row.len(), rows[0].len(), "{name}: {AGAIN}");
-        let had = of_recipe(recipe);
+/// Checks that the table of a page has each quick or slow case, for each image that it has a row for. Returns their names.
+fn check(page: &str, slow: bool, again: &str) -> Vec<String> {
+    let page = std::fs::read_to_string(root().join(page)).unwrap();
+    let rows = rows(between(&page).expect(again));
+    let data = data::read(&root(), None).unwrap_or_else(|_| panic!("the data files are wrong; see `check`"));
+    let cases: Vec<&Loaded> = data
+        .cases
+        .iter()
+        .filter(|loaded| loaded.case.slow == slow)
+        .collect();
+    let groups: BTreeSet<&str> = cases.iter().map(|loaded| group(&loaded.group)).collect();
+    assert_eq!(rows[0], heading(groups.iter().copied()), "{again}");
+    for row in &rows[1..] {
+        let recipe = tested().into_iter().find(|(_, name)| name == row[0]);
+        let (recipe, name) = recipe.unwrap_or_else(|| panic!("there is no image {}; {again}", row[0]));
+        assert_eq!(row.len(), rows[0].len(), "{name}: {again}");
+        let had = of_recipe(&recipe);
         for (column, cell) in rows[0].iter().zip(row) {
             if !groups.contains(column) {
                 continue;
             }
             // Each case has at least one run, so a newly added case shows as missing here.
-            let here = |loaded: &&virt_aa_model::case::loaded::Loaded| {
+            let here = |loaded: &&&Loaded| {
                 group(&loaded.group) == *column && place(&of_case(&data, loaded), &had) == Placement::Here
             };
-            let cases = data.cases.iter().filter(here).count();
+            let cases = cases.iter().filter(here).count();
             let told = counted(cell);
             assert!(
                 told.is_some_and(|told| told >= cases),
-                "{name}, {column}: `{cell}` of {cases} cases, or one of them red; {AGAIN}"
+                "{name}, {column}: `{cell}` of {cases} cases, or one of them red; {again}"
             );
         }
         let guards = row[rows[0].iter().position(|column| *column == GUARDS).unwrap()];
         assert!(
             guards.contains(" killed"),
-            "{name}: no guards are proven: `{guards}`; {AGAIN}"
+            "{name}: no guards are proven: `{guards}`; {again}"
         );
     }
+    rows[1..].iter().map(|row| row[0].to_owned()).collect()
 }
 
 #[test]

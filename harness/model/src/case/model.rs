@@ -15,7 +15,7 @@ mod domain;
 
 pub use domain::{Disk, Domain};
 
-pub use acts::{File, Ioctl, LockMemory, PacketExchange, PciReset, Ptrace, SetLimit, Signal, Socket};
+pub use acts::{Ask, File, Ioctl, LockMemory, PacketExchange, PciReset, Ptrace, SetLimit, Signal, Socket};
 
 /// One named operation, or a short sequence, and what must hold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -274,6 +274,9 @@ pub struct Step {
     #[serde(default)]
     pub stdout_file: Option<String>,
 
+    /// Send a line to a guest that answers, and read its answer.
+    #[serde(default)]
+    pub ask: Option<Ask>,
     /// Open a socket with socket(2) and send a message over it: to itself on the loopback (inet, inet6), or a query to
     /// rtnetlink.
     #[serde(default)]
@@ -326,11 +329,16 @@ pub struct Step {
 impl Step {
     /// Whether the step runs a program.
     pub fn is_run(&self) -> bool {
-        self.run.is_some() || self.is_by_agent_alone()
+        self.run.is_some() || self.is_virsh()
     }
 
     /// Whether only the agent can do the step.
     pub fn is_by_agent_alone(&self) -> bool {
+        self.is_virsh() || self.ask.is_some()
+    }
+
+    /// Whether the step runs virsh.
+    pub fn is_virsh(&self) -> bool {
         self.virsh.is_some() || self.create.is_some() || self.define.is_some()
     }
 }
@@ -339,13 +347,13 @@ impl Step {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Expect {
-    /// Exit status of `run`; 0 by default.
+    /// Exit status of `run`; 0 by default. For `ask`, it is 0 if the guest answers `ok`, and 1 if it answers `error: …`.
     #[serde(default)]
     pub exit: Option<i32>,
     /// The step must fail with this error without a denial: `ENOENT`…
     #[serde(default)]
     pub errno: Option<String>,
-    /// Standard output of `run`.
+    /// Standard output of `run`, or the guest's answer to `ask`.
     #[serde(default)]
     pub stdout: Option<Text>,
     /// Standard error of `run`.

@@ -222,6 +222,14 @@ fn a_fact_that_is_not_there_is_an_error() {
     "ioctl: {path: /x, open: r, request: 1, argument: \"0g\"}",
     "case `two:one@d`: steps[0].ioctl.argument: `0g` is not bytes in hex"
 )]
+#[case(
+    "ask: {socket: s, say: hello}",
+    "case `two:one@d`: steps[0].ask.socket: `s` is not an absolute path"
+)]
+#[case(
+    "ask: {socket: /s, say: \"hello\\u00e9\"}",
+    "case `two:one@d`: steps[0].ask.say: `hello\u{e9}` is not one line of printable ASCII"
+)]
 #[case("run: []", "case `two:one@d`: steps[0].run: `run` is empty")]
 fn what_makes_no_sense_is_an_error_with_its_place(#[case] action: &str, #[case] want: &str) {
     let text = TWO.replace("lock-memory: {how: \"{how}\", bytes: 9}", action);
@@ -232,6 +240,7 @@ fn what_makes_no_sense_is_an_error_with_its_place(#[case] action: &str, #[case] 
 #[rstest]
 #[case("socket: {family: packet, type: raw, protocol: 768}", |act: &Act| matches!(act, Act::Socket(s) if s.protocol == 768))]
 #[case("ioctl: {path: /x, open: rw, request: 0x3b67, argument: \"08000000 00ff\"}", |act: &Act| matches!(act, Act::Ioctl(i) if i.request == 0x3b67 && i.argument == [8, 0, 0, 0, 0, 255]))]
+#[case("ask: {socket: /s, say: \"read 80 {how}\"}", |act: &Act| matches!(act, Act::Ask(ask) if ask.socket == "/s" && ask.say == "read 80 mmap"))]
 #[case("acct: off", |act: &Act| matches!(act, Act::Acct { file: None }))]
 #[case("acct: /x", |act: &Act| matches!(act, Act::Acct { file: Some(file) } if file == "/x"))]
 #[case("signal: {to: n, signal: term}", |act: &Act| matches!(act, Act::Signal { to, signal } if to == "n" && signal == "term"))]

@@ -79,11 +79,12 @@ pub(super) fn check(case: &Case, step: &Step, next: Option<&Step>, path: &Path, 
 }
 
 /// Whether the step after a `checked-by-next` step looks at its effect. A program that looks at nothing also exits with
-/// 0 and prints nothing, so a program's output must be checked.
+/// 0 and prints nothing, so a program's output must be checked, and so must a guest's answer.
 fn checks(next: &Step) -> bool {
     let Some(expect) = &next.expect else { return false };
     let streams = [&expect.stdout, &expect.stderr].into_iter().flatten();
-    let is_read = !next.is_run() || streams.into_iter().any(demands_text);
+    let says = next.is_run() || next.ask.is_some();
+    let is_read = !says || streams.into_iter().any(demands_text);
     next.by == AGENT && *expect != Expect::default() && is_read
 }
 

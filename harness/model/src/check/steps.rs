@@ -71,7 +71,7 @@ fn check_step(case: &Case, step: &Step, path: &Path, problems: &mut Vec<Located>
         return;
     }
     if step.is_by_agent_alone() && step.by != AGENT {
-        let (key, beside) = ("as", "virsh, create or define");
+        let (key, beside) = ("as", "virsh, create, define or ask");
         problems.push(Problem::Beside { key, beside }.at(path.key(key)));
         return;
     }
@@ -182,7 +182,7 @@ fn check_step(case: &Case, step: &Step, path: &Path, problems: &mut Vec<Located>
 
 /// Checks the steps that only the agent can do, and that their guests are guests of this case.
 fn check_libvirt(case: &Case, step: &Step, path: &Path, problems: &mut Vec<Located>) {
-    if step.connection.is_some() && !step.is_by_agent_alone() {
+    if step.connection.is_some() && !step.is_virsh() {
         let (key, needs) = ("connection", "virsh, create or define");
         problems.push(Problem::Needs { key, needs }.at(path.key(key)));
     }
@@ -205,9 +205,10 @@ fn check_libvirt(case: &Case, step: &Step, path: &Path, problems: &mut Vec<Locat
 /// Reports an expectation that the step's action cannot meet, because it would never be checked.
 fn check_expect(step: &Step, expect: &Expect, path: &Path, problems: &mut Vec<Located>) {
     let (run, file, ioctl) = (step.is_run(), step.file.is_some(), step.ioctl.is_some());
+    let says = run || step.ask.is_some();
     let given = [
-        ("exit", expect.exit.is_some(), run, "run"),
-        ("stdout", expect.stdout.is_some(), run, "run"),
+        ("exit", expect.exit.is_some(), says, "run or ask"),
+        ("stdout", expect.stdout.is_some(), says, "run or ask"),
         ("stderr", expect.stderr.is_some(), run, "run"),
         ("label", !expect.label.is_empty(), run, "run"),
         ("checked-by-next", expect.checked_by_next, run, "run"),

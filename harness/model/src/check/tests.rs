@@ -338,12 +338,12 @@ fn a_limit_of_another_role_may_be_lowered() {
 #[case(
     "socket: {family: inet, type: \"{kind}\"}",
     "acct: \"off\"\n    change-profile: x",
-    "c.yaml:18:5: a step needs exactly one of run, virsh, create, define, socket, packet-exchange, file, ioctl, lock-memory, acct, set-limit, signal, change-profile, ptrace, pci-reset, start, and has acct, change-profile"
+    "c.yaml:18:5: a step needs exactly one of run, virsh, create, define, ask, socket, packet-exchange, file, ioctl, lock-memory, acct, set-limit, signal, change-profile, ptrace, pci-reset, start, and has acct, change-profile"
 )]
 #[case(
     "socket: {family: inet, type: \"{kind}\"}",
     "timeout: 3",
-    "c.yaml:18:5: a step needs exactly one of run, virsh, create, define, socket, packet-exchange, file, ioctl, lock-memory, acct, set-limit, signal, change-profile, ptrace, pci-reset, start, and has none"
+    "c.yaml:18:5: a step needs exactly one of run, virsh, create, define, ask, socket, packet-exchange, file, ioctl, lock-memory, acct, set-limit, signal, change-profile, ptrace, pci-reset, start, and has none"
 )]
 #[case(
     "errno: EACCES",
@@ -415,6 +415,21 @@ fn a_limit_of_another_role_may_be_lowered() {
     "add: \"/etc/shadow r,\"",
     "add: \"/etc/shadow r,\"\n    also: [{of: d, add: \"/x r\"}]",
     "c.yaml:30:25: a rule ends with a comma (write it as it would stand in the profile)"
+)]
+#[case(
+    "socket: {family: inet, type: \"{kind}\"}",
+    "ask: {socket: /s, say: hello}",
+    "c.yaml:18:5: `as` has no meaning with `virsh, create, define or ask`"
+)]
+#[case(
+    "    socket: {family: inet, type: \"{kind}\"}",
+    "    acct: off\n  - as: agent\n    ask: {socket: /s, say: hello}\n    expect: {stderr: {some: true}}",
+    "c.yaml:22:14: `stderr` needs `run`"
+)]
+#[case(
+    "  - as: d\n    socket: {family: inet, type: \"{kind}\"}",
+    "  - as: agent\n    ask: {socket: /s, say: \"\"}",
+    "c.yaml:19:28: `` is not one line of printable ASCII"
 )]
 #[case(
     "socket: {family: inet, type: \"{kind}\"}",
@@ -533,7 +548,7 @@ fn a_guest_is_started_by_the_agent() {
 #[case(
     "- {virsh",
     "- {as: vm, virsh",
-    "c.yaml:10:6: `as` has no meaning with `virsh, create or define`"
+    "c.yaml:10:6: `as` has no meaning with `virsh, create, define or ask`"
 )]
 #[case(
     "{as: d, start: daemon}",

@@ -366,3 +366,41 @@ fn one_mistake_is_told_once() {
     let told = errors("profiles/base.yaml", "sbindir", "sbindr");
     assert_eq!(told.len(), 1, "{told:?}");
 }
+
+/// The samples in docs/cases.md are cases that the program takes.
+#[test]
+fn the_samples_of_the_documents_are_cases() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = std::fs::read_to_string(root.join("docs/cases.md")).unwrap();
+    let blocks = page.split("```yaml\n").skip(1);
+    let samples: Vec<&str> = blocks.filter_map(|block| block.split("```").next()).collect();
+    assert_eq!(samples.len(), page.matches("```yaml").count());
+    assert!(samples.len() >= 2, "{page}");
+    // They stand beside the shipped cases, which they may begin with, and may have their names.
+    let (cases_of_page, steps): (Vec<&str>, Vec<&str>) = samples
+        .into_iter()
+        .partition(|sample| sample.starts_with("name: "));
+    for sample in steps {
+        let steps: Result<Vec<crate::case::model::Step>, _> = serde_yaml::from_str(sample);
+        assert!(steps.is_ok_and(|steps| !steps.is_empty()), "{sample}");
+    }
+    let shipped = read(&root, None).unwrap();
+    let cases = tempfile::tempdir().unwrap();
+    for (number, sample) in cases_of_page.iter().enumerate() {
+        let renamed = sample.replacen("name: ", "name: sample-", 1);
+        std::fs::write(cases.path().join(format!("{number}.yaml")), renamed).unwrap();
+    }
+    for name in ["libvirt-daemon", "running-guest"] {
+        let loaded = shipped
+            .cases
+            .iter()
+            .find(|loaded| loaded.case.name == name)
+            .unwrap();
+        std::fs::copy(root.join(&loaded.file), cases.path().join(format!("{name}.yaml"))).unwrap();
+    }
+    let read = read(&root, Some(cases.path())).unwrap_or_else(|errors| {
+        let rendered: Vec<String> = errors.iter().map(|error| error.render(false)).collect();
+        panic!("{}", rendered.join("\n\n"))
+    });
+    assert_eq!(read.cases.len(), cases_of_page.len() + 2);
+}

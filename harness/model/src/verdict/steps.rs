@@ -55,7 +55,9 @@ pub fn findings(
             "it did not end within its time limit and was killed".into(),
             records,
         ),
-        Outcome::NoSubject { reason } => without_effect(reason.clone(), records),
+        Outcome::NoSubject { reason } | Outcome::NoAnswer { reason } => {
+            without_effect(reason.clone(), records)
+        }
         Outcome::Broken { reason } => Finding::Broken(reason.clone()),
         _ => {
             return match &step.denied {

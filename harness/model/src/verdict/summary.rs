@@ -235,6 +235,8 @@ fn outcome(outcome: &Outcome) -> String {
             (None, signal) => format!("signal {}", signal.unwrap_or_default()),
         },
         Outcome::TimedOut => "timed out".into(),
-        Outcome::NoSubject { reason } | Outcome::Broken { reason } => reason.clone(),
+        Outcome::NoSubject { reason } | Outcome::NoAnswer { reason } | Outcome::Broken { reason } => {
+            reason.clone()
+        }
     }
 }

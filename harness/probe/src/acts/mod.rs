@@ -1,5 +1,6 @@
 //! The acts of a step, performed by the process that runs this code.
 
+mod ask;
 mod file;
 mod label;
 mod memory;

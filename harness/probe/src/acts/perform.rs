@@ -5,7 +5,7 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::{file, label, memory, packet, pci, ptrace, run, socket};
+use super::{ask, file, label, memory, packet, pci, ptrace, run, socket};
 use crate::protocol::{Act, Effect, Outcome};
 
 /// A system call that failed.
@@ -70,6 +70,14 @@ pub fn perform(act: &Act) -> Outcome {
             return match run::run(spec) {
                 Ok(ran) => Outcome::Ran(ran),
                 Err(failure) => failed(failure),
+            };
+        }
+        Act::Ask(spec) => {
+            return match ask::ask(spec) {
+                Ok(ran) => Outcome::Ran(ran),
+                Err(no_answer) => Outcome::NoAnswer {
+                    reason: no_answer.to_string(),
+                },
             };
         }
         Act::Socket(spec) => socket::socket(spec),

@@ -15,7 +15,7 @@ use crate::protocol::{Ran, RunSpec};
 /// The default PATH of a program.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Output beyond this is read and dropped. The evidence says so.
-const KEPT: u64 = 1 << 20;
+pub(super) const KEPT: usize = 1 << 20;
 
 /// Wait for the end of a child and return its exit status, or the signal that ended it. It is not reaped yet, so that
 /// the agent, in another pid namespace, can look up its own id for it.
@@ -105,7 +105,7 @@ pub fn run(spec: &RunSpec) -> Result<Ran, Failure> {
 /// The first bytes of a stream, and whether some are missing: there were more, or it could not be read.
 fn drain(mut pipe: impl Read) -> (Vec<u8>, bool) {
     let mut kept = Vec::new();
-    let first = (&mut pipe).take(KEPT).read_to_end(&mut kept);
+    let first = (&mut pipe).take(KEPT as u64).read_to_end(&mut kept);
     let more = std::io::copy(&mut pipe, &mut std::io::sink());
     let whole = first.is_ok() && more.is_ok_and(|more| more == 0);
     (kept, !whole)

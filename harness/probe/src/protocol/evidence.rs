@@ -21,10 +21,16 @@ pub enum Outcome {
         /// Process id.
         errno: i32,
     },
-    /// A program was started and has ended, by itself or by a signal.
+    /// A program was started and has ended, by itself or by a signal. Or a guest has answered: its answer is the standard
+    /// output, and the exit status is 0 for `ok` and 1 for an error.
     Ran(Ran),
     /// It did not end in time. Everything in its cgroup was killed.
     TimedOut,
+    /// A guest was asked and did not answer in time.
+    NoAnswer {
+        /// Why.
+        reason: String,
+    },
     /// The subject's process had ended, or could not enter its label.
     NoSubject {
         /// Why.

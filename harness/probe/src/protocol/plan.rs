@@ -67,6 +67,8 @@ pub struct StepPlan {
 pub enum Act {
     /// fork and execve.
     Run(RunSpec),
+    /// Send a line to a guest and read its answer.
+    Ask(AskSpec),
     /// socket(2), and a message over it if one process can send itself one.
     Socket(SocketSpec),
     /// Send an Ethernet frame on one interface and receive it on another, by raw packet sockets.
@@ -117,6 +119,18 @@ pub struct RunSpec {
     pub stdin_file: Option<String>,
     /// File for standard output, created and opened by the subject.
     pub stdout_file: Option<String>,
+}
+
+/// A question to a guest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AskSpec {
+    /// Absolute path of the UNIX socket that QEMU has for the guest's serial port.
+    pub socket: String,
+    /// The command, one line.
+    pub say: String,
+    /// Milliseconds until the answer must have come; the agent fills them in.
+    #[serde(default)]
+    pub timeout_ms: u64,
 }
 
 /// A socket.

@@ -19,7 +19,7 @@ pub struct RunArgs {
     #[arg(value_name = "CASE")]
     pub cases: Vec<String>,
     /// Choose the slow cases too, which start guests; without this option they are chosen only by name
-    #[arg(long, conflicts_with = "cases")]
+    #[arg(long)]
     pub all: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -80,7 +80,7 @@ pub struct ProveArgs {
     #[arg(value_name = "CASE")]
     pub cases: Vec<String>,
     /// Choose the slow cases too, which start guests; without this option they are chosen only by name
-    #[arg(long, conflicts_with = "cases")]
+    #[arg(long)]
     pub all: bool,
     #[command(flatten)]
     #[allow(missing_docs)]

@@ -5,6 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use super::Scalar;
 
+/// A command for a guest that answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Ask {
+    /// The UNIX socket of the guest's serial port. It is waited for.
+    pub socket: String,
+    /// The command, one line. It is sent once, when the guest is up.
+    pub say: String,
+}
+
 /// A socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

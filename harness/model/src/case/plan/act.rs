@@ -1,7 +1,8 @@
 //! Converts a step's action to the agent's act: checks words and reads numbers.
 
 use virt_aa_probe::protocol::{
-    Act, FileSpec, IoctlSpec, LockMemory, PacketExchange, PciReset, Ptrace, RunSpec, SetLimit, SocketSpec,
+    Act, AskSpec, FileSpec, IoctlSpec, LockMemory, PacketExchange, PciReset, Ptrace, RunSpec, SetLimit,
+    SocketSpec,
 };
 
 use crate::case::model::{Scalar, Step};
@@ -10,7 +11,7 @@ use crate::case::problem::{Located, Problem};
 use crate::yaml::path::Path;
 
 /// Every key that is an action.
-const ACTIONS: &str = "run, virsh, create, define, socket, packet-exchange, file, ioctl, lock-memory, acct, set-limit, signal, change-profile, ptrace, pci-reset, start";
+const ACTIONS: &str = "run, virsh, create, define, ask, socket, packet-exchange, file, ioctl, lock-memory, acct, set-limit, signal, change-profile, ptrace, pci-reset, start";
 
 /// libvirt's client, and the connection that it has if a step names none.
 const VIRSH: &str = "/usr/bin/virsh";
@@ -23,6 +24,7 @@ pub fn actions(step: &Step) -> Vec<&'static str> {
         ("virsh", step.virsh.is_some()),
         ("create", step.create.is_some()),
         ("define", step.define.is_some()),
+        ("ask", step.ask.is_some()),
         ("socket", step.socket.is_some()),
         ("packet-exchange", step.packet_exchange.is_some()),
         ("file", step.file.is_some()),
@@ -64,6 +66,13 @@ pub fn act(step: &Step, path: &Path) -> Result<Act, Located> {
             let arguments = vec![verb.to_owned(), "/dev/stdin".to_owned()];
             return Ok(Act::Run(virsh(step, arguments, Some(domain.xml()))));
         }
+    }
+    if let Some(ask) = &step.ask {
+        return Ok(Act::Ask(AskSpec {
+            socket: absolute(&ask.socket, &path.key("socket"))?,
+            say: one_line(&ask.say, &path.key("say"))?,
+            timeout_ms: 0,
+        }));
     }
     if let Some(socket) = &step.socket {
         return Ok(Act::Socket(SocketSpec {
@@ -234,6 +243,18 @@ fn absolute(text: &str, path: &Path) -> Result<String, Located> {
     Err(Problem::NotA {
         text: text.to_owned(),
         wanted: "an absolute path",
+    }
+    .at(path.clone()))
+}
+
+/// What a guest takes as one command.
+fn one_line(text: &str, path: &Path) -> Result<String, Located> {
+    if !text.is_empty() && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err(Problem::NotA {
+        text: text.to_owned(),
+        wanted: "one line of printable ASCII",
     }
     .at(path.clone()))
 }

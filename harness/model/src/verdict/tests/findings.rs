@@ -9,6 +9,7 @@ use crate::verdict::judge::{FindingLocation, Verdict};
 use crate::verdict::steps::Finding;
 
 const RUN: &str = "{as: d, run: [/x], expect: {stdout: {equals: out}}}";
+const ASK: &str = "{as: agent, ask: {socket: /s, say: hello}, expect: {stdout: {contains: [out]}}}";
 
 fn read(bytes: &[u8]) -> Outcome {
     Outcome::Ok(Effect {
@@ -22,6 +23,12 @@ fn broken() -> Outcome {
     Outcome::Broken { reason: "no".into() }
 }
 
+fn no_answer() -> Outcome {
+    Outcome::NoAnswer {
+        reason: "silence".into(),
+    }
+}
+
 fn no_subject() -> Outcome {
     Outcome::NoSubject {
         reason: "gone".into(),
@@ -33,6 +40,14 @@ fn no_subject() -> Outcome {
 #[case::fails(POSITIVE, errno(libc::EACCES), Verdict::Fail)]
 #[case::hangs(POSITIVE, Outcome::TimedOut, Verdict::Error)]
 #[case::subject_gone(POSITIVE, no_subject(), Verdict::Error)]
+#[case::guest_silent(ASK, no_answer(), Verdict::Error)]
+#[case::guest_answers(ASK, exited(0), Verdict::Pass)]
+#[case::guest_has_an_error(ASK, exited(1), Verdict::Fail)]
+#[case::error_wanted(
+    "{as: agent, ask: {socket: /s, say: x}, expect: {exit: 1}}",
+    exited(1),
+    Verdict::Pass
+)]
 #[case::agent_broke(POSITIVE, broken(), Verdict::Error)]
 #[case::exit(RUN, exited(0), Verdict::Pass)]
 #[case::other_exit(RUN, exited(1), Verdict::Fail)]
@@ -320,6 +335,7 @@ fn a_case_names_the_classes_that_it_is_about(#[case] classes: &str, #[case] verd
 #[rstest]
 #[case::hangs(POSITIVE, Outcome::TimedOut)]
 #[case::subject_gone(POSITIVE, no_subject())]
+#[case::guest_silent(POSITIVE, no_answer())]
 #[case::hangs_where_denied(NEGATIVE, Outcome::TimedOut)]
 fn a_step_without_an_end_keeps_its_denials(#[case] step: &str, #[case] outcome: Outcome) {
     let other = DENIED.replace("family=\"packet\"", "family=\"inet\"");
