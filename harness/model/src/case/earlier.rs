@@ -57,6 +57,10 @@ impl Earlier {
 /// The cases that a variant begins with, the first one first; `cases` are all cases. One whose end cannot be kept is left
 /// out, with those after it. A variant that begins with none begins with the start of its daemons that say `saved`.
 pub fn chain(variant: &Variant, cases: &[Loaded]) -> Vec<Earlier> {
+    if variant.loaded.case.from.is_none() {
+        let start = start_of_daemons(variant).map(|variant| Earlier { variant, steps: 0 });
+        return start.into_iter().collect();
+    }
     let mut chain = Vec::new();
     let mut later = variant.clone();
     while let Some(earlier) = before(&later, cases) {
@@ -68,11 +72,6 @@ pub fn chain(variant: &Variant, cases: &[Loaded]) -> Vec<Earlier> {
         });
     }
     chain.reverse();
-    if variant.loaded.case.from.is_none()
-        && let Some(variant) = start_of_daemons(variant)
-    {
-        return vec![Earlier { variant, steps: 0 }];
-    }
     let can = chain.iter().take_while(|earlier| can_be_kept(earlier, variant));
     let can = can.count();
     chain.truncate(can);
@@ -107,7 +106,8 @@ fn can_be_kept(earlier: &Earlier, later: &Variant) -> bool {
     subjects.into_iter().all(|(name, subject)| {
         let ends = subject.daemon.is_none() && subject.run_by.is_none();
         let is_program = subject.run_by.is_some() && !subject.is_guest();
-        !is_program && !(ends && acts(held, name) && acts(own, name))
+        let acts_in_both = acts(held, name) && acts(own, name);
+        !(is_program || ends && acts_in_both)
     })
 }
 
