@@ -116,7 +116,7 @@ impl<'a> Runner<'a> {
             self.discard();
         }
         let has = |session: &Session| wanted.is_some() && session.kept() == wanted;
-        if self.session.as_ref().is_some_and(has) || self.restore(variant, set, &links) {
+        if self.session.as_ref().is_some_and(has) || self.restore(set, &links) {
             return links.pop();
         }
         let fixtures = self.saved_fixtures(variant);
@@ -129,17 +129,11 @@ impl<'a> Runner<'a> {
     }
 
     /// Takes a machine in which these earlier cases have run. Returns whether there is one.
-    fn restore(&mut self, variant: &Variant, set: &Candidate, links: &[Link]) -> bool {
+    fn restore(&mut self, set: &Candidate, links: &[Link]) -> bool {
         let Some(first) = links.first() else {
             return false;
         };
-        // The start of daemons alone has no fixtures of its own, and needs those of the variant.
-        let first = if first.earlier.steps > 0 {
-            &first.earlier.variant
-        } else {
-            variant
-        };
-        let fixtures = self.saved_fixtures(first);
+        let fixtures = self.saved_fixtures(&first.earlier.variant);
         let left = self.left().unwrap_or(Duration::MAX);
         let runner = &*self;
         let performs: Vec<_> = (0..links.len())

@@ -15,6 +15,7 @@ use crate::profile_set::compiled::CompiledSet;
 use crate::profile_set::programs::Programs;
 use crate::profile_set::tests::Bench;
 use crate::prove::MutantRunner;
+use virt_aa_model::case::model::{Step, Subject};
 use virt_aa_model::known::Known;
 use virt_aa_model::profile_set::manifest::Origin;
 use virt_aa_model::testing::evidence::{DENIED, Made};
@@ -326,12 +327,22 @@ fn a_program_that_the_image_lacks_is_a_skip_and_named() {
     assert_eq!(run.without_program, ["daemon"]);
 }
 
-/// A variant whose daemon may come from a saved state.
-fn with_a_saved_daemon() -> Variant {
+/// A variant that begins where another case ends, which starts a daemon. That case is put among the data.
+fn with_an_earlier_case(place: &mut Surroundings) -> Variant {
+    let subject = "{role: daemon, daemon: {argv: [/usr/sbin/daemon], ready: /run/x}}";
+    let subject: Subject = serde_yaml::from_str(subject).unwrap();
+    let start: Step = serde_yaml::from_str("{as: s, start: daemon}").unwrap();
+    let mut earlier = green();
+    let case = &mut earlier.expected.case;
+    case.name = "earlier".into();
+    case.subjects = BTreeMap::from([("s".into(), subject.clone())]);
+    case.steps = vec![start.clone()];
+    place.data.cases = vec![variant(&earlier, "earlier").loaded];
     let mut made = green();
-    let subject = "{role: daemon, daemon: {argv: [/usr/sbin/daemon], ready: /run/x, saved: true}}";
-    let subjects = &mut made.expected.case.subjects;
-    subjects.insert("s".into(), serde_yaml::from_str(subject).unwrap());
+    let case = &mut made.expected.case;
+    case.from = Some("earlier".into());
+    case.subjects.insert("s".into(), subject);
+    case.setup.insert(0, start);
     variant(&made, "c")
 }
 
@@ -364,8 +375,8 @@ fn a_case_that_wants_a_fresh_machine_gets_no_used_one() {
 
 #[test]
 fn what_a_case_left_under_another_set_is_for_mutants_only() {
-    let place = place();
-    let c = with_a_saved_daemon();
+    let mut place = place();
+    let c = with_an_earlier_case(&mut place);
     let (_bench, other) = set_of("profile daemon /usr/sbin/daemon {\n  /more r,\n}\n");
     let up = || {
         let (mut session, heard) = machine([loaded(), case()]);
@@ -405,8 +416,8 @@ fn identity_of_the_beginning(place: &Surroundings, variant: &Variant) -> String 
 
 #[test]
 fn a_machine_with_what_a_case_left_is_for_one_case_and_for_no_other() {
-    let place = place();
-    let saved = with_a_saved_daemon();
+    let mut place = place();
+    let saved = with_an_earlier_case(&mut place);
     let (mut session, heard) = machine([loaded(), case(), loaded()]);
     session.set_kept(identity_of_the_beginning(&place, &saved));
     let mut runner = place.runner(session);

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::daemon_start::start_of_daemons;
 use super::expand::Variant;
 use super::loaded::Loaded;
 use super::model::Step;
@@ -55,12 +54,8 @@ impl Earlier {
 }
 
 /// The cases that a variant begins with, the first one first; `cases` are all cases. One whose end cannot be kept is left
-/// out, with those after it. A variant that begins with none begins with the start of its daemons that say `saved`.
+/// out, with those after it.
 pub fn chain(variant: &Variant, cases: &[Loaded]) -> Vec<Earlier> {
-    if variant.loaded.case.from.is_none() {
-        let start = start_of_daemons(variant).map(|variant| Earlier { variant, steps: 0 });
-        return start.into_iter().collect();
-    }
     let mut chain = Vec::new();
     let mut later = variant.clone();
     while let Some(earlier) = before(&later, cases) {
@@ -124,11 +119,9 @@ impl Planned {
     pub fn begin_from(&mut self, earlier: &Earlier, identity: &str) {
         self.plan.held = earlier.steps;
         self.plan.begins_from = Some(identity.to_owned());
-        if earlier.steps > 0 {
-            let loads = earlier.variant.loaded.case.policy_loads.count;
-            let own = &mut self.case.policy_loads.count;
-            *own = own.saturating_sub(loads);
-        }
+        let loads = earlier.variant.loaded.case.policy_loads.count;
+        let own = &mut self.case.policy_loads.count;
+        *own = own.saturating_sub(loads);
     }
 
     /// Has the case leave its daemons and their guests to the next one, under the name `identity`.

@@ -97,13 +97,6 @@ impl Expected {
             .unwrap_or_default()
     }
 
-    /// Whether a subject that no earlier step has started may come from a saved state.
-    pub fn is_saved(&self, subject: &str) -> bool {
-        let subject = self.case.subjects.get(subject);
-        let daemon = subject.and_then(|subject| subject.daemon.as_ref());
-        daemon.is_some_and(|daemon| daemon.saved)
-    }
-
     /// The accesses that the guards protect, each with the profile that grants or lacks it.
     pub fn guarded(&self) -> Vec<(Access, Option<&str>)> {
         let of = |guard| self.label_of(owner(&self.case, guard)?);

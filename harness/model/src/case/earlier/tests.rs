@@ -90,13 +90,6 @@ fn a_case_that_begins_at_its_own_first_step_has_no_earlier_one() {
     assert_eq!(chain(&daemon, &cases), []);
 }
 
-#[test]
-fn the_start_of_saved_daemons_is_an_earlier_case_without_steps_of_the_later_one() {
-    let (cases, daemon) = loaded(&[&DAEMON.replace("ready: /r", "ready: /r, saved: true")]);
-    let chain = chain(&daemon, &cases);
-    assert_eq!(names_of(&chain), [("start-of-daemons", 0)]);
-}
-
 #[rstest]
 #[case::no_other(", steps: [{as: d2, acct: off}]", 1)]
 #[case::acts_in_one_only("", 2)]

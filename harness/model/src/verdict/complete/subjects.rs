@@ -47,7 +47,7 @@ pub fn subjects_were_confined(evidence: &CaseEvidence, plan: &CasePlan, expected
                 who.memlock
             ));
         }
-        if facts.started_before && !expected.is_held(name) && !expected.is_saved(name) {
+        if facts.started_before && !expected.is_held(name) {
             gaps.push(format!("subject {name} was started before the case"));
         }
         if !facts.quiesced {
