@@ -1,4 +1,5 @@
 //! The guest that answers: its program in the fixture is assembled from its source, and does what docs/cases.md says.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -127,8 +128,9 @@ impl Machine {
     fn start() -> Machine {
         let dir = tempfile::tempdir().unwrap();
         let disk = |name: &str, sectors: u64, at: u64, text: &str| {
-            let file = fs::File::options().write(true).create(true).truncate(false);
-            let file = file.open(dir.path().join(name)).unwrap();
+            let mut options = fs::File::options();
+            options.write(true).create(true).truncate(false);
+            let file = options.open(dir.path().join(name)).unwrap();
             file.set_len(sectors * SECTOR).unwrap();
             file.write_all_at(text.as_bytes(), at * SECTOR).unwrap();
         };

@@ -10,7 +10,7 @@ use crate::session::SessionError;
 use virt_aa_model::case::expand::Variant;
 use virt_aa_model::case::guard::owner;
 use virt_aa_model::case::guard::{applies, label};
-use virt_aa_model::case::model::{Case, Guard};
+use virt_aa_model::case::model::{Case, Guard, Subject};
 use virt_aa_model::case_run::CaseRun;
 use virt_aa_model::denial::access_of;
 use virt_aa_model::guard::{Findings, findings_of, killer};
@@ -42,19 +42,36 @@ impl Compiler for Prepared {
 pub trait MutantRunner {
     /// Load a set into a kernel that has no other policy.
     fn load_anew(&mut self, candidate: &Candidate) -> Result<(), SessionError>;
-    /// Runs a variant. Known failures of the set count only if `with_known`.
-    fn run(&mut self, variant: &Variant, candidate: &Candidate, with_known: bool) -> CaseRun;
+    /// Runs a variant. Known failures of the set count only if `with_known`. It may begin where an earlier case has ended
+    /// under the base set, but with none of the subjects of `not_yet`.
+    fn run(
+        &mut self,
+        variant: &Variant,
+        candidate: &Candidate,
+        with_known: bool,
+        not_yet: &[&str],
+    ) -> CaseRun;
     /// Discards the machine.
     fn discard(&mut self);
 }
 
 impl MutantRunner for Runner<'_> {
     fn load_anew(&mut self, candidate: &Candidate) -> Result<(), SessionError> {
-        Runner::load_anew(self, candidate)
+        // A machine that is still to come gets the set before the case.
+        if self.has_machine() {
+            return Runner::load_anew(self, candidate);
+        }
+        Ok(())
     }
 
-    fn run(&mut self, variant: &Variant, candidate: &Candidate, with_known: bool) -> CaseRun {
-        Runner::run_mutant(self, variant, candidate, with_known)
+    fn run(
+        &mut self,
+        variant: &Variant,
+        candidate: &Candidate,
+        with_known: bool,
+        not_yet: &[&str],
+    ) -> CaseRun {
+        Runner::run_mutant(self, variant, candidate, with_known, not_yet)
     }
 
     fn discard(&mut self) {
@@ -113,7 +130,15 @@ pub fn prove(
             }
         }
     };
-    let green = runner.run(variant, base, stays.is_some());
+    // A guest keeps the profile that was made when it started, so none may have started before the set was mended.
+    let guests = raw.subjects.iter().filter(|(_, subject)| subject.is_guest());
+    let guests: Vec<&str> = guests.map(|(name, _)| name.as_str()).collect();
+    let not_yet = if known.is_empty() || stays.is_some() {
+        &[]
+    } else {
+        guests.as_slice()
+    };
+    let green = runner.run(variant, base, stays.is_some(), not_yet);
     let filled = green.ran.as_ref().map(|ran| ran.expected.case.clone());
     let good = match green.verdict {
         Verdict::Pass | Verdict::Vacuous => true,
@@ -144,6 +169,7 @@ pub fn prove(
     for guard in case.guards.iter().filter(applying) {
         let ground = Base {
             candidate: base,
+            not_yet,
             stays,
             findings: &before,
         };
@@ -223,18 +249,30 @@ fn prove_guard(
         return (Outcome::Inconclusive, Some(error.to_string()));
     }
     let subject = owner(case, guard).unwrap_or_default();
+    let mut not_yet = changed_guests(case, guard);
+    not_yet.extend(ground.not_yet);
     outcome(
-        &runner.run(variant, &candidate, stays.is_some()),
+        &runner.run(variant, &candidate, stays.is_some(), &not_yet),
         guard,
         subject,
         ground,
     )
 }
 
+/// The guests whose profiles a guard changes. They get the changed profile when they start.
+fn changed_guests<'c>(case: &'c Case, guard: &'c Guard) -> Vec<&'c str> {
+    let also = guard.also.iter().map(|also| also.of.as_str());
+    let changed = owner(case, guard).into_iter().chain(also);
+    let is_guest = |name: &&str| case.subjects.get(*name).is_some_and(Subject::is_guest);
+    changed.filter(is_guest).collect()
+}
+
 /// What a guard is proven on.
 struct Base<'a> {
     /// The set that the guard's access is taken from.
     candidate: &'a Candidate,
+    /// The guests that must not have started when the case begins.
+    not_yet: &'a [&'a str],
     /// Why no edit mends the case, if it fails as known.
     stays: Option<&'a str>,
     /// The findings before the access was taken away.

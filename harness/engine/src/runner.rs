@@ -9,17 +9,19 @@ use crate::backend::Backend;
 use crate::prepare::{Candidate, Prepared};
 use crate::profile_set::assemble::SetUnderTest;
 use crate::session::{Session, SessionError};
-use crate::state::{self, Daemons, LoadedSet};
-use virt_aa_model::case::daemon_start::{identity, start_of_daemons};
+use crate::state;
 use virt_aa_model::case::expand::Variant;
 use virt_aa_model::case::plan::{Facts, Planned, plan};
 use virt_aa_model::case_run::{CaseRun, Ran, profile_of};
 use virt_aa_model::data::Data;
-use virt_aa_model::fixture::Fixture;
 use virt_aa_model::known::KnownFailure;
 use virt_aa_model::verdict::complete::gaps_after_the_last;
 use virt_aa_model::verdict::expected::Expected;
 use virt_aa_model::verdict::judge::{Verdict, judge};
+
+mod beginning;
+
+use self::beginning::BeginFrom;
 
 /// A machine and what is loaded in it.
 pub struct Runner<'a> {
@@ -60,9 +62,14 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// The machine, booted anew if the last one is gone.
+    /// Whether there is a machine on which another case may run.
+    pub fn has_machine(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| !session.is_spent())
+    }
+
+    /// The machine, booted anew if the last one is gone or spent.
     pub fn session(&mut self) -> Result<&mut Session, SessionError> {
-        let mut session = match self.session.take() {
+        let mut session = match self.session.take().filter(|session| !session.is_spent()) {
             Some(session) => session,
             None => {
                 self.loaded = None;
@@ -89,113 +96,6 @@ impl<'a> Runner<'a> {
                 error
             }
         })
-    }
-
-    /// Whether the machine that there is may be exchanged for another one before the variant runs.
-    pub fn may_exchange_machine_for(&self, variant: &Variant) -> bool {
-        self.session
-            .as_ref()
-            .is_some_and(|session| self.wants_fresh(variant, session) || self.lacks(variant, session, true))
-    }
-
-    fn wants_fresh(&self, variant: &Variant, session: &Session) -> bool {
-        variant.loaded.case.fresh && session.is_used()
-    }
-
-    /// Whether the variant needs saved fixtures or daemons that are not up in this machine.
-    fn lacks(&self, variant: &Variant, session: &Session, with_daemons: bool) -> bool {
-        let needs = self.saved_fixtures(variant);
-        let identity = self.daemons_of(variant).map(|(_, identity)| identity);
-        needs.iter().any(|fixture| !session.has_fixture(&fixture.name))
-            || with_daemons && identity.is_some_and(|identity| !session.has_daemons(&identity))
-    }
-
-    /// The fixtures of a variant that a state may have.
-    fn saved_fixtures(&self, variant: &Variant) -> Vec<&'a Fixture> {
-        let needs = variant.loaded.case.needs.iter();
-        needs
-            .filter_map(|name| self.data.fixtures.get(name))
-            .filter(|fixture| fixture.saved)
-            .collect()
-    }
-
-    /// The start of the daemons of a variant that a state may have, and what it depends on.
-    fn daemons_of(&self, variant: &Variant) -> Option<(Variant, String)> {
-        let start = start_of_daemons(variant)?;
-        let identity = identity(&start, &self.prepared.base.set.dirs.by_key());
-        Some((start, identity))
-    }
-
-    /// Takes a machine from a saved state, if the variant needs saved fixtures or daemons and this machine lacks one. A
-    /// state has the base set loaded, whatever set the variant runs with.
-    fn take_saved(&mut self, variant: &Variant, with_daemons: bool) {
-        let fixtures = self.saved_fixtures(variant);
-        let daemons = self.daemons_of(variant);
-        let unfit = |session: &Session| {
-            let up = |(_, identity): &(Variant, String)| session.has_daemons(identity);
-            self.wants_fresh(variant, session) || !with_daemons && daemons.as_ref().is_some_and(up)
-        };
-        if self.session.as_ref().is_some_and(unfit) {
-            self.discard();
-        }
-        let daemons = daemons.filter(|_| with_daemons);
-        let has = self
-            .session
-            .as_ref()
-            .is_some_and(|session| !self.lacks(variant, session, with_daemons));
-        if has || (fixtures.is_empty() && daemons.is_none()) {
-            return;
-        }
-        let base = &self.prepared.base;
-        let loaded = LoadedSet {
-            policies: base.compiled.policies(),
-            files: base.set.overlay(),
-        };
-        let left = self
-            .until
-            .map(|until| until.saturating_duration_since(Instant::now()));
-        let backend = left.map_or_else(|| self.backend.clone(), |left| self.backend.within(left));
-        let begin = |session: &mut Session| match &daemons {
-            Some((start, _)) => self.start_daemons(start, session),
-            None => Ok(None),
-        };
-        let daemons = daemons.as_ref().map(|(_, identity)| Daemons {
-            identity: identity.clone(),
-            start: &begin,
-        });
-        let image = &self.prepared.image;
-        if let Some(session) = state::start_with(image, &backend, &loaded, &fixtures, daemons.as_ref()) {
-            self.session = Some(session);
-            self.loaded = Some(base.set.tree.hash());
-        }
-    }
-
-    /// Starts daemons under the base set so that they go on, and judges their start. Returns why it does not pass.
-    fn start_daemons(&self, start: &Variant, session: &mut Session) -> Result<Option<String>, SessionError> {
-        let base = &self.prepared.base;
-        let up = session.fixtures().iter();
-        let facts = Facts {
-            set: base.set.dirs.by_key(),
-            fixtures: up
-                .filter_map(|(name, outcome)| match outcome {
-                    FixtureOutcome::Up { facts } => Some((name.clone(), facts.clone())),
-                    _ => None,
-                })
-                .collect(),
-        };
-        let token = token().map_err(|error| SessionError::Agent(error.to_string()))?;
-        let mut planned = match plan(start, &facts, token) {
-            Ok(planned) => planned,
-            Err(error) => return Ok(Some(error.to_string())),
-        };
-        planned.plan.keep_daemons = true;
-        let evidence = session.case(&planned.plan)?;
-        let expected = Expected {
-            case: planned.case,
-            profiles: start.profiles.clone(),
-        };
-        let judgement = judge(&expected, &planned.plan, &evidence, &base.policy, &[]);
-        Ok(judgement.why_not_silent())
     }
 
     /// Loads a set unless it is loaded already.
@@ -239,13 +139,19 @@ impl<'a> Runner<'a> {
 
     /// Runs a variant with the set to be judged. Known failures of the set count only if `with_known`.
     pub fn run(&mut self, variant: &Variant, candidate: &Candidate, with_known: bool) -> CaseRun {
-        self.run_and_keep_or_discard(variant, candidate, with_known, DaemonsOf::SameSet)
+        self.run_and_keep_or_discard(variant, candidate, with_known, BeginFrom::SameSet)
     }
 
-    /// Like [`Runner::run`] for a mutant of the base set. Daemons from a saved state were started under the base set: what
-    /// the mutant lacks, they lack from the case's first step on.
-    pub fn run_mutant(&mut self, variant: &Variant, mutant: &Candidate, with_known: bool) -> CaseRun {
-        self.run_and_keep_or_discard(variant, mutant, with_known, DaemonsOf::BaseSet)
+    /// Like [`Runner::run`] for a mutant of the base set. Earlier cases of a saved state were run under the base set, up to the
+    /// first that has a subject of `not_yet`: what the mutant lacks, the variant lacks from its first step after these.
+    pub fn run_mutant(
+        &mut self,
+        variant: &Variant,
+        mutant: &Candidate,
+        with_known: bool,
+        not_yet: &[&str],
+    ) -> CaseRun {
+        self.run_and_keep_or_discard(variant, mutant, with_known, BeginFrom::BaseSet(not_yet))
     }
 
     fn run_and_keep_or_discard(
@@ -253,9 +159,9 @@ impl<'a> Runner<'a> {
         variant: &Variant,
         candidate: &Candidate,
         with_known: bool,
-        daemons: DaemonsOf,
+        from: BeginFrom<'_>,
     ) -> CaseRun {
-        let run = self.run_changed(variant, candidate, with_known, (daemons, &|_| {}));
+        let run = self.run_changed(variant, candidate, with_known, (from, &|_| {}));
         // The next case must not inherit what this one could not put back, or what spoilt its evidence.
         if matches!(run.verdict, Verdict::Error | Verdict::Inconclusive) {
             self.discard();
@@ -272,7 +178,7 @@ impl<'a> Runner<'a> {
         with_known: bool,
         change: &dyn Fn(&mut CasePlan),
     ) -> CaseRun {
-        self.run_changed(variant, candidate, with_known, (DaemonsOf::Nobody, change))
+        self.run_changed(variant, candidate, with_known, (BeginFrom::ThisMachine, change))
     }
 
     fn run_changed(
@@ -280,7 +186,7 @@ impl<'a> Runner<'a> {
         variant: &Variant,
         candidate: &Candidate,
         with_known: bool,
-        how: (DaemonsOf, &dyn Fn(&mut CasePlan)),
+        how: (BeginFrom<'_>, &dyn Fn(&mut CasePlan)),
     ) -> CaseRun {
         let started = Instant::now();
         let (verdict, reason, ran) = match self.try_run(variant, candidate, with_known, how) {
@@ -332,22 +238,21 @@ impl<'a> Runner<'a> {
         variant: &Variant,
         candidate: &Candidate,
         with_known: bool,
-        (daemons, change): (DaemonsOf, &dyn Fn(&mut CasePlan)),
+        (from, change): (BeginFrom<'_>, &dyn Fn(&mut CasePlan)),
     ) -> Result<Ran, Stopped> {
         if self.until.is_some_and(|until| Instant::now() >= until) {
             return Err(Stopped::Session(SessionError::OutOfTime));
         }
-        let of_this_set = candidate.set.tree.hash() == self.prepared.base.set.tree.hash();
-        match daemons {
-            DaemonsOf::SameSet => self.take_saved(variant, of_this_set),
-            DaemonsOf::BaseSet => self.take_saved(variant, true),
-            DaemonsOf::Nobody => {}
-        }
+        let begun = self.begin(variant, candidate, from);
         self.load(candidate)?;
-        let planned = self.plan(variant, &candidate.set)?;
+        let mut planned = self.plan(variant, &candidate.set)?;
+        if let Some(begun) = &begun {
+            planned.begin_from(&begun.earlier, &begun.identity);
+        }
         let expected = Expected {
             case: planned.case,
             profiles: variant.profiles.clone(),
+            held: planned.plan.held,
         };
         let mut done = planned.plan.clone();
         change(&mut done);
@@ -424,17 +329,6 @@ impl<'a> Runner<'a> {
         }
         Ok(planned)
     }
-}
-
-/// Under which set the daemons of a saved state may have been started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum DaemonsOf {
-    /// The set that the variant runs with. A verdict on a set holds for the start of its daemons too.
-    SameSet,
-    /// The base set.
-    BaseSet,
-    /// No set: the case runs on the machine that there is, to which the caller may have done something.
-    Nobody,
 }
 
 enum Stopped {

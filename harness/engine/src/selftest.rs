@@ -153,6 +153,9 @@ impl<'a> Bench<'a> {
                 .load(policies, base.set.overlay())
                 .map_err(|error| error.to_string())?;
         }
+        if sabotage.restored && !self.runner.restore_for(&spoilt, candidate) {
+            return Err("there is no saved state with which the case begins".into());
+        }
         change::machine(&mut self.runner, sabotage)?;
         let run = self
             .runner

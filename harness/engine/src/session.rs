@@ -78,8 +78,10 @@ pub struct Session {
     /// How long its answers may take.
     pub limits: Limits,
     fixtures: BTreeMap<String, FixtureOutcome>,
-    /// The daemons that are up for the next case, by what their start depends on.
-    daemons: Option<String>,
+    /// The name of what an earlier case left for the next one.
+    kept: Option<String>,
+    /// Whether an earlier case had left something when the machine was restored.
+    begun: bool,
     /// Whether a case has run in it.
     used: bool,
 }
@@ -149,7 +151,8 @@ impl Session {
             facts,
             limits: Limits::default(),
             fixtures: BTreeMap::new(),
-            daemons: None,
+            kept: None,
+            begun: false,
             used: false,
         }
     }
@@ -242,22 +245,31 @@ impl Session {
         self.used
     }
 
-    /// Whether these daemons are up for the next case.
-    pub fn has_daemons(&self, identity: &str) -> bool {
-        self.daemons.as_deref() == Some(identity)
+    /// The name of what an earlier case left for the next one.
+    pub fn kept(&self) -> Option<&str> {
+        self.kept.as_deref()
     }
 
-    /// Notes which daemons are up in a machine that was just restored.
-    pub(crate) fn set_daemons(&mut self, identity: String) {
-        self.daemons = Some(identity);
+    /// Whether the machine came with what an earlier case had left, and a case has run in it. No other case runs there,
+    /// because that one has changed what was left.
+    pub fn is_spent(&self) -> bool {
+        self.begun && self.used
     }
 
-    /// Run a case. Daemons that were up before it are up no longer.
+    /// Notes what an earlier case has left in a machine that was just restored.
+    pub(crate) fn set_kept(&mut self, identity: String) {
+        (self.kept, self.begun) = (Some(identity), true);
+    }
+
+    /// Run a case. Of what was left for it, nothing is left for the next one.
     pub fn case(&mut self, plan: &CasePlan) -> Result<CaseEvidence, SessionError> {
-        (self.daemons, self.used) = (None, true);
+        (self.kept, self.used) = (None, true);
         let timeout = longest(plan) + self.limits.grace;
         match self.call(&Request::Case(Box::new(plan.clone())), timeout)? {
-            Response::Case(evidence) => Ok(*evidence),
+            Response::Case(evidence) => {
+                self.kept.clone_from(&plan.keep_as);
+                Ok(*evidence)
+            }
             other => Err(nonsense(&other)),
         }
     }
@@ -342,7 +354,7 @@ fn ask(
 
 /// The longest that the agent may take for a case by its own deadlines.
 fn longest(plan: &CasePlan) -> Duration {
-    let steps = plan.steps.iter().chain(&plan.cleanup);
+    let steps = plan.own_steps().iter().chain(&plan.cleanup);
     let steps: u64 = steps
         .map(|step| step.timeout_ms.unwrap_or(plan.step_timeout_ms))
         .sum();

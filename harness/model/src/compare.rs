@@ -67,7 +67,7 @@ pub struct CaseResult {
     pub verdict: Verdict,
     /// Its findings with their locations, without details that differ from run to run.
     pub findings: BTreeSet<(FindingLocation, String)>,
-    /// How many of its steps were reached.
+    /// The number of the first of its steps that was not reached.
     pub steps: usize,
 }
 
@@ -80,7 +80,10 @@ impl CaseResult {
             key: run.variant.key(),
             verdict: run.verdict,
             findings: findings.unwrap_or_default(),
-            steps: run.ran.as_ref().map_or(0, |ran| ran.evidence.steps.len()),
+            steps: run
+                .ran
+                .as_ref()
+                .map_or(0, |ran| ran.expected.next_step(&ran.evidence)),
         }
     }
 

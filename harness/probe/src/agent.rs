@@ -13,7 +13,7 @@ use crate::audit_socket::{self, AuditSocket};
 use crate::canary::Canary;
 use crate::case_run::{self, Bench};
 use crate::fixture;
-use crate::kept::KeptDaemons;
+use crate::kept::Kept;
 use crate::local::Local;
 use crate::policy::{self, Kernel, Overlay};
 use crate::process_watch::ProcessWatch;
@@ -40,7 +40,7 @@ struct Agent<'a> {
     watch: ProcessWatch,
     canary: Option<Canary>,
     overlay: Overlay,
-    kept: KeptDaemons,
+    kept: Kept,
     sabotage: Sabotage,
 }
 
@@ -77,7 +77,7 @@ fn serve_at(
         watch: ProcessWatch::start(),
         canary: None,
         overlay: Overlay::default(),
-        kept: KeptDaemons::default(),
+        kept: Kept::default(),
         sabotage: Sabotage::None,
     };
     send(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::audit_socket::{self, AuditSocket};
 use crate::canary::Canary;
-use crate::kept::KeptDaemons;
+use crate::kept::{Kept, Taken};
 use crate::policy::{self, Kernel};
 use crate::process;
 use crate::process_watch::{AGENT, ProcessWatch};
@@ -47,13 +47,14 @@ pub fn run(
     plan: &CasePlan,
     bench: &Bench<'_>,
     (audit, switches): (&mut AuditSocket, &mut Switches),
-    (canary, kept): (&mut Canary, &mut KeptDaemons),
+    (canary, kept): (&mut Canary, &mut Kept),
     sabotage: Sabotage,
 ) -> io::Result<CaseEvidence> {
     let started = Instant::now();
-    kept.end_others(plan, bench.watch);
-    let unattributed = audit.take(bench.watch);
+    kept.end_unless_used(plan, (bench.kernel, bench.watch, bench.place))?;
+    let mut unattributed = audit.take(bench.watch);
     bench.watch.clear();
+    let Taken { daemons, guests } = kept.take(bench.watch, bench.place);
     // Changes made between two cases may still be in effect.
     let before = switches.take();
     let policy_before = policy::state(bench.kernel)?;
@@ -70,9 +71,10 @@ pub fn run(
         ended: BTreeMap::new(),
         barriers: 0,
     };
+    case.take_up(daemons);
 
     let mut steps = Vec::new();
-    for step in &plan.steps {
+    for step in plan.own_steps() {
         let evidence = case.step(step)?;
         let go_on = match &evidence.outcome {
             Outcome::Ok(_) | Outcome::Errno { .. } => true,
@@ -107,7 +109,10 @@ pub fn run(
         // Serials that are still missing are counted below.
         audit.wait_for_all(first, last, Instant::now() + STRAGGLERS);
     }
-    let records = audit.take(bench.watch);
+    let mut records = audit.take(bench.watch);
+    // What was written before the opening canary's record belongs to no step, however late it came.
+    let early = |record: &mut RawRecord| canary_before.is_some_and(|first| record.serial < first);
+    unattributed.extend(records.extract_if(.., early));
     let audit_after = audit_state(audit)?;
     let policy_after = policy::state(bench.kernel)?;
     let steps_ms = steps
@@ -124,6 +129,7 @@ pub fn run(
         canary_after,
         serial_gaps: gaps(&records, canary_before, canary_after),
         subjects,
+        guests,
         steps,
         cleanup,
         processes: bench.watch.state(),
@@ -142,7 +148,7 @@ struct Running<'a> {
     audit: &'a mut AuditSocket,
     switches: &'a mut Switches,
     canary: &'a mut Canary,
-    kept: &'a mut KeptDaemons,
+    kept: &'a mut Kept,
     subjects: BTreeMap<String, Subject>,
     /// Subjects that could not be started.
     ended: BTreeMap<String, String>,
@@ -150,6 +156,22 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
+    /// Takes up the daemons that an earlier case started, and looks at what they run.
+    fn take_up(&mut self, daemons: BTreeMap<String, io::Result<Subject>>) {
+        for (name, daemon) in daemons {
+            match daemon {
+                Ok(subject) => {
+                    self.subjects.insert(name, subject);
+                }
+                Err(error) => {
+                    self.ended
+                        .insert(name.clone(), format!("subject {name}: {error}"));
+                }
+            }
+        }
+        self.look_at_what_runs();
+    }
+
     fn step(&mut self, step: &StepPlan) -> io::Result<StepEvidence> {
         let timeout = Duration::from_millis(step.timeout_ms.unwrap_or(self.plan.step_timeout_ms));
         // The kernel does not log the same capability denial of a profile twice in a row, so let the canary be the last
@@ -226,8 +248,7 @@ impl Running<'_> {
             .get(name)
             .ok_or_else(|| format!("the plan has no subject {name}"))?;
         let (watch, place) = (self.bench.watch, self.bench.place);
-        let up = self.kept.take(name, watch, place);
-        match up.unwrap_or_else(|| Subject::start(name, plan, place, watch)) {
+        match Subject::start(name, plan, place, watch) {
             Ok(subject) => {
                 self.subjects.insert(name.into(), subject);
                 Ok(())
@@ -297,22 +318,19 @@ impl Running<'_> {
         escaped
     }
 
-    /// Ends the subjects, or lets the daemons go on.
+    /// Ends the subjects, or lets the daemons and their guests go on.
     fn end(self) -> io::Result<()> {
-        if !self.plan.keep_daemons {
+        let Some(identity) = &self.plan.keep_as else {
             return Ok(());
-        }
-        for (name, subject) in self.subjects {
-            if let Some(plan) = self
-                .plan
-                .subjects
-                .get(&name)
-                .filter(|plan| plan.program.is_some())
-            {
-                self.kept.keep(&name, plan, subject, self.bench.watch)?;
-            }
-        }
-        Ok(())
+        };
+        let is_daemon = |name: &String| {
+            let plan = self.plan.subjects.get(name);
+            plan.is_some_and(|plan| plan.program.is_some())
+        };
+        let mut daemons = self.subjects;
+        daemons.retain(|name, _| is_daemon(name));
+        let at = (self.bench.kernel, self.bench.watch, self.bench.place);
+        self.kept.keep(identity, daemons, &self.plan.guests, at)
     }
 
     fn facts(&self) -> BTreeMap<String, SubjectFacts> {

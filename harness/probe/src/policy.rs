@@ -77,6 +77,20 @@ fn remove_all(kernel: &Kernel, but: &[String]) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes a profile, if it is loaded.
+pub fn remove(kernel: &Kernel, profile: &str) -> io::Result<()> {
+    match fs::write(kernel.control.join(".remove"), profile) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the files of a profile from a folder: the one of its name, and those that it includes, `NAME.files`.
+pub fn remove_files(dir: &Path, profile: &str) -> io::Result<()> {
+    put(&dir.join(profile), None)?;
+    put(&dir.join(format!("{profile}.files")), None)
+}
+
 /// The revision of the policy; 0 if none was ever loaded.
 pub fn revision(kernel: &Kernel) -> io::Result<u64> {
     // A read without news waits for a change, and at revision 0 there is no news.
@@ -229,6 +243,24 @@ mod tests {
         overlay.apply(&BTreeMap::new()).unwrap();
         assert_eq!(fs::read_to_string(&old).unwrap(), "first");
         assert!(!new.exists());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn only_the_files_of_that_profile_are_removed() {
+        let dir = std::env::temp_dir().join(format!("profile-files-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        for name in ["a", "a.files", "ab"] {
+            fs::write(dir.join(name), "x").unwrap();
+        }
+        remove_files(&dir, "a").unwrap();
+        // It is no error if they are gone.
+        remove_files(&dir, "a").unwrap();
+        let left: Vec<_> = fs::read_dir(&dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, ["ab"]);
         fs::remove_dir_all(&dir).unwrap();
     }
 

@@ -12,12 +12,12 @@ mod plan;
 mod wire;
 
 pub use evidence::{
-    AuditState, CaseEvidence, Credentials, Effect, Escaped, Identity, Outcome, ProcessFacts,
+    AuditState, CaseEvidence, Credentials, Effect, Escaped, Identity, KeptGuest, Outcome, ProcessFacts,
     ProcessWatchState, Ran, RawRecord, StepEvidence, SubjectFacts, SwitchesSeen,
 };
 pub use plan::{
-    Act, AskSpec, CasePlan, Daemon, FileSpec, IoctlSpec, LockMemory, PacketExchange, PciReset, Ptrace,
-    RunSpec, SetLimit, SocketSpec, StepPlan, SubjectPlan,
+    Act, AskSpec, CasePlan, Daemon, FileSpec, GuestPlan, IoctlSpec, LockMemory, PacketExchange, PciReset,
+    Ptrace, RunSpec, SetLimit, SocketSpec, StepPlan, SubjectPlan,
 };
 pub use wire::{receive, send};
 
@@ -51,7 +51,7 @@ pub enum Request {
     },
     /// The kernel's features directory, flattened as `--kernel-features` of apparmor_parser expects it.
     Features,
-    /// Remove every profile but those of daemons that are up, write these files, then load each compiled policy in one
+    /// Remove every profile but those of daemons and guests that are kept, write these files, then load each compiled policy in one
     /// write.
     LoadPolicy {
         /// Files of the profile set that differ from the image's, by absolute path; `None` removes one.

@@ -188,15 +188,26 @@ impl Subject {
 
     /// Takes up a daemon that has been running since an earlier case, as if it had just become ready.
     pub fn look_again(mut self, place: &SubjectEnv) -> io::Result<Subject> {
+        let ended = |how: String| Err(io::Error::other(format!("it ended ({how}) before its case")));
         if let Some(status) = self.child.try_wait()? {
-            return Err(io::Error::other(format!("it ended ({status}) before its case")));
+            return ended(status.to_string());
         }
         self.facts.pids = vec![self.facts.pid];
         self.facts.started = Vec::new();
         self.facts.quiesced = false;
         self.facts.started_before = true;
         self.note_pids();
-        self.look(place)
+        let subject = self.look(place)?;
+        // A program of many threads has no status before the last of them has ended.
+        if !process::is_running(subject.facts.pid) || subject.facts.exe.is_empty() {
+            return ended("its first thread is gone".into());
+        }
+        Ok(subject)
+    }
+
+    /// Ends it with all that it has started, wherever that has gone.
+    pub fn end(self, name: &str, watch: &ProcessWatch, place: &SubjectEnv) {
+        self.bring_back(name, watch, place);
     }
 
     /// Its label when it was last looked at.

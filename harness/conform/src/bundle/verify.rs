@@ -144,6 +144,7 @@ fn compare(case: &CaseFile, told: &CaseReport, policy: &Policy) -> Option<String
     let expected = Expected {
         case: case.case.clone(),
         profiles: case.profiles.clone(),
+        held: case.plan.held,
     };
     let known: Vec<_> = case.known.iter().collect();
     let mut judgement = judge(&expected, &case.plan, &case.evidence, policy, &known);

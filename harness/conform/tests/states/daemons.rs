@@ -3,22 +3,24 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 
 use virt_aa_engine::session::Session;
-use virt_aa_engine::state::{self, Daemons};
-use virt_aa_probe::protocol::{Act, CasePlan, Daemon, Outcome, StepPlan, SubjectPlan};
+use virt_aa_engine::state::{self, CaseToKeep};
+use virt_aa_probe::protocol::{Act, CaseEvidence, CasePlan, Daemon, Outcome, StepPlan, SubjectPlan};
 
 use super::{Machines, output};
 
-/// A case whose only step is to start a daemon that runs `sleep SECONDS`.
-fn starting(seconds: u32, keep_daemons: bool) -> CasePlan {
-    let script = format!(": > /run/vaac-ready; exec sleep {seconds}");
+/// A case whose only step is to start a daemon that sleeps.
+fn starting() -> CasePlan {
     let subject = SubjectPlan {
         label: None,
         user: None,
         memlock: None,
         program: Some(Daemon {
-            argv: ["/bin/sh", "-c", &script].map(String::from).into(),
+            argv: ["/bin/sh", "-c", ": > /run/vaac-ready; exec sleep 1000"]
+                .map(String::from)
+                .into(),
             ready: "/run/vaac-ready".into(),
             timeout_ms: 20_000,
         }),
@@ -36,97 +38,139 @@ fn starting(seconds: u32, keep_daemons: bool) -> CasePlan {
         subjects: BTreeMap::from([("d".into(), subject)]),
         steps: vec![step],
         cleanup: Vec::new(),
-        keep_daemons,
+        held: 0,
+        begins_from: None,
+        keep_as: None,
+        guests: Vec::new(),
     }
 }
 
-/// Runs a case that starts the daemon, and returns its process id, or why there is none.
-fn started(session: &mut Session, plan: &CasePlan) -> Result<i32, String> {
-    let evidence = session.case(plan).unwrap();
-    match &evidence.steps[0].outcome {
-        Outcome::Ok(_) => {
-            let facts = &evidence.subjects["d"];
-            assert_eq!((facts.label.as_str(), facts.quiesced), ("unconfined", true));
-            assert_eq!(facts.pids, [facts.pid]);
-            Ok(facts.pid)
-        }
-        other => Err(format!("{other:?}")),
+/// The same case, which leaves its daemon under the name `one`.
+fn keeping() -> CasePlan {
+    CasePlan {
+        keep_as: Some("one".into()),
+        ..starting()
     }
+}
+
+/// A case whose first step was performed by the one that left something under that name.
+fn beginning_from(name: &str) -> CasePlan {
+    CasePlan {
+        held: 1,
+        begins_from: Some(name.into()),
+        ..starting()
+    }
+}
+
+/// The daemon's process id.
+fn pid_in(evidence: &CaseEvidence) -> i32 {
+    let facts = &evidence.subjects["d"];
+    assert_eq!((facts.label.as_str(), facts.quiesced), ("unconfined", true));
+    assert_eq!(facts.pids, [facts.pid]);
+    facts.pid
+}
+
+fn started(session: &mut Session, plan: &CasePlan) -> i32 {
+    let evidence = session.case(plan).unwrap();
+    assert!(matches!(evidence.steps[0].outcome, Outcome::Ok(_)));
+    assert!(!evidence.subjects["d"].started_before);
+    pid_in(&evidence)
 }
 
 #[test]
-fn a_daemon_goes_on_for_the_next_case_of_its_plan_and_no_longer() {
+fn a_daemon_goes_on_for_the_case_that_begins_with_it_and_no_longer() {
     let machines = Machines::of_memory(645);
     let set = machines.packaged();
     let session = &mut machines.start().0;
     session.load(set.policies, set.files).unwrap();
     let sleeping = |session: &mut Session| output(session, "cat /proc/[0-9]*/comm | grep -cx sleep || true");
-    let (keep, end) = (starting(1000, true), starting(1000, false));
-    let first = started(session, &keep).unwrap();
-    assert_eq!(sleeping(session), "1");
+    let first = started(session, &keeping());
+    assert_eq!((sleeping(session).as_str(), session.kept()), ("1", Some("one")));
     // It is at rest only while its case ends.
     let frozen = "cat /sys/fs/cgroup/virt-aa-conform/d/cgroup.freeze";
     assert_eq!(output(session, frozen), "0");
-    assert_eq!(started(session, &end), Ok(first));
-    assert_eq!(sleeping(session), "0");
-    // A case with another daemon of that name, or with none, ends it.
-    let second = started(session, &keep).unwrap();
-    assert_ne!(started(session, &starting(2000, false)).unwrap(), second);
-    started(session, &keep).unwrap();
-    let none = CasePlan {
-        subjects: BTreeMap::new(),
-        steps: Vec::new(),
-        ..starting(0, false)
-    };
-    session.case(&none).unwrap();
+    // A case that begins with something else is refused, and changes nothing.
+    let error = session.case(&beginning_from("other")).unwrap_err().to_string();
+    assert!(
+        error.contains("begins with other, and what is kept is one"),
+        "{error}"
+    );
+    // Its first step is not performed again, and the daemon is there even if no step is by it.
+    let evidence = session.case(&beginning_from("one")).unwrap();
+    assert_eq!((pid_in(&evidence), evidence.steps.len()), (first, 0));
+    assert!(evidence.subjects["d"].started_before);
+    assert_eq!((sleeping(session).as_str(), session.kept()), ("0", None));
+    let error = session.case(&beginning_from("one")).unwrap_err().to_string();
+    assert!(error.contains("what is kept is nothing"), "{error}");
+    // A case that begins with nothing ends what is kept.
+    let second = started(session, &keeping());
+    assert_ne!(started(session, &starting()), second);
     assert_eq!(sleeping(session), "0");
     // One that has ended meanwhile is not there, and is not started anew without a word.
-    let third = started(session, &keep).unwrap();
+    let third = started(session, &keeping());
     output(
         session,
         &format!("kill -9 {third}; while [ -e /proc/{third}/exe ]; do :; done"),
     );
-    let error = started(session, &end).unwrap_err();
-    assert!(error.contains("before its case"), "{error}");
+    let evidence = session.case(&beginning_from("one")).unwrap();
+    assert!(evidence.subjects.is_empty());
 }
 
 #[test]
-fn daemons_of_a_state_are_started_once_and_a_start_that_does_not_pass_makes_no_state() {
+fn the_end_of_a_case_is_saved_once_and_a_case_that_does_not_pass_makes_no_state() {
     let machines = Machines::of_memory(644);
     let set = machines.packaged();
-    let starts = Cell::new(0);
+    let ran = Cell::new(0);
     let start = |session: &mut Session| {
-        starts.set(starts.get() + 1);
-        started(session, &starting(1000, true)).unwrap();
+        ran.set(ran.get() + 1);
+        started(session, &keeping());
         Ok(None)
     };
-    let daemons = |identity: &str, start| Daemons {
-        identity: identity.into(),
-        start,
+    // The second case begins where the first one has ended.
+    let go_on = |session: &mut Session| {
+        ran.set(ran.get() + 1);
+        let plan = CasePlan {
+            keep_as: Some("two".into()),
+            ..beginning_from("one")
+        };
+        session.case(&plan)?;
+        Ok(None)
     };
-    let machine = |daemons: &Daemons<'_>| {
-        state::start_with(&machines.image, &machines.backend, &set, &[], Some(daemons))
-    };
-    let good = daemons("good", &start);
+    fn case<'a>(
+        identity: &str,
+        perform: &'a dyn Fn(&mut Session) -> Result<Option<String>, virt_aa_engine::session::SessionError>,
+    ) -> CaseToKeep<'a> {
+        CaseToKeep {
+            identity: identity.into(),
+            fixtures: Vec::new(),
+            limit: Duration::from_secs(60),
+            perform,
+        }
+    }
+    let machine =
+        |cases: &[CaseToKeep<'_>]| state::start_with(&machines.image, &machines.backend, &set, &[], cases);
+    let both = [case("one", &start), case("two", &go_on)];
     let pids: Vec<i32> = (0..2)
         .map(|_| {
-            let mut session = machine(&good).unwrap();
-            assert!(session.has_daemons("good") && !session.has_daemons("other"));
-            assert!(!session.is_used());
-            let pid = started(&mut session, &starting(1000, false)).unwrap();
-            assert!(!session.has_daemons("good") && session.is_used());
+            let mut session = machine(&both).unwrap();
+            assert_eq!((session.kept(), session.is_spent()), (Some("two"), false));
+            let pid = pid_in(&session.case(&beginning_from("two")).unwrap());
+            assert_eq!((session.kept(), session.is_spent()), (None, true));
             pid
         })
         .collect();
-    assert_eq!((pids[0], starts.get()), (pids[1], 1));
-    assert!(machine(&daemons("denied", &|_| Ok(Some("it was denied".into())))).is_none());
-    let dir = |identity| {
-        state::dir_of(
-            &machines.image,
-            machines.config(),
-            Some((&set, &[], Some(identity))),
-        )
+    assert_eq!((pids[0], ran.get()), (pids[1], 2));
+    // The first case has a state of its own.
+    assert_eq!(machine(&both[..1]).unwrap().kept(), Some("one"));
+    assert_eq!(ran.get(), 2);
+    let denied = |_: &mut Session| Ok(Some("it was denied".into()));
+    let denied = [case("one", &start), case("denied", &denied)];
+    assert!(machine(&denied).is_none());
+    let dir = |cases: &[CaseToKeep<'_>]| {
+        state::dir_of(&machines.image, machines.config(), Some((&set, &[], cases))).unwrap()
     };
-    assert!(!dir("denied").unwrap().exists());
-    fs::remove_dir_all(dir("good").unwrap()).unwrap();
+    assert!(!dir(&denied).exists());
+    for cases in [&both[..1], &both] {
+        fs::remove_dir_all(dir(cases)).unwrap();
+    }
 }

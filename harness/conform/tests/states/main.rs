@@ -161,7 +161,7 @@ fn a_fixture_of_a_state_comes_up_once_and_one_that_does_not_come_up_has_no_state
         files: BTreeMap::from([("/etc/apparmor.d/made-up".to_owned(), Some("text".to_owned()))]),
     };
     let start =
-        |fixtures: &[&Fixture]| state::start_with(&machines.image, &machines.backend, &set, fixtures, None);
+        |fixtures: &[&Fixture]| state::start_with(&machines.image, &machines.backend, &set, fixtures, &[]);
     let first = fixture(
         "first",
         "echo once >> /root/first; (echo 0 > $KEEP; touch /run/kept; exec sleep 1000 >/dev/null 2>&1) & \
@@ -185,7 +185,7 @@ fn a_fixture_of_a_state_comes_up_once_and_one_that_does_not_come_up_has_no_state
     for unfit in [fixture("broken", "exit 1"), fixture("unavailable", "exit 77")] {
         assert!(start(&[&unfit]).is_none());
         // Nothing of the unfinished state is left. Other programs may be making states of their own.
-        let dir = state::dir_of(&machines.image, machines.config(), Some((&set, &[&unfit], None))).unwrap();
+        let dir = state::dir_of(&machines.image, machines.config(), Some((&set, &[&unfit], &[]))).unwrap();
         let name = dir.file_name().unwrap().to_str().unwrap();
         assert!(!dir.exists());
         assert!(!dir.with_file_name(format!(".partial-{name}")).exists());
@@ -194,7 +194,7 @@ fn a_fixture_of_a_state_comes_up_once_and_one_that_does_not_come_up_has_no_state
     let dir = state::dir_of(
         &machines.image,
         machines.config(),
-        Some((&set, &[&first, &second], None)),
+        Some((&set, &[&first, &second], &[])),
     );
     fs::remove_dir_all(dir.unwrap()).unwrap();
 }

@@ -40,7 +40,7 @@ impl MutantRunner for Fake {
         std::mem::replace(&mut self.load, Ok(()))
     }
 
-    fn run(&mut self, variant: &Variant, _: &Candidate, _: bool) -> CaseRun {
+    fn run(&mut self, variant: &Variant, _: &Candidate, _: bool, _: &[&str]) -> CaseRun {
         match self.next.pop_front().expect("one run more than there should be") {
             Next::Skip => CaseRun::skipped(variant.clone(), "no such machine".into()),
             Next::Run(mut made) => {
@@ -310,4 +310,19 @@ fn what_is_found_later_takes_a_kill_back(#[case] proving: Proving, #[case] after
     assert_eq!(proof.outcome, before);
     proof.add_gaps(vec!["a stray record".into()]);
     assert_eq!(proof.outcome, after);
+}
+
+#[rstest]
+#[case::of_the_guest("{of: vm, without: {capability: kill}, denial: {operation: capable}}", &["vm"])]
+#[case::of_its_daemon("{of: d, without: {capability: kill}, denial: {operation: capable}}", &[])]
+#[case::of_its_daemon_with_a_rule_for_the_guest(
+    "{of: d, without: {capability: kill}, denial: {operation: capable}, also: [{of: vm, add: '/x r,'}]}",
+    &["vm"]
+)]
+fn a_guest_whose_profile_is_changed_must_not_have_started(#[case] guard: &str, #[case] want: &[&str]) {
+    let mut case = green().expected.case;
+    let guest = serde_yaml::from_str("{role: guest, run-by: d, label: libvirt-u}").unwrap();
+    case.subjects.insert("vm".into(), guest);
+    let guard = serde_yaml::from_str(guard).unwrap();
+    assert_eq!(changed_guests(&case, &guard), want);
 }

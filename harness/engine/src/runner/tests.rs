@@ -15,6 +15,7 @@ use crate::profile_set::compiled::CompiledSet;
 use crate::profile_set::programs::Programs;
 use crate::profile_set::tests::Bench;
 use crate::prove::MutantRunner;
+use virt_aa_model::case::model::{Step, Subject};
 use virt_aa_model::known::Known;
 use virt_aa_model::profile_set::manifest::Origin;
 use virt_aa_model::testing::evidence::{DENIED, Made};
@@ -326,12 +327,22 @@ fn a_program_that_the_image_lacks_is_a_skip_and_named() {
     assert_eq!(run.without_program, ["daemon"]);
 }
 
-/// A variant whose daemon may come from a saved state.
-fn with_a_saved_daemon() -> Variant {
+/// A variant that begins where another case ends, which starts a daemon. That case is put among the data.
+fn with_an_earlier_case(place: &mut Surroundings) -> Variant {
+    let subject = "{role: daemon, daemon: {argv: [/usr/sbin/daemon], ready: /run/x}}";
+    let subject: Subject = serde_yaml::from_str(subject).unwrap();
+    let start: Step = serde_yaml::from_str("{as: s, start: daemon}").unwrap();
+    let mut earlier = green();
+    let case = &mut earlier.expected.case;
+    case.name = "earlier".into();
+    case.subjects = BTreeMap::from([("s".into(), subject.clone())]);
+    case.steps = vec![start.clone()];
+    place.data.cases = vec![variant(&earlier, "earlier").loaded];
     let mut made = green();
-    let subject = "{role: daemon, daemon: {argv: [/usr/sbin/daemon], ready: /run/x, saved: true}}";
-    let subjects = &mut made.expected.case.subjects;
-    subjects.insert("s".into(), serde_yaml::from_str(subject).unwrap());
+    let case = &mut made.expected.case;
+    case.from = Some("earlier".into());
+    case.subjects.insert("s".into(), subject);
+    case.setup.insert(0, start);
     variant(&made, "c")
 }
 
@@ -363,30 +374,70 @@ fn a_case_that_wants_a_fresh_machine_gets_no_used_one() {
 }
 
 #[test]
-fn daemons_that_were_started_under_another_set_are_for_mutants_only() {
-    let place = place();
-    let c = with_a_saved_daemon();
+fn what_a_case_left_under_another_set_is_for_mutants_only() {
+    let mut place = place();
+    let c = with_an_earlier_case(&mut place);
     let (_bench, other) = set_of("profile daemon /usr/sbin/daemon {\n  /more r,\n}\n");
     let up = || {
         let (mut session, heard) = machine([loaded(), case()]);
-        let start = start_of_daemons(&c).unwrap();
-        session.set_daemons(identity(&start, &place.prepared.base.set.dirs.by_key()));
+        session.set_kept(identity_of_the_beginning(&place, &c));
         (place.runner(session), heard)
     };
     let (mut runner, heard) = up();
-    assert!(!runner.may_exchange_machine_for(&c));
-    runner.run(&c, &place.prepared.base, true);
+    let run = runner.run(&c, &place.prepared.base, true);
+    let begins_from = run.ran.unwrap().plan.begins_from;
+    assert_eq!(begins_from, Some(identity_of_the_beginning(&place, &c)));
     drop(runner);
     assert_eq!(heard.iter().collect::<Vec<_>>(), ["load", "case"]);
     let (mut runner, heard) = up();
-    runner.run_mutant(&c, &other, true);
+    runner.run_mutant(&c, &other, true, &[]);
     drop(runner);
     assert_eq!(heard.iter().collect::<Vec<_>>(), ["load", "case"]);
     // The machine is given up, and there is no other one here.
     let (mut runner, heard) = up();
     assert_eq!(runner.run(&c, &other, true).verdict, Verdict::Error);
+    // So it is for a mutant if a subject of the earlier case must not have started yet.
+    let (mut runner, heard_of_mutant) = up();
+    assert_eq!(
+        runner.run_mutant(&c, &other, true, &["s"]).verdict,
+        Verdict::Error
+    );
     drop(runner);
-    assert_eq!(heard.iter().count(), 0);
+    assert_eq!(heard.iter().chain(&heard_of_mutant).count(), 0);
+}
+
+/// The name under which a machine keeps what the earlier cases of a variant left under the base set.
+fn identity_of_the_beginning(place: &Surroundings, variant: &Variant) -> String {
+    let (session, _heard) = machine([]);
+    let runner = place.runner(session);
+    let links = runner.links(variant, &place.prepared.base.set, &[]);
+    links.last().unwrap().identity.clone()
+}
+
+#[test]
+fn a_machine_with_what_a_case_left_is_for_one_case_and_for_no_other() {
+    let mut place = place();
+    let saved = with_an_earlier_case(&mut place);
+    let (mut session, heard) = machine([loaded(), case(), loaded()]);
+    session.set_kept(identity_of_the_beginning(&place, &saved));
+    let mut runner = place.runner(session);
+    // The evidence has no such daemon; this way of running keeps the machine in spite of that.
+    runner.run_otherwise(&saved, &place.prepared.base, true, &|_| {});
+    let plain = variant(&green(), "c");
+    assert!(!runner.has_machine() && runner.may_exchange_machine_for(&plain));
+    // The log of the machine is read once more before it is exchanged.
+    assert_eq!(runner.last_gaps().len(), 1);
+    let (mut session, other_heard) = machine([loaded(), case()]);
+    session.set_kept("something else".into());
+    let mut runner = place.runner(session);
+    assert!(runner.may_exchange_machine_for(&plain));
+    assert_eq!(
+        runner.run(&plain, &place.prepared.base, true).verdict,
+        Verdict::Error
+    );
+    drop(runner);
+    assert_eq!(heard.iter().count(), 3);
+    assert_eq!(other_heard.iter().count(), 0);
 }
 
 #[test]
@@ -397,7 +448,7 @@ fn a_lab_is_the_runner_itself() {
     let lab: &mut dyn MutantRunner = &mut runner;
     lab.load_anew(&place.prepared.base).unwrap();
     lab.load_anew(&place.prepared.base).unwrap();
-    let run = lab.run(&variant(&green(), "c"), &place.prepared.base, true);
+    let run = lab.run(&variant(&green(), "c"), &place.prepared.base, true, &[]);
     assert_eq!(run.verdict, Verdict::Pass);
     lab.discard();
     assert!(runner.session.is_none());

@@ -32,6 +32,9 @@ pub struct Sabotage {
     /// An edit of the set under test, of which the verdict knows.
     #[serde(default)]
     pub edit: Option<Edit>,
+    /// The case begins where an earlier one has ended, in a machine from a saved state.
+    #[serde(default)]
+    pub restored: bool,
     /// A script that an unconfined root shell in the machine runs before the case.
     #[serde(default)]
     pub before: Option<String>,
@@ -142,6 +145,7 @@ impl Default for Sabotage {
             case: plain_case(),
             load: None,
             edit: None,
+            restored: false,
             before: None,
             agent: None,
             qemu: None,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use virt_aa_model::fixture::Fixture;
 
-use super::LoadedSet;
+use super::{CaseToKeep, LoadedSet};
 use crate::backend::VmConfig;
 use crate::backend::accel::Accelerator;
 use crate::image::Image;
@@ -16,7 +16,7 @@ use crate::program_hash;
 use crate::tools::{self, QEMU};
 
 /// Raised whenever a state's files, or what the agent expects of a restored machine, change.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// How many hexadecimal digits of its hash name a state's folder.
 pub(super) const DIGITS: usize = 16;
@@ -51,8 +51,8 @@ enum Prepared {
     Set(String),
     /// A fixture was brought up, with all that its file says.
     Fixture(String),
-    /// Daemons were started.
-    Daemons(String),
+    /// A case was run, by the hash of all that its end depends on. What it left goes on.
+    Case(String),
 }
 
 impl StateKey {
@@ -77,19 +77,22 @@ impl StateKey {
         })
     }
 
-    /// The key of this machine after the set was loaded, the fixtures were brought up, and the daemons were started.
-    pub fn with(&self, set: &LoadedSet, fixtures: &[&Fixture], daemons: Option<&str>) -> StateKey {
-        // Plain data always has a JSON form.
-        let fixtures = fixtures
-            .iter()
-            .map(|fixture| Prepared::Fixture(serde_json::to_string(fixture).unwrap_or_default()));
-        StateKey {
-            then: std::iter::once(Prepared::Set(set.hash()))
-                .chain(fixtures)
-                .chain(daemons.map(|daemons| Prepared::Daemons(daemons.to_owned())))
-                .collect(),
-            ..self.clone()
-        }
+    /// The key of this machine after the set was loaded and the fixtures were brought up.
+    pub fn with(&self, set: &LoadedSet, fixtures: &[&Fixture]) -> StateKey {
+        let set = Prepared::Set(set.hash());
+        self.after([set].into_iter().chain(fixtures.iter().map(brought_up)))
+    }
+
+    /// The key of this machine after a case's fixtures were brought up and the case was run.
+    pub fn then(&self, case: &CaseToKeep<'_>) -> StateKey {
+        let ran = Prepared::Case(case.identity.clone());
+        self.after(case.fixtures.iter().map(brought_up).chain([ran]))
+    }
+
+    fn after(&self, more: impl Iterator<Item = Prepared>) -> StateKey {
+        let mut key = self.clone();
+        key.then.extend(more);
+        key
     }
 
     /// The key as text, which a state keeps.
@@ -112,6 +115,11 @@ impl StateKey {
         name.truncate(DIGITS);
         name
     }
+}
+
+fn brought_up(fixture: &&Fixture) -> Prepared {
+    // Plain data always has a JSON form.
+    Prepared::Fixture(serde_json::to_string(fixture).unwrap_or_default())
 }
 
 /// A file by its place, size and time.
@@ -150,6 +158,7 @@ fn host(cpu_info: &str) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use std::collections::BTreeMap;
+    use std::time::Duration;
 
     use rstest::rstest;
     use virt_aa_probe::protocol::Policy;
@@ -188,12 +197,21 @@ pub(super) mod tests {
     #[case::devices(StateKey { devices: vec!["-device x".into()], ..key() })]
     #[case::command_line(StateKey { cmdline: "a=c".into(), ..key() })]
     #[case::host(StateKey { host: Some("flags: vmx".into()), ..key() })]
-    #[case::set(key().with(&set("a"), &[], None))]
-    #[case::daemons(key().with(&set("a"), &[], Some("d")))]
+    #[case::set(key().with(&set("a"), &[]))]
+    #[case::case_that_ran(key().then(&ran("c", Vec::new())))]
     fn each_part_makes_another_state(#[case] other: StateKey) {
         assert_ne!(other.name(), key().name());
         assert_ne!(other.text(), key().text());
         assert_eq!(key().name().len(), DIGITS);
+    }
+
+    fn ran<'a>(identity: &str, fixtures: Vec<&'a Fixture>) -> CaseToKeep<'a> {
+        CaseToKeep {
+            identity: identity.into(),
+            fixtures,
+            limit: Duration::ZERO,
+            perform: &|_| Ok(None),
+        }
     }
 
     fn set(binary: &str) -> LoadedSet {
@@ -208,7 +226,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_set_and_the_fixtures_with_their_scripts_and_order_make_another_state() {
+    fn the_set_and_the_fixtures_and_the_cases_with_their_order_make_another_state() {
         let fixture = |name: &str, up: &str| Fixture {
             name: name.into(),
             summary: String::new(),
@@ -220,7 +238,11 @@ pub(super) mod tests {
             up: up.into(),
         };
         let (one, other) = (fixture("one", "a"), fixture("two", "a"));
-        let with = |set_of: &str, fixtures: &[&Fixture]| key().with(&set(set_of), fixtures, None).name();
+        let with = |set_of: &str, fixtures: &[&Fixture]| key().with(&set(set_of), fixtures).name();
+        let then = |of: &[CaseToKeep<'_>]| {
+            let booted = key().with(&set("a"), &[&one]);
+            of.iter().fold(booted, |key, case| key.then(case)).name()
+        };
         let all = [
             with("a", &[]),
             with("b", &[]),
@@ -228,8 +250,10 @@ pub(super) mod tests {
             with("a", &[&one, &other]),
             with("a", &[&other, &one]),
             with("a", &[&fixture("one", "b")]),
-            key().with(&set("a"), &[&one], Some("d")).name(),
-            key().with(&set("a"), &[&one], Some("e")).name(),
+            then(&[ran("d", Vec::new())]),
+            then(&[ran("e", Vec::new())]),
+            then(&[ran("d", vec![&other])]),
+            then(&[ran("d", Vec::new()), ran("e", Vec::new())]),
         ];
         let different: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(different.len(), all.len());

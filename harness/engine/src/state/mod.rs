@@ -1,7 +1,8 @@
 //! Saved states: a machine is booted once, saved when it is ready, and from then on restored in less than a second.
 //!
 //! A state is a shortcut and never evidence. Whatever is wrong with it, the machine boots instead, and one line says why.
-//! States build on one another: one in which fixtures are up is made from the one that has just booted.
+//! States build on one another: one in which fixtures are up is made from the one that has just booted, and the end of a case
+//! from the end of the case before it.
 
 mod key;
 mod store;
@@ -26,7 +27,7 @@ use crate::session::{Session, SessionError};
 /// Set once a state could not be made. Every machine of this process boots from then on.
 static CANNOT_SAVE: AtomicBool = AtomicBool::new(false);
 
-/// The states whose fixtures did not come up. They are not tried again in this process.
+/// The states whose fixtures did not come up, or whose case did not pass. They are not tried again in this process.
 static NOT_UP: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// A profile set as it is loaded.
@@ -70,18 +71,22 @@ enum NotSaved {
     /// There is no state to begin with; why has been told.
     #[error("the state that it begins with cannot be made")]
     Earlier,
-    /// The start of the daemons did not pass as a case.
-    #[error("daemons did not start as they should: {0}")]
-    Daemons(String),
+    /// A case whose end is to be kept did not pass.
+    #[error("the case did not pass: {0}")]
+    Case(String),
 }
 
-/// Daemons that are started before a machine is saved.
-pub struct Daemons<'a> {
-    /// All that their start depends on besides the machine, the set and the fixtures.
+/// A case that is run before a machine is saved. What it leaves goes on.
+pub struct CaseToKeep<'a> {
+    /// The name under which the agent keeps what the case leaves: all that its end depends on, besides the image.
     pub identity: String,
-    /// Starts them so that they go on after the start, in a machine with the fixtures. Returns why the start does not pass
-    /// as a case; `None` if it passes.
-    pub start: &'a dyn Fn(&mut Session) -> Result<Option<String>, SessionError>,
+    /// The fixtures that it needs.
+    pub fixtures: Vec<&'a Fixture>,
+    /// How long it may take.
+    pub limit: Duration,
+    /// Runs it in a machine with the fixtures, where the case before it has just ended. Returns why it does not pass without
+    /// a denial; `None` if it does.
+    pub perform: &'a dyn Fn(&mut Session) -> Result<Option<String>, SessionError>,
 }
 
 /// Starts a machine: restored from a saved state if the backend has them, else booted. What is wrong with a state is
@@ -99,7 +104,7 @@ pub fn start_and_tell(
     let Some(machines) = Machines::of(image, backend) else {
         return Session::start(image, backend);
     };
-    match machines.session(&machines.booted, tell, &|partial| {
+    match machines.session(&machines.booted, Duration::ZERO, tell, &|partial| {
         let memory = partial.memory(machines.config.memory_mib)?;
         // What the kernel says while it boots is nobody's concern here.
         let quiet = VmConfig {
@@ -119,65 +124,71 @@ pub fn start_and_tell(
     Session::start(image, backend)
 }
 
-/// Starts a machine in which the set is loaded, these fixtures are up and the daemons run; `None` if the backend has no such
-/// states, if a fixture does not come up, or if the daemons' start does not pass as a case.
+/// Starts a machine in which the set is loaded, these fixtures are up, and then these cases were run; `None` if the backend
+/// has no such states, if a fixture does not come up, or if a case does not pass.
 pub fn start_with(
     image: &Image,
     backend: &Backend,
     set: &LoadedSet,
     fixtures: &[&Fixture],
-    daemons: Option<&Daemons<'_>>,
+    cases: &[CaseToKeep<'_>],
 ) -> Option<Session> {
-    let tell = &mut |line: &str| eprintln!("{line}");
     let machines = Machines::of(image, backend)?;
-    let identity = daemons.map(|daemons| daemons.identity.as_str());
-    let key = machines.booted.with(set, fixtures, identity);
+    let with_set = machines.booted.with(set, fixtures);
+    let key = cases.iter().fold(with_set, |key, case| key.then(case));
     let not_up = || NOT_UP.lock().unwrap_or_else(PoisonError::into_inner);
     if not_up().contains(&key.name()) {
         return None;
     }
-    let made = machines.session(&key, tell, &|partial| {
-        // The state that this one begins with is made too, if there is none.
-        let earlier = if daemons.is_some() && !fixtures.is_empty() {
-            drop(start_with(image, backend, set, fixtures, None).ok_or(NotSaved::Earlier)?);
-            machines.booted.with(set, fixtures, None)
-        } else {
-            drop(start(image, backend)?);
-            machines.booted.clone()
+    let limit = cases.iter().map(|case| case.limit).sum();
+    let tell = &mut |line: &str| eprintln!("{line}");
+    let made = machines.session(&key, limit, tell, &|partial| {
+        let (mut session, last) = match cases.split_last() {
+            None => (machines.with_set(backend, set, partial)?, None),
+            // Without fixtures, nothing takes so long that a state of its own is worth it.
+            Some((last, [])) if fixtures.is_empty() => {
+                (machines.with_set(backend, set, partial)?, Some(last))
+            }
+            Some((last, earlier)) => {
+                // The state that this one begins with is made too, if there is none.
+                drop(start_with(image, backend, set, fixtures, earlier).ok_or(NotSaved::Earlier)?);
+                let with_set = machines.booted.with(set, fixtures);
+                let key = earlier.iter().fold(with_set, |key, case| key.then(case));
+                let mut session = machines.copied(&key, partial)?;
+                if let Some(case) = earlier.last() {
+                    session.set_kept(case.identity.clone());
+                }
+                (session, Some(last))
+            }
         };
-        let earlier = machines.states.find(&earlier)?;
-        let earlier = earlier.ok_or_else(|| SaveError::Io(std::io::ErrorKind::NotFound.into()))?;
-        let copy = earlier.machine.copy_into(partial.dir()).map_err(SaveError::Io)?;
-        let machine = backend::restore_in_files(image, &machines.config, &copy);
-        let mut session = Session::resume(machine.map_err(SessionError::Boot)?, earlier.fixtures)?;
-        session.load(set.policies.clone(), set.files.clone())?;
-        for fixture in fixtures {
+        let of_case = last.iter().flat_map(|case| &case.fixtures);
+        for fixture in fixtures.iter().chain(of_case) {
             if !matches!(session.fixture(fixture)?, FixtureOutcome::Up { .. }) {
                 return Err(NotSaved::Fixture(fixture.name.clone()));
             }
         }
-        if let Some(daemons) = daemons
-            && let Some(why) = (daemons.start)(&mut session)?
+        if let Some(case) = last
+            && let Some(why) = (case.perform)(&mut session)?
         {
-            return Err(NotSaved::Daemons(why));
+            return Err(NotSaved::Case(why));
         }
         Ok(session)
     });
     match made {
         Ok(mut session) => {
-            if let Some(identity) = identity {
-                session.set_daemons(identity.to_owned());
+            if let Some(case) = cases.last() {
+                session.set_kept(case.identity.clone());
             }
             Some(session)
         }
         Err(error) => {
-            // What is wrong with a fixture or a daemon is told by the case that needs it.
+            // What is wrong with a fixture or a case is told by the case that needs it.
             if !matches!(
                 error,
-                NotSaved::Fixture(_) | NotSaved::Daemons(_) | NotSaved::Earlier
+                NotSaved::Fixture(_) | NotSaved::Case(_) | NotSaved::Earlier
             ) {
                 tell(&format!(
-                    "a state with fixtures or daemons cannot be saved: {error}"
+                    "a state with fixtures or the end of a case cannot be saved: {error}"
                 ));
             }
             not_up().insert(key.name());
@@ -210,17 +221,43 @@ impl<'a> Machines<'a> {
         }
     }
 
-    /// A machine of a state, which is made if there is none.
+    /// A machine that is to be saved, with a copy of a state's files.
+    fn copied(&self, key: &StateKey, partial: &store::Partial) -> Result<Session, NotSaved> {
+        let earlier = self.states.find(key)?;
+        let earlier = earlier.ok_or_else(|| SaveError::Io(std::io::ErrorKind::NotFound.into()))?;
+        let copy = earlier.machine.copy_into(partial.dir()).map_err(SaveError::Io)?;
+        let machine = backend::restore_in_files(self.image, &self.config, &copy);
+        Ok(Session::resume(
+            machine.map_err(SessionError::Boot)?,
+            earlier.fixtures,
+        )?)
+    }
+
+    /// A machine that is to be saved, in which the set is loaded.
+    fn with_set(
+        &self,
+        backend: &Backend,
+        set: &LoadedSet,
+        partial: &store::Partial,
+    ) -> Result<Session, NotSaved> {
+        drop(start(self.image, backend)?);
+        let mut session = self.copied(&self.booted, partial)?;
+        session.load(set.policies.clone(), set.files.clone())?;
+        Ok(session)
+    }
+
+    /// A machine of a state, which is made if there is none. Its cases may take as long as `limit`.
     fn session(
         &self,
         key: &StateKey,
+        limit: Duration,
         tell: &mut dyn FnMut(&str),
         begin: &dyn Fn(&store::Partial) -> Result<Session, NotSaved>,
     ) -> Result<Session, NotSaved> {
         if let Some(session) = self.restored(key, tell) {
             return Ok(session);
         }
-        let found = self.make(key, begin)?;
+        let found = self.make(key, limit, begin)?;
         self.restore(found)
             .inspect_err(|error| self.give_up(key, &error.to_string(), tell))
     }
@@ -257,9 +294,10 @@ impl<'a> Machines<'a> {
     fn make(
         &self,
         key: &StateKey,
+        limit: Duration,
         begin: &dyn Fn(&store::Partial) -> Result<Session, NotSaved>,
     ) -> Result<Found, NotSaved> {
-        let partial = self.states.begin(key, self.longest())?;
+        let partial = self.states.begin(key, self.longest() + limit)?;
         if let Some(found) = self.states.find(key).ok().flatten() {
             return Ok(found);
         }
@@ -274,7 +312,7 @@ impl<'a> Machines<'a> {
         found.ok_or_else(|| NotSaved::Save(SaveError::Io(std::io::ErrorKind::NotFound.into())))
     }
 
-    /// How long somebody else may take to make a state: a boot, and then fixtures.
+    /// How long somebody else may take to make a state, besides cases: a boot, and then fixtures.
     fn longest(&self) -> Duration {
         self.config.boot_timeout.saturating_mul(3)
     }

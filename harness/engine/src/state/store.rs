@@ -13,8 +13,8 @@ use virt_aa_model::fixture::Fixture;
 use virt_aa_probe::lock::lock_within;
 use virt_aa_probe::protocol::FixtureOutcome;
 
-use super::LoadedSet;
 use super::key::StateKey;
+use super::{CaseToKeep, LoadedSet};
 use crate::backend::VmConfig;
 use crate::backend::saved::{DEVICES, DISK, MEMORY, SavedMachine};
 use crate::file_identity::FileIdentity;
@@ -24,7 +24,7 @@ use crate::sparse;
 /// The folder of the states, in an image's folder.
 pub const DIR: &str = "states";
 /// What the saved states of all images may take on disk, in bytes.
-pub const SPACE: u64 = 4 << 30;
+pub const SPACE: u64 = 8 << 30;
 
 const MANIFEST: &str = "state.json";
 const PARTIAL_PREFIX: &str = ".partial-";
@@ -282,17 +282,20 @@ pub fn prune(images: &Path) -> Vec<StateOnDisk> {
     gone
 }
 
-/// The folder of the state of a machine that has booted, or in which fixtures are up with a set and daemons run, whether or
-/// not there is one; `None` if its key cannot be made.
+/// The folder of the state of a machine that has booted, or in which fixtures are up with a set and cases have run, whether
+/// or not there is one; `None` if its key cannot be made.
 pub fn dir_of(
     image: &Image,
     config: &VmConfig,
-    with: Option<(&LoadedSet, &[&Fixture], Option<&str>)>,
+    with: Option<(&LoadedSet, &[&Fixture], &[CaseToKeep<'_>])>,
 ) -> Option<PathBuf> {
     let booted = StateKey::of(image, config)?;
     let key = match with {
         None => booted,
-        Some((set, fixtures, daemons)) => booted.with(set, fixtures, daemons),
+        Some((set, fixtures, cases)) => {
+            let set = booted.with(set, fixtures);
+            cases.iter().fold(set, |key, case| key.then(case))
+        }
     };
     Some(States::of(&image.dir).dir.join(key.name()))
 }

@@ -1,6 +1,6 @@
 //! Cases: the format, reading it, and filling in its templates.
 pub mod beginning;
-pub mod daemon_start;
+pub mod earlier;
 pub mod expand;
 pub mod guard;
 pub mod known_names;

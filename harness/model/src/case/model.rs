@@ -226,15 +226,6 @@ pub struct DaemonSpec {
     /// Time limit in seconds until it is ready; 30 by default.
     #[serde(default)]
     pub timeout: Option<u64>,
-    /// Take the daemon from a saved state if there can be one: it was started under the same profile set before the case,
-    /// and that start was judged as a case of its own and passed. Then `start: daemon` has nothing left to do. A case about
-    /// the start itself must not say this.
-    #[serde(default)]
-    pub saved: bool,
-    /// With `saved`: a program that the agent runs once the daemon is ready, before the machine is saved. What it makes the
-    /// daemon look up is then known to the daemon.
-    #[serde(default)]
-    pub warm_up: Vec<String>,
 }
 
 /// One act: exactly one of the action keys, and the expected result.

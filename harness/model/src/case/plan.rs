@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use virt_aa_probe::protocol::{CasePlan, Daemon, StepPlan, SubjectPlan};
+use virt_aa_probe::protocol::{CasePlan, Daemon, GuestPlan, StepPlan, SubjectPlan};
 
 use super::expand::Variant;
 use super::model::{Case, Step, Subject};
@@ -16,9 +16,9 @@ mod act;
 mod numbers;
 
 /// The default time limit of a step, in seconds.
-const STEP_TIMEOUT: u64 = 10;
+pub(super) const STEP_TIMEOUT: u64 = 10;
 /// The default time limit for a daemon to become ready, in seconds.
-const DAEMON_TIMEOUT: u64 = 30;
+pub(super) const DAEMON_TIMEOUT: u64 = 30;
 
 /// The values for the templates of a case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -152,8 +152,23 @@ fn to_plan(case: &Case, variant: &Variant, token: String) -> Result<CasePlan, Lo
         subjects,
         steps,
         cleanup,
-        keep_daemons: false,
+        held: 0,
+        begins_from: None,
+        keep_as: None,
+        guests: guests(case),
     })
+}
+
+fn guests(case: &Case) -> Vec<GuestPlan> {
+    let guests = case.subjects.values();
+    guests
+        .filter_map(|subject| {
+            Some(GuestPlan {
+                run_by: subject.run_by.clone()?,
+                label: subject.label.clone()?,
+            })
+        })
+        .collect()
 }
 
 fn subject_plan(name: &str, subject: &Subject, variant: &Variant) -> Result<SubjectPlan, Located> {

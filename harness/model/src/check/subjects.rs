@@ -34,13 +34,6 @@ pub(super) fn check(case: &Case, known_names: &KnownNames, problems: &mut Vec<Lo
         {
             problems.push(Problem::Empty("argv").at(path.key("daemon").key("argv")));
         }
-        if let Some(daemon) = &subject.daemon
-            && !daemon.warm_up.is_empty()
-            && !daemon.saved
-        {
-            let (key, needs) = ("warm-up", "saved");
-            problems.push(Problem::Needs { key, needs }.at(path.key("daemon").key(key)));
-        }
     }
 }
 

@@ -67,6 +67,7 @@ impl Made {
             expected: Expected {
                 case: serde_yaml::from_str(&text).unwrap(),
                 profiles: BTreeMap::from([("d".to_string(), chosen)]),
+                held: 0,
             },
             policy: policy(),
             known: Vec::new(),
@@ -140,7 +141,10 @@ impl Made {
             subjects: BTreeMap::from([("d".to_string(), subject)]),
             steps: (0..case.setup.len() + case.steps.len()).map(|_| step()).collect(),
             cleanup: case.cleanup.iter().map(|_| step()).collect(),
-            keep_daemons: false,
+            held: self.expected.held,
+            begins_from: None,
+            keep_as: None,
+            guests: Vec::new(),
         }
     }
 

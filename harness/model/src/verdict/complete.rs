@@ -1,5 +1,6 @@
 //! Checks that the evidence is complete. Each gap makes a verdict inconclusive and gives the reason.
 
+pub mod beginning;
 pub mod subjects;
 
 use std::collections::BTreeSet;
@@ -9,6 +10,7 @@ use virt_aa_probe::protocol::{
     AuditState, CANARY_PROFILE, CaseEvidence, CasePlan, Outcome, PolicyState, RawRecord,
 };
 
+use self::beginning::{beginning_was_as_left, guests_after, guests_before, undeclared};
 use self::subjects::{acts_outside_the_label, programs_entered_their_labels, subjects_were_confined};
 use super::expected::Expected;
 use super::once::texts_once;
@@ -26,8 +28,9 @@ pub fn gaps(
     policy: &Policy,
     attribution: &Attribution,
 ) -> Vec<String> {
-    let mut gaps = policy_is_the_one_under_test(evidence, expected, policy, attribution);
+    let mut gaps = policy_is_the_one_under_test(evidence, plan, expected, policy, attribution);
     gaps.extend(subjects_were_confined(evidence, plan, expected));
+    gaps.extend(beginning_was_as_left(evidence, plan, expected));
     gaps.extend(steps_are_those_of_the_plan(evidence, plan));
     gaps.extend(output_was_whole(evidence, expected));
     gaps.extend(processes_were_followed(evidence, expected));
@@ -39,7 +42,7 @@ pub fn gaps(
 
 /// Point 4: the output that a step has expectations for was kept completely.
 fn output_was_whole(evidence: &CaseEvidence, expected: &Expected) -> Vec<String> {
-    let steps = expected.steps().into_iter().zip(&evidence.steps);
+    let steps = expected.reached(evidence).map(|(_, step, done)| (step, done));
     let cleanup = expected.case.cleanup.iter().zip(&evidence.cleanup);
     let mut gaps = Vec::new();
     for (step, done) in steps.chain(cleanup) {
@@ -76,9 +79,11 @@ pub fn gaps_of_a_pass(
     gaps
 }
 
-/// Point 1: the kernel enforced the compiled policy before and after the case. It changed only as the case declares.
+/// Point 1: the kernel enforced the compiled policy before and after the case, and the profiles of guests that are kept. It
+/// changed only as the case declares.
 pub fn policy_is_the_one_under_test(
     evidence: &CaseEvidence,
+    plan: &CasePlan,
     expected: &Expected,
     policy: &Policy,
     attribution: &Attribution,
@@ -88,12 +93,12 @@ pub fn policy_is_the_one_under_test(
         .iter()
         .map(|warning| format!("the parser warned: {warning}"))
         .collect();
-    for (when, state) in [
-        ("before", &evidence.policy_before),
-        ("after", &evidence.policy_after),
+    for (when, state, guests) in [
+        ("before", &evidence.policy_before, guests_before(evidence)),
+        ("after", &evidence.policy_after, guests_after(plan)),
     ] {
         gaps.extend(
-            differences(state, policy)
+            differences(state, policy, &guests)
                 .into_iter()
                 .map(|gap| format!("{when} the case {gap}")),
         );
@@ -165,7 +170,7 @@ fn is_for_own_guest(load: &Attributed, expected: &Expected) -> bool {
         .any(|guest| load.owner.as_deref() == Some(guest.run_by) && within(name, guest.label))
 }
 
-fn differences(state: &PolicyState, policy: &Policy) -> Vec<String> {
+fn differences(state: &PolicyState, policy: &Policy, guests: &[&str]) -> Vec<String> {
     let mut gaps = Vec::new();
     for (name, declared) in &policy.declared {
         let Some(loaded) = state.profiles.iter().find(|loaded| loaded.name == *name) else {
@@ -185,14 +190,9 @@ fn differences(state: &PolicyState, policy: &Policy) -> Vec<String> {
             None => gaps.push(format!("the kernel keeps no hash of profile {name}")),
         }
     }
-    for loaded in &state.profiles {
-        if !policy.declared.contains_key(&loaded.name) {
-            gaps.push(format!(
-                "profile {} is loaded, but the set does not declare it",
-                loaded.name
-            ));
-        }
-    }
+    let others = state.profiles.iter();
+    let others = others.filter(|loaded| !policy.declared.contains_key(&loaded.name));
+    gaps.extend(others.filter_map(|loaded| undeclared(&loaded.name, &loaded.mode, guests)));
     gaps
 }
 
@@ -283,7 +283,8 @@ pub fn log_path_was_whole(evidence: &CaseEvidence, plan: &CasePlan, policy: &Pol
             .barrier
             .is_some_and(|serial| canary_arrived(evidence, serial, &token, policy))
         {
-            gaps.push(format!("the barrier record after step {index} did not arrive"));
+            let number = plan.held + index;
+            gaps.push(format!("the barrier record after step {number} did not arrive"));
         }
     }
     if !barriers_are_in_order(evidence) {
@@ -346,11 +347,11 @@ fn missing_serials(evidence: &CaseEvidence) -> u64 {
 /// Checks that each step of the plan was reported at most once, and each cleanup step exactly once.
 fn steps_are_those_of_the_plan(evidence: &CaseEvidence, plan: &CasePlan) -> Vec<String> {
     let mut gaps = Vec::new();
-    if evidence.steps.len() > plan.steps.len() {
+    let planned = plan.own_steps().len();
+    if evidence.steps.len() > planned {
         gaps.push(format!(
-            "the agent reported {} steps, but the plan has {}",
-            evidence.steps.len(),
-            plan.steps.len()
+            "the agent reported {} steps, but the plan has {planned}",
+            evidence.steps.len()
         ));
     }
     if evidence.cleanup.len() != plan.cleanup.len() {

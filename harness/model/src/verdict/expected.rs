@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aa_policy::Access;
+use virt_aa_probe::protocol::{CaseEvidence, StepEvidence};
 
 use crate::case::expand::SubjectProfile;
 use crate::case::guard::owner;
@@ -16,12 +17,42 @@ pub struct Expected {
     pub case: Case,
     /// The profile of each subject that has a role.
     pub profiles: BTreeMap<String, SubjectProfile>,
+    /// How many of the first steps an earlier case has performed. The evidence has none of them.
+    pub held: usize,
 }
 
 impl Expected {
-    /// Steps in the order of the evidence: `setup`, then `steps`.
+    /// All steps: `setup`, then `steps`. A step's number is its index here, also if an earlier case has performed it.
     pub fn steps(&self) -> Vec<&Step> {
         self.case.setup.iter().chain(&self.case.steps).collect()
+    }
+
+    /// The steps that the evidence has, each with its number.
+    pub fn reached<'a>(
+        &'a self,
+        evidence: &'a CaseEvidence,
+    ) -> impl Iterator<Item = (usize, &'a Step, &'a StepEvidence)> {
+        let steps = self.steps().into_iter().enumerate().skip(self.held);
+        steps
+            .zip(&evidence.steps)
+            .map(|((number, step), done)| (number, step, done))
+    }
+
+    /// The evidence of the step with this number.
+    pub fn done<'a>(&self, number: usize, evidence: &'a CaseEvidence) -> Option<&'a StepEvidence> {
+        evidence.steps.get(number.checked_sub(self.held)?)
+    }
+
+    /// The number of the first step that was not reached.
+    pub fn next_step(&self, evidence: &CaseEvidence) -> usize {
+        self.held + evidence.steps.len()
+    }
+
+    /// Whether an earlier case has started the subject's daemon.
+    pub fn is_held(&self, subject: &str) -> bool {
+        let held = self.steps().into_iter().take(self.held);
+        held.into_iter()
+            .any(|step| step.by == subject && step.start.is_some())
     }
 
     /// The label that a subject must have had.
@@ -64,13 +95,6 @@ impl Expected {
         subject
             .map(|subject| subject.drops.as_slice())
             .unwrap_or_default()
-    }
-
-    /// Whether a subject may come from a saved state.
-    pub fn is_saved(&self, subject: &str) -> bool {
-        let subject = self.case.subjects.get(subject);
-        let daemon = subject.and_then(|subject| subject.daemon.as_ref());
-        daemon.is_some_and(|daemon| daemon.saved)
     }
 
     /// The accesses that the guards protect, each with the profile that grants or lacks it.

@@ -171,7 +171,7 @@ pub fn judge(
     policy: &Policy,
     known: &[&KnownFailure],
 ) -> Judgement {
-    let attribution = attribute(evidence, policy);
+    let attribution = attribute(evidence, policy, expected.held);
     let mut gaps = complete::gaps(evidence, plan, expected, policy, &attribution);
     let findings = find(expected, evidence, &attribution.records);
     if findings.is_empty() {
@@ -213,10 +213,11 @@ fn conclude(
         };
         return (Verdict::Inconclusive, Some(format!("{gap}{more}")));
     }
-    if evidence.steps.len() < plan.steps.len() && found.findings.is_empty() {
+    let next = expected.next_step(evidence);
+    if next < plan.steps.len() && found.findings.is_empty() {
         return (
             Verdict::Inconclusive,
-            Some(format!("step {} was not reached", evidence.steps.len())),
+            Some(format!("step {next} was not reached")),
         );
     }
     // Without mediation there can be no denial. So if only denials are missing, that is not a failure.
@@ -346,14 +347,13 @@ fn find(
     evidence: &CaseEvidence,
     records: &[Attributed],
 ) -> Vec<(FindingLocation, Finding)> {
-    let steps = expected.steps();
     let mut all = Vec::new();
     let indices = |wanted: Option<usize>| -> Vec<usize> {
         (0..records.len())
             .filter(|index| records[*index].step == wanted)
             .collect()
     };
-    for (index, (step, done)) in steps.iter().zip(&evidence.steps).enumerate() {
+    for (index, step, done) in expected.reached(evidence) {
         let label = expected.label_of(&step.by).unwrap_or("unconfined");
         let found = findings(step, &done.outcome, &indices(Some(index)), records, label);
         all.extend(
@@ -364,7 +364,7 @@ fn find(
     }
     // The records count cleanup steps after the steps that were reached.
     for (index, (step, done)) in expected.case.cleanup.iter().zip(&evidence.cleanup).enumerate() {
-        let own = indices(Some(evidence.steps.len() + index));
+        let own = indices(Some(expected.next_step(evidence) + index));
         let found = findings(step, &done.outcome, &own, records, "unconfined");
         all.extend(
             found

@@ -26,7 +26,7 @@ pub enum Class {
 pub struct Attributed {
     /// Its serial number.
     pub serial: u64,
-    /// Index of the step during which it was written, cleanup after the steps; `None` after the last.
+    /// Number of the step during which it was written, cleanup after the steps; `None` after the last.
     pub step: Option<usize>,
     /// The subject that owns it: the one that started the process, directly or through other processes.
     pub owner: Option<String>,
@@ -49,8 +49,8 @@ pub struct Attribution {
     pub foreign: Vec<String>,
 }
 
-/// Attributes each record of the case to its subject and its step.
-pub fn attribute(evidence: &CaseEvidence, policy: &Policy) -> Attribution {
+/// Attributes each record of the case to its subject and its step. An earlier case has performed the first `held` steps.
+pub fn attribute(evidence: &CaseEvidence, policy: &Policy, held: usize) -> Attribution {
     let mut attribution = Attribution::default();
     for raw in evidence.records.iter().filter(|raw| raw.kind == APPARMOR) {
         let record = match aa_audit::parse_record(raw.text.as_bytes()) {
@@ -66,7 +66,7 @@ pub fn attribute(evidence: &CaseEvidence, policy: &Policy) -> Attribution {
         if ours && record.profile.as_deref() == Some(CANARY_PROFILE) && !by_another {
             continue;
         }
-        let step = step_of(raw.serial, evidence);
+        let step = step_of(raw.serial, evidence).map(|index| held + index);
         let owner = raw.subject.clone().filter(|subject| subject != CANARY);
         if owner.is_none() && !ours {
             attribution.foreign.push(raw.text.clone());

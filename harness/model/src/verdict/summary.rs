@@ -44,7 +44,10 @@ pub struct Evidence {
     pub guards: Guards,
     /// Every subject, by name.
     pub subjects: BTreeMap<String, SubjectFacts>,
-    /// Each step's outcome in a few words, setup first.
+    /// How many of the first steps an earlier case has performed. Their outcomes are not here.
+    #[serde(default)]
+    pub held: usize,
+    /// Each other step's outcome in a few words, setup first.
     pub steps: Vec<StepSummary>,
     /// On a host: records that the kernel wrote meanwhile about others, whose policy is not under test.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -130,6 +133,7 @@ impl Evidence {
             quieted: Vec::new(),
             guards,
             subjects: BTreeMap::new(),
+            held: 0,
             steps: Vec::new(),
             foreign: Vec::new(),
             gaps: Vec::new(),
@@ -182,6 +186,7 @@ impl Evidence {
             quieted: told(|class| matches!(class, Class::Quieted(_))).collect(),
             guards,
             subjects: evidence.subjects.clone(),
+            held: expected.held,
             steps: step_summaries(expected, evidence, judgement),
             foreign: texts_once(judgement.foreign.iter().cloned()),
             gaps: judgement.gaps.clone(),
@@ -207,8 +212,8 @@ fn record((of, count): (&Attributed, u64)) -> Value {
 }
 
 fn step_summaries(expected: &Expected, evidence: &CaseEvidence, judgement: &Judgement) -> Vec<StepSummary> {
-    let all = expected.steps().into_iter().zip(&evidence.steps).enumerate();
-    all.map(|(index, (step, done))| {
+    let all = expected.reached(evidence);
+    all.map(|(index, step, done)| {
         let own: Vec<usize> = (0..judgement.records.len())
             .filter(|at| judgement.records[*at].step == Some(index))
             .collect();

@@ -97,7 +97,10 @@ pub struct CaseEvidence {
     pub serial_gaps: u64,
     /// What was seen of each subject, by name.
     pub subjects: BTreeMap<String, SubjectFacts>,
-    /// One for each step that was reached.
+    /// The guests of the case that this one begins with.
+    #[serde(default)]
+    pub guests: Vec<KeptGuest>,
+    /// One for each step that was reached, without those that an earlier case performed.
     pub steps: Vec<StepEvidence>,
     /// One for each cleanup step.
     pub cleanup: Vec<StepEvidence>,
@@ -172,6 +175,19 @@ pub struct ProcessFacts {
     pub exe: String,
 }
 
+/// A guest of the case that this one begins with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptGuest {
+    /// Its label.
+    pub label: String,
+    /// Whether its profile was loaded when the earlier case ended.
+    pub loaded: bool,
+    /// Its processes when the earlier case ended.
+    pub left: Vec<ProcessFacts>,
+    /// Those of them that run, before the first step of this case.
+    pub found: Vec<ProcessFacts>,
+}
+
 /// State of the audit system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditState {
@@ -220,7 +236,7 @@ pub struct SubjectFacts {
     pub should_be: Identity,
     /// Whether it was reaped or frozen before the closing canary.
     pub quiesced: bool,
-    /// Whether it is a daemon that was started before the case, in a saved state.
+    /// Whether it is a daemon that an earlier case started.
     #[serde(default)]
     pub started_before: bool,
 }

@@ -19,9 +19,34 @@ pub struct CasePlan {
     pub steps: Vec<StepPlan>,
     /// Cleanup steps. They always run, in order.
     pub cleanup: Vec<StepPlan>,
-    /// Whether its daemons go on for the next case. Else they end with the case.
+    /// How many of the first steps an earlier case has performed. The agent leaves them out.
     #[serde(default)]
-    pub keep_daemons: bool,
+    pub held: usize,
+    /// What must have been kept, under this name, for the case to begin with. Without it, nothing kept is used.
+    #[serde(default)]
+    pub begins_from: Option<String>,
+    /// Under this name, its daemons and their guests go on for the next case. Without it, they end with the case.
+    #[serde(default)]
+    pub keep_as: Option<String>,
+    /// The guests that its daemons start.
+    #[serde(default)]
+    pub guests: Vec<GuestPlan>,
+}
+
+impl CasePlan {
+    /// The steps that no earlier case has performed.
+    pub fn own_steps(&self) -> &[StepPlan] {
+        self.steps.get(self.held..).unwrap_or_default()
+    }
+}
+
+/// A guest that a daemon starts, under a profile that the daemon makes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestPlan {
+    /// The subject whose daemon starts it.
+    pub run_by: String,
+    /// Its label, which is the name of its profile.
+    pub label: String,
 }
 
 /// A confined process, and how it gets its label.

@@ -71,18 +71,6 @@ fn a_daemon_that_is_given_orders_is_an_error_at_each() {
     assert_eq!(errors(&case), [want(15), want(18)]);
 }
 
-#[rstest]
-#[case::not_saved("", true)]
-#[case::saved(", saved: true", false)]
-fn only_a_saved_daemon_is_warmed_up(#[case] saved: &str, #[case] wrong: bool) {
-    let daemon = format!("daemon: {{argv: [/x], ready: /y, warm-up: [/z]{saved}}},");
-    let found = errors(&RIGHT.replace("memlock: 65536,", &daemon));
-    let told = found
-        .iter()
-        .any(|error| error.contains("`warm-up` needs `saved`"));
-    assert_eq!(told, wrong, "{found:?}");
-}
-
 /// A subject that another one runs. The right case has none, so the test adds it.
 #[rstest]
 #[case::right("{role: guest, run-by: d}", "as: g", &[])]

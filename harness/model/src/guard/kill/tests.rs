@@ -114,6 +114,7 @@ fn an_added_rule_kills_by_an_act_in_the_name_of_its_profile() {
             expected: Expected {
                 case: Made::of(&[step]).expected.case,
                 profiles: two().expected.profiles,
+                held: 0,
             },
             ..Made::of(&[step])
         }

@@ -12,7 +12,7 @@ use crate::verdict::records::Attribution;
 pub fn subjects_were_confined(evidence: &CaseEvidence, plan: &CasePlan, expected: &Expected) -> Vec<String> {
     let mut gaps = Vec::new();
     // If a case ended early, the step that ended it explains that. Subjects of later steps were not needed.
-    let whole = evidence.steps.len() == plan.steps.len();
+    let whole = evidence.steps.len() == plan.own_steps().len();
     for (name, subject) in &plan.subjects {
         let Some(facts) = evidence.subjects.get(name) else {
             if whole
@@ -47,7 +47,7 @@ pub fn subjects_were_confined(evidence: &CaseEvidence, plan: &CasePlan, expected
                 who.memlock
             ));
         }
-        if facts.started_before && !expected.is_saved(name) {
+        if facts.started_before && !expected.is_held(name) {
             gaps.push(format!("subject {name} was started before the case"));
         }
         if !facts.quiesced {
@@ -118,7 +118,13 @@ pub fn programs_entered_their_labels(
                 .iter()
                 .any(|process| Some(process.label.as_str()) == label && process.mode == "enforce")
         });
+        // The earlier case, which passed, has shown that its own guest entered the label.
+        let is_kept = evidence
+            .guests
+            .iter()
+            .any(|guest| Some(guest.label.as_str()) == label);
         !was_running
+            && !is_kept
             && !attribution.records.iter().any(|attributed| {
                 let record = &attributed.record;
                 attributed.owner.as_ref() == Some(by)
@@ -145,7 +151,7 @@ pub fn acts_outside_the_label(
         let (record, Some(index)) = (&attributed.record, attributed.step) else {
             continue;
         };
-        let (Some(step), Some(done)) = (steps.get(index), evidence.steps.get(index)) else {
+        let (Some(step), Some(done)) = (steps.get(index), expected.done(index, evidence)) else {
             continue;
         };
         let (Some(target), Some(label)) = (record.target.as_deref(), expected.label_of(&step.by)) else {

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::case::expand::SubjectProfile;
+use crate::testing::evidence::Made;
 use crate::verdict::features::Features;
 use crate::verdict::records::{Attributed, Class};
 
@@ -25,7 +26,8 @@ fn loads_for_an_own_guest_are_recognised(#[case] owner: &str, #[case] moved: u64
         .records
         .iter_mut()
         .for_each(|record| record.owner = Some(owner.into()));
-    let found = policy_is_the_one_under_test(&evidence(5, 5 + moved), &expected, &policy(), &records);
+    let found =
+        policy_is_the_one_under_test(&evidence(5, 5 + moved), &plan(), &expected, &policy(), &records);
     assert_eq!(found.len(), gaps, "{found:?}");
 }
 
@@ -48,7 +50,12 @@ guards: []
     Expected {
         case: serde_yaml::from_str(case).unwrap(),
         profiles: BTreeMap::from([("d".into(), profile("daemon")), ("h".into(), profile("helper"))]),
+        held: 0,
     }
+}
+
+fn plan() -> CasePlan {
+    Made::of(&[]).plan()
 }
 
 fn evidence(before: u64, after: u64) -> CaseEvidence {
@@ -112,6 +119,7 @@ const DENIED: &str = r#""DENIED" operation="exec" class="file" profile="daemon" 
 fn policy_moves_as_the_case_declares(#[case] moved: u64, #[case] records: &[&str], #[case] gaps: usize) {
     let found = policy_is_the_one_under_test(
         &evidence(5, 5 + moved),
+        &plan(),
         &expected(),
         &policy(),
         &attribution(records),
@@ -121,7 +129,13 @@ fn policy_moves_as_the_case_declares(#[case] moved: u64, #[case] records: &[&str
 
 #[test]
 fn a_revision_that_went_back_is_a_gap() {
-    let found = policy_is_the_one_under_test(&evidence(5, 4), &expected(), &policy(), &attribution(&[]));
+    let found = policy_is_the_one_under_test(
+        &evidence(5, 4),
+        &plan(),
+        &expected(),
+        &policy(),
+        &attribution(&[]),
+    );
     assert_eq!(found.len(), 1, "{found:?}");
 }
 

@@ -117,7 +117,7 @@ fn outside(expect: &str, text: &str, owner: Option<&'static str>) -> usize {
     let mut made = Made::of(&[&step]).ending(exited(0)).saying_from(0, text, owner);
     with_helper(&mut made);
     let evidence = made.evidence();
-    acts_outside_the_label(&evidence, &made.expected, &attribute(&evidence, &made.policy)).len()
+    acts_outside_the_label(&evidence, &made.expected, &attribute(&evidence, &made.policy, 0)).len()
 }
 
 #[rstest]
