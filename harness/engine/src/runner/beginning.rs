@@ -107,19 +107,21 @@ impl<'a> Runner<'a> {
             return Some(links.swap_remove(at));
         }
         let wanted = links.last().map(|link| link.identity.as_str());
+        let fixtures = self.saved_fixtures(variant);
         let is_unfit = |session: &Session| {
             session.is_spent()
                 || self.wants_fresh(variant, session)
-                || session.kept().is_some_and(|kept| Some(kept) != wanted)
+                || session
+                    .kept()
+                    .is_some_and(|kept| Some(kept) != wanted || lacks(session, &fixtures))
         };
         if self.session.as_ref().is_some_and(is_unfit) {
             self.discard();
         }
         let has = |session: &Session| wanted.is_some() && session.kept() == wanted;
-        if self.session.as_ref().is_some_and(has) || self.restore(set, &links) {
+        if self.session.as_ref().is_some_and(has) || self.restore(variant, set, &links) {
             return links.pop();
         }
-        let fixtures = self.saved_fixtures(variant);
         let session = self.session.as_ref();
         if !fixtures.is_empty() && session.is_none_or(|session| lacks(session, &fixtures)) {
             let session = self.start_with(base, &fixtures, &[]);
@@ -129,11 +131,12 @@ impl<'a> Runner<'a> {
     }
 
     /// Takes a machine in which these earlier cases have run. Returns whether there is one.
-    fn restore(&mut self, set: &Candidate, links: &[Link]) -> bool {
-        let Some(first) = links.first() else {
+    fn restore(&mut self, variant: &Variant, set: &Candidate, links: &[Link]) -> bool {
+        if links.is_empty() {
             return false;
-        };
-        let fixtures = self.saved_fixtures(&first.earlier.variant);
+        }
+        // What a later case needs comes up before the first step, as if all steps were performed.
+        let fixtures = self.saved_fixtures(variant);
         let left = self.left().unwrap_or(Duration::MAX);
         let runner = &*self;
         let performs: Vec<_> = (0..links.len())
