@@ -208,6 +208,21 @@ mod tests {
     }
 
     #[test]
+    fn each_sabotage_is_of_a_case_that_there_is() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let data = virt_aa_model::data::read(&root, None).unwrap();
+        let names: BTreeSet<&str> = data
+            .cases
+            .iter()
+            .map(|loaded| loaded.case.name.as_str())
+            .collect();
+        for Sabotage { name, case, .. } in table().unwrap() {
+            let of = case.split([':', '@']).next().unwrap_or_default();
+            assert!(names.contains(of), "{name}: there is no case {of}");
+        }
+    }
+
+    #[test]
     fn a_plan_is_changed_where_it_says() {
         let change: PlanChange = serde_json::from_str(r#"{"token": "other", "steps": 0}"#).unwrap();
         let mut plan: CasePlan = serde_json::from_str(
