@@ -18,7 +18,7 @@ pub fn plan(root: &Root, args: &PlanArgs) -> Result<u8, Failure> {
     let data = setup::data(root)?;
     let mut selection = select(&data, &all_roles(&data), &args.cases)?;
     if args.cases.is_empty() && !args.all {
-        selection.leave_slow();
+        selection.retain_quick();
     }
     let variants = selection
         .variants

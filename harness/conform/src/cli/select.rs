@@ -29,15 +29,20 @@ impl Selection {
         all.map(|variant| variant.id.clone()).collect()
     }
 
-    /// Leaves out the slow cases. Returns a line about them, if there are any.
-    pub fn leave_slow(&mut self) -> Option<String> {
+    /// Leaves out the slow cases.
+    pub fn retain_quick(&mut self) {
         let is_quick = |variant: &Variant| !variant.loaded.case.slow;
-        let whole = self.variants.len();
         self.variants.retain(is_quick);
         self.skipped.retain(|(variant, _)| is_quick(variant));
+    }
+
+    /// Leaves out the slow cases. Returns a line about them, if there are any.
+    pub fn leave_slow(&mut self) -> Option<String> {
+        let whole = self.variants.len();
+        self.retain_quick();
         let left = whole - self.variants.len();
         let runs = count(left, "more run");
-        (left > 0).then(|| format!("{runs} of slow cases: virt-aa-conform run --all"))
+        (left > 0).then(|| format!("{runs} of slow cases; --all runs them, too"))
     }
 }
 
